@@ -1,0 +1,37 @@
+"""Not 3D Re-ID for torchreid: importing nr3d registers its models, losses and engine.
+
+A tracklet's way through the package: ``data`` (frames to clips), ``models`` (clips to features),
+``losses``, ``metrics`` (features to a ranking), ``report`` (the ranking as a picture), ``engine``
+(all of it, trained and tested), ``experiment`` (from a configuration), ``cli``. Beside it,
+``weights`` alone touches the network, ``config`` alone reads YAML and ``registry`` alone touches
+torchreid's private names. Each imports only from those named before it.
+"""
+
+from nr3d import config, data, engine, losses, metrics, models, report, weights
+from nr3d.host import torchreid as _torchreid
+from nr3d.registry import register_models, register_names
+from nr3d.version import __version__
+
+register_models(models.ARCHITECTURES)
+register_names(
+    _torchreid.losses,
+    {
+        "RankedListLoss": losses.RankedListLoss,
+        "CenterLoss": losses.CenterLoss,
+        "ErasingAttentionLoss": losses.ErasingAttentionLoss,
+        "Not3DLoss": losses.Not3DLoss,
+    },
+)
+register_names(_torchreid.engine, {"VideoNot3DEngine": engine.VideoNot3DEngine})
+
+__all__ = [
+    "__version__",
+    "config",
+    "data",
+    "engine",
+    "losses",
+    "metrics",
+    "models",
+    "report",
+    "weights",
+]

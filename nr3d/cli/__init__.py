@@ -1,0 +1,60 @@
+"""The command ``nr3d``: the one place that parses and prints."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+
+from nr3d.cli import demo, models, synthesize, test, train
+from nr3d.errors import Nr3dError
+from nr3d.version import __version__
+
+COMMANDS = (demo, train, test, models, synthesize)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Build the parser of the command and its subcommands."""
+    parser = argparse.ArgumentParser(
+        prog="nr3d", description="Video person re-identification with Not 3D Re-ID, by torchreid."
+    )
+    parser.add_argument("--version", action="version", version=f"nr3d {__version__}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = command.add_parser(commands)
+        subparser.add_argument("--debug", action="store_true", help="show an error's traceback")
+        subparser.set_defaults(run=command.run)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv (sequence of str, optional): the words after ``nr3d``; default is the process's.
+
+    Returns:
+        int: 0, 2 for what the user can mend (one line on standard error), 130 if interrupted.
+    """
+    args = build_parser().parse_args(argv)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("nr3d")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        args.run(args)
+    except (Nr3dError, OSError) as error:
+        if args.debug:
+            raise
+        print(f"nr3d: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if args.debug:
+            raise
+        print("nr3d: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        logger.removeHandler(handler)
+    return 0

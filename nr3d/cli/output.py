@@ -1,0 +1,59 @@
+"""What the commands share in printing and writing results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nr3d.engine import TestResult
+from nr3d.experiment import Outcome
+
+
+def add_json_option(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json FILE``."""
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to this file")
+
+
+def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all; nothing for None."""
+    if path is None:
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        partial = Path(folder) / path.name
+        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        partial.replace(path)
+
+
+def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
+    """Lay results out one line each, with the figures side by side."""
+    ranks = sorted({r for _, result in rows for r in result.ranks})
+    width = max(len(label) for label, _ in rows)
+    head = " ".join([" " * width, *(f"{f'rank-{r}':>8}" for r in ranks), f"{'mAP':>8}"])
+    lines = [head]
+    for label, result in rows:
+        figures = [result.ranks[r] for r in ranks] + [result.mAP]
+        lines.append(" ".join([f"{label:<{width}}", *(f"{f'{x:.1%}':>8}" for x in figures)]))
+    return "\n".join(lines)
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print a run's results and what the user should know of it."""
+    print()
+    print(results_table(list(outcome.results.items())))
+    for name, result in outcome.results.items():
+        print(
+            f"{name}: {result.valid_queries} of {result.query} queries counted, gallery of "
+            f"{result.gallery} tracklets, {result.frames} frames in {result.clips} clips, "
+            f"features in {result.extract_seconds:.1f} s, ranking in {result.rank_seconds:.1f} s"
+        )
+    if outcome.bad_frames:
+        print(f"{len(outcome.bad_frames)} unreadable frames were left out:")
+        for path in outcome.bad_frames[:5]:
+            print(f"  {path}")
+        if len(outcome.bad_frames) > 5:
+            print(f"  and {len(outcome.bad_frames) - 5} more")

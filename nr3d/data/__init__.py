@@ -1,0 +1,25 @@
+"""From frames to clips: torchreid's datasets, sampled and transformed as the method needs."""
+
+from nr3d.data.frames import in_time_order, read_frame
+from nr3d.data.manager import ClipDataManager, ClipLoader, canonical_labels
+from nr3d.data.sampler import SeededSampler
+from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
+from nr3d.data.tracklets import ClipDataset, TestClipDataset, Tracklet
+from nr3d.data.transforms import ClipTransform
+
+__all__ = [
+    "ClipDataManager",
+    "ClipDataset",
+    "ClipLoader",
+    "ClipTransform",
+    "SeededSampler",
+    "TestClipDataset",
+    "Tracklet",
+    "canonical_labels",
+    "dense_clips",
+    "evenly",
+    "in_time_order",
+    "random_frames",
+    "read_frame",
+    "restricted_random",
+]

@@ -1,0 +1,62 @@
+"""Frames of a tracklet: their time order, and reading them from files."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from PIL import Image
+
+from nr3d.errors import FrameError
+
+
+def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
+    """Sort a tracklet's frames by name, numbers by their value.
+
+    Some of torchreid's datasets (PRID2011, iLIDS-VID) list a folder in whatever order the file
+    system returns.
+
+    Args:
+        paths (sequence of str): frame files, named by one pattern with the frame's number in it.
+
+    Examples::
+        >>> in_time_order(["a/10.png", "a/9.png"])
+        ('a/9.png', 'a/10.png')
+    """
+
+    def key(path: str) -> tuple[list[tuple[int, int | str]], str]:
+        parts = re.split(r"(\d+)", Path(path).name)
+        # (0, number) and (1, text) compare whatever stands at the same place in two names.
+        return [(0, int(part)) if part.isdecimal() else (1, part) for part in parts], path
+
+    return tuple(sorted(paths, key=key))
+
+
+def read_frame(path: str, tracklet: str) -> Image.Image:
+    """Read one frame whole, once.
+
+    Args:
+        path (str): the image file.
+        tracklet (str): what to call its tracklet in an error.
+
+    Returns:
+        Image: RGB.
+
+    Raises:
+        FrameError: if the file is missing, truncated or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            return image.convert("RGB")
+    except FileNotFoundError:
+        reason = "is missing"
+    except Image.DecompressionBombError as error:
+        reason = f"is no video frame ({error})"
+    # Pillow's plugins raise SyntaxError, ValueError and more on damaged files.
+    except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
+        reason = f"cannot be read ({error})"
+    raise FrameError(
+        f"Frame {path} of tracklet {tracklet} {reason}. Restore the file, or set data.bad_frames "
+        "to 'skip' to go on with the tracklet's other frames."
+    )

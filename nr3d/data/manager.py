@@ -1,0 +1,291 @@
+"""Clips from torchreid's datasets: the data manager that the method needs."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from nr3d.data.sampler import SeededSampler
+from nr3d.data.tracklets import (
+    ClipDataset,
+    Guarded,
+    TestClipDataset,
+    Tracklet,
+    TrackletItem,
+    TrackletDataset,
+    collate,
+)
+from nr3d.data.transforms import ClipTransform
+from nr3d.errors import DataError, Nr3dError
+from nr3d.host import torchreid
+
+logger = logging.getLogger(__name__)
+
+
+class ClipLoader(DataLoader[TrackletItem]):
+    """A loader of clips that raises the dataset's own errors and gathers skipped frames."""
+
+    def __init__(self, dataset: TrackletDataset, bad_frames: set[str], **kwargs: Any) -> None:
+        super().__init__(Guarded(dataset), collate_fn=collate, **kwargs)
+        self.skipped = bad_frames
+
+    def __iter__(self) -> Iterator[TrackletItem]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, Nr3dError):
+                raise batch
+            self.skipped.update(batch.pop("bad_frames"))
+            yield batch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Say which training epoch (from 0) the next iteration is."""
+        if isinstance(self.sampler, SeededSampler):
+            self.sampler.set_epoch(epoch)
+
+
+class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
+    """torchreid's video data, as whole clips.
+
+    torchreid's dataset classes and samplers are used as they are. On top of them: restricted
+    random sampling, flip and crop the same over a clip, random erasing per frame with the batch
+    telling which frames were ``erased``, bicubic resize, dense test clips, frames in time order,
+    identity labels in a fixed order, and batches that depend on the seed alone.
+
+    A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
+    ``erased`` (B, T). A test batch has the clips of all its tracklets in ``img`` (Σn, T, 3, H, W),
+    and for each tracklet ``pid``, ``camid``, ``dsetid``, ``num_clips`` and ``num_frames``.
+
+    Args:
+        root (str): folder that holds the datasets' folders.
+        sources (str or list): training dataset(s), by torchreid's names.
+        targets (str or list, optional): test dataset(s). Default is ``sources``.
+        height, width (int): H and W in pixels. Default is the paper's 224 and 112.
+        transforms (str or list): of ``random_flip``, ``random_crop``, ``random_erase``.
+        norm_mean, norm_std (list or None): None is ImageNet's.
+        use_gpu (bool): pin the batches' memory where there is a GPU.
+        split_id (int): split of PRID2011 and iLIDS-VID, from 0.
+        combineall (bool): train on train, query and gallery together.
+        batch_size_train (int): B, clips in a training batch. Paper: 64.
+        batch_size_test (int): tracklets in a test batch.
+        workers (int): loader processes; the batches are the same with any number.
+        num_instances (int): tracklets of an identity in a batch. Paper: 4.
+        num_cams, num_datasets (int): as torchreid's, for its other samplers.
+        train_sampler (str): torchreid's sampler name. Default is ``RandomIdentitySampler``.
+        seq_len (int): T, frames of a clip. Paper: 4.
+        sample_method (str): training clips: ``restricted`` (paper), ``random``, ``evenly``.
+        test_sample_method (str): test clips: ``dense`` (paper) or ``evenly``.
+        bad_frames (str): ``error``, or ``skip`` to go on with the tracklet's other frames; the
+            skipped ones are in the attribute ``bad_frames``.
+        seed (int): of the order and of every draw.
+
+    Attributes:
+        train_loader, test_loader, test_dataset, num_train_pids, num_train_cams: as torchreid's.
+        train_tracklets (list): what is trained on, in torchreid's tuples.
+        bad_frames (set of str): frames that were skipped so far.
+
+    Raises:
+        DataError: if a dataset or its files are not there or do not fit; the message says which.
+        ValueError: for a transform, method or sampler of another name.
+
+    Examples::
+        datamanager = nr3d.data.ClipDataManager(root="path/to/reid-data", sources="mars")
+        for batch in datamanager.train_loader:
+            ...
+    """
+
+    def __init__(
+        self,
+        root: str | Path = "",
+        sources: str | Sequence[str] | None = None,
+        targets: str | Sequence[str] | None = None,
+        height: int = 224,
+        width: int = 112,
+        transforms: str | Sequence[str] = ("random_flip", "random_crop", "random_erase"),
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
+        use_gpu: bool = True,
+        split_id: int = 0,
+        combineall: bool = False,
+        batch_size_train: int = 64,
+        batch_size_test: int = 1,
+        workers: int = 4,
+        num_instances: int = 4,
+        num_cams: int = 1,
+        num_datasets: int = 1,
+        train_sampler: str = "RandomIdentitySampler",
+        seq_len: int = 4,
+        sample_method: str = "restricted",
+        test_sample_method: str = "dense",
+        bad_frames: str = "error",
+        seed: int = 0,
+    ) -> None:
+        transforms = [transforms] if isinstance(transforms, str) else list(transforms)
+        sources = list(sources) if isinstance(sources, (list, tuple)) else sources
+        targets = list(targets) if isinstance(targets, (list, tuple)) else targets
+        # VideoDataManager's own __init__ builds frame-wise loaders and loads every dataset three
+        # times for them: its base is initialised instead, and the loaders are made here.
+        with _quiet():
+            super(torchreid.data.VideoDataManager, self).__init__(
+                sources=sources, targets=targets, height=height, width=width, use_gpu=use_gpu
+            )
+        self.transform_tr = ClipTransform(height, width, transforms, norm_mean, norm_std)
+        self.transform_te = ClipTransform(height, width, (), norm_mean, norm_std)
+        self.seq_len = seq_len
+        self.bad_frames: set[str] = set()
+        clip_options = {"seq_len": seq_len, "bad_frames": bad_frames}
+        loader_options = {
+            "num_workers": workers,
+            "pin_memory": self.use_gpu,
+            "bad_frames": self.bad_frames,
+        }
+
+        loaded = {
+            name: _load(name, root, split_id, combineall)
+            for name in dict.fromkeys([*self.sources, *self.targets])
+        }
+        trainset = loaded[self.sources[0]]
+        for name in self.sources[1:]:
+            trainset = trainset + loaded[name]
+        self.train_tracklets = canonical_labels(trainset.train)
+        self._num_train_pids = len({pid for _, pid, _, _ in self.train_tracklets})
+        self._num_train_cams = len({camid for _, _, camid, _ in self.train_tracklets})
+        sampler = self._build_sampler(
+            train_sampler, batch_size_train, num_instances, num_cams, num_datasets
+        )
+        self.train_loader = ClipLoader(
+            ClipDataset(
+                self.train_tracklets,
+                self.transform_tr,
+                sample_method=sample_method,
+                **clip_options,  # type: ignore[arg-type]
+            ),
+            sampler=SeededSampler(sampler, seed),
+            batch_size=batch_size_train,
+            drop_last=True,
+            **loader_options,  # type: ignore[arg-type]
+        )
+
+        self.test_loader: dict[str, dict[str, ClipLoader]] = {}
+        self.test_dataset: dict[str, dict[str, list[Tracklet]]] = {}
+        for name in self.targets:
+            parts = {"query": loaded[name].query, "gallery": loaded[name].gallery}
+            datasets = {
+                part: TestClipDataset(
+                    tracklets,
+                    self.transform_te,
+                    sample_method=test_sample_method,
+                    **clip_options,  # type: ignore[arg-type]
+                )
+                for part, tracklets in parts.items()
+            }
+            self.test_dataset[name] = {part: set_.tracklets for part, set_ in datasets.items()}
+            self.test_loader[name] = {
+                part: ClipLoader(set_, batch_size=batch_size_test, **loader_options)  # type: ignore[arg-type]
+                for part, set_ in datasets.items()
+            }
+
+    def _build_sampler(
+        self, name: str, batch_size: int, num_instances: int, num_cams: int, num_datasets: int
+    ) -> Any:
+        known = torchreid.data.sampler.AVAI_SAMPLERS
+        if name not in known:
+            raise ValueError(f"sampler.train_sampler is {name!r}, expected one of {known}")
+        if batch_size < 1:
+            raise ValueError(f"train.batch_size is {batch_size}, expected at least 1 clip")
+        where = f"{' + '.join(self.sources)} ({len(self.train_tracklets)} training tracklets)"
+        if name == "RandomIdentitySampler":
+            if num_instances < 1 or batch_size % num_instances:
+                raise ValueError(
+                    f"train.batch_size is {batch_size}, expected a multiple of "
+                    f"sampler.num_instances ({num_instances})"
+                )
+            identities = batch_size // num_instances
+            if identities > self.num_train_pids:
+                raise DataError(
+                    f"A batch of {batch_size} clips takes {identities} identities x "
+                    f"{num_instances} tracklets, and {where} has {self.num_train_pids} "
+                    f"identities: set train.batch_size to at most "
+                    f"{self.num_train_pids * num_instances}."
+                )
+        elif batch_size > len(self.train_tracklets):
+            raise DataError(
+                f"A batch of {batch_size} clips is more than {where}: set train.batch_size to at "
+                f"most {len(self.train_tracklets)}."
+            )
+        return torchreid.data.sampler.build_train_sampler(
+            self.train_tracklets,
+            name,
+            batch_size=batch_size,
+            num_instances=num_instances,
+            num_cams=num_cams,
+            num_datasets=num_datasets,
+        )
+
+
+def canonical_labels(tracklets: Sequence[Tracklet]) -> list[Tracklet]:
+    """Renumber training identities by their first frame's path, dataset by dataset.
+
+    torchreid's loaders number them in the order of a ``set``; a label must not depend on it, since
+    a checkpoint's classifier and centers are kept by label.
+    """
+    first: dict[int, tuple[int, str]] = {}
+    for paths, pid, _, dsetid in tracklets:
+        path = min(paths, default="")
+        first[pid] = min(first.get(pid, (dsetid, path)), (dsetid, path))
+    label = {pid: position for position, pid in enumerate(sorted(first, key=lambda p: first[p]))}
+    return [(paths, label[pid], camid, dsetid) for paths, pid, camid, dsetid in tracklets]
+
+
+def _load(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
+    """Load one of torchreid's video datasets, quietly, with an error that says what to do."""
+    root = Path(root).expanduser().resolve()
+    if not root.is_dir():
+        raise DataError(
+            f"There is no folder {root}: give the folder that holds the datasets' folders, by "
+            "--root on the command line or root= in Python."
+        )
+    before = set(root.iterdir())
+    try:
+        with _quiet():
+            return torchreid.data.datasets.init_video_dataset(
+                name,
+                root=str(root),
+                split_id=split_id,
+                combineall=combineall,
+                mode="train",
+                transform=_unused,
+                verbose=False,
+            )
+    except (RuntimeError, ValueError, OSError, AssertionError, LookupError) as error:
+        for made in set(root.iterdir()) - before:
+            # torchreid makes a folder to download into and leaves it when that fails.
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()
+        reason = str(error) or f"{type(error).__name__} while reading its files"
+        raise DataError(
+            f"Dataset {name!r} cannot be loaded from {root}: {reason.rstrip('.')}. Put its files "
+            "there in torchreid's layout, or give another root."
+        ) from error
+
+
+def _unused(image: Any) -> Any:
+    """A transform for torchreid's datasets, which refuse None; frames are read by ours."""
+    return image
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Send what torchreid prints while it loads to the log."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        for line in filter(None, (line.rstrip() for line in printed.getvalue().splitlines())):
+            logger.debug("torchreid: %s", line)

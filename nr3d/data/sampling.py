@@ -1,0 +1,82 @@
+"""Which frames of a tracklet make a clip: for training, and for testing."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
+    """Draw one frame from each of ``seq_len`` equal chunks of a tracklet, in time order.
+
+    The clip spans the whole tracklet, and each draw sees other frames of it. A tracklet shorter
+    than the clip repeats frames, still in time order.
+
+    Reference:
+        Li et al. Diversity Regularized Spatiotemporal Attention for Video-Based Person
+        Re-identification. CVPR 2018. arXiv:1803.09882.
+
+    Args:
+        frames (int): frames of the tracklet, at least 1.
+        seq_len (int): T, frames of a clip. Paper: 4.
+        rng (Generator): where the draws come from.
+
+    Returns:
+        list of int: T indices, never decreasing.
+
+    Examples::
+        >>> restricted_random(8, 4, np.random.default_rng(0))
+        [1, 3, 5, 6]
+    """
+    clip = []
+    for chunk in range(seq_len):
+        first = frames * chunk // seq_len
+        # A chunk of less than one frame is the frame that it starts in.
+        last = max(first + 1, frames * (chunk + 1) // seq_len)
+        clip.append(int(rng.integers(first, last)))
+    return clip
+
+
+def random_frames(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
+    """Draw ``seq_len`` frames from anywhere, in time order, as torchreid's ``random`` does.
+
+    Frames repeat only where the tracklet is shorter than the clip.
+    """
+    drawn = rng.choice(frames, size=seq_len, replace=frames < seq_len)
+    return sorted(int(index) for index in drawn)
+
+
+def evenly(frames: int, seq_len: int) -> list[int]:
+    """Take ``seq_len`` frames at equal steps, as torchreid's ``evenly`` does.
+
+    A tracklet shorter than the clip repeats its last frame.
+    """
+    if frames < seq_len:
+        return [*range(frames), *[frames - 1] * (seq_len - frames)]
+    step = (frames - frames % seq_len) // seq_len
+    return [step * position for position in range(seq_len)]
+
+
+def dense_clips(frames: int, seq_len: int) -> list[list[int]]:
+    """Cut a tracklet into consecutive clips that use every frame once.
+
+    The last clip is filled up by repeating its own frames from its start.
+
+    Reference:
+        Alsehaim and Breckon. Not 3D Re-ID. ICPR 2020. arXiv:2008.06318.
+
+    Args:
+        frames (int): frames of the tracklet, at least 1.
+        seq_len (int): T, frames of a clip.
+
+    Returns:
+        list of list of int: ⌈frames / T⌉ clips of T indices.
+
+    Examples::
+        >>> dense_clips(6, 4)
+        [[0, 1, 2, 3], [4, 5, 4, 5]]
+    """
+    clips = []
+    for start in range(0, frames, seq_len):
+        own = list(range(start, min(start + seq_len, frames)))
+        clips.append([own[position % len(own)] for position in range(seq_len)])
+    return clips

@@ -1,0 +1,270 @@
+"""Tracklets as torch datasets: drawn clips for training, all frames for testing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import Dataset, default_collate
+
+from nr3d.data.frames import in_time_order, read_frame
+from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
+from nr3d.data.transforms import ClipTransform
+from nr3d.errors import DataError, FrameError, Nr3dError
+
+Tracklet = tuple[tuple[str, ...], int, int, int]
+"""torchreid's: frame paths, pid, camid, dsetid."""
+
+BAD_FRAMES = ("error", "skip")
+"""What to do with a frame that cannot be read."""
+
+_ClipDraw = Callable[[int, int, np.random.Generator], list[int]]
+
+_DRAWS: dict[str, _ClipDraw] = {
+    "restricted": restricted_random,
+    "random": random_frames,
+    "evenly": lambda frames, seq_len, rng: evenly(frames, seq_len),
+}
+
+
+class TrackletItem(TypedDict, total=False):
+    """One item of a dataset, or after collation one batch."""
+
+    img: Tensor
+    """Training: (T, 3, H, W), in a batch (B, T, 3, H, W). Testing: (n, T, 3, H, W) for the n
+    clips of a tracklet, in a batch those of all its tracklets, one after the other."""
+    pid: Any
+    camid: Any
+    dsetid: Any
+    erased: Tensor
+    """Training: (T,), in a batch (B, T): 1 for a frame hit by random erasing."""
+    num_clips: Any
+    """Testing: clips of the tracklet."""
+    num_frames: Any
+    """Testing: frames of the tracklet that were read."""
+    bad_frames: list[str]
+    """Frames that could not be read and were left out."""
+
+
+class TrackletDataset(Dataset[TrackletItem]):
+    """What both datasets share: the tracklets, and reading their frames."""
+
+    def __init__(
+        self,
+        tracklets: Sequence[Tracklet],
+        transform: ClipTransform,
+        seq_len: int,
+        bad_frames: str = "error",
+    ) -> None:
+        if bad_frames not in BAD_FRAMES:
+            raise ValueError(f"bad_frames is {bad_frames!r}, expected one of {list(BAD_FRAMES)}")
+        if seq_len < 1:
+            raise ValueError(f"seq_len is {seq_len}, expected at least 1 frame a clip")
+        for paths, pid, camid, _ in tracklets:
+            if not paths:
+                raise DataError(
+                    f"A tracklet of pid {pid} under camid {camid} has no frames: take it out of "
+                    "the dataset."
+                )
+        self.tracklets: list[Tracklet] = [
+            (in_time_order(paths), int(pid), int(camid), int(dsetid))
+            for paths, pid, camid, dsetid in tracklets
+        ]
+        self.transform = transform
+        self.seq_len = seq_len
+        self.bad_frames = bad_frames
+
+    def __len__(self) -> int:
+        return len(self.tracklets)
+
+    def name(self, index: int) -> str:
+        """What to call a tracklet in a message."""
+        paths, pid, camid, _ = self.tracklets[index]
+        first = Path(paths[0])
+        return f"{first.parent.name}/{first.stem} (pid {pid}, camid {camid}, {len(paths)} frames)"
+
+    def read(self, index: int, position: int, bad: list[str]) -> Image.Image | None:
+        """Read a frame; a bad one goes into ``bad`` and gives None, or raises FrameError."""
+        path = self.tracklets[index][0][position]
+        try:
+            return read_frame(path, self.name(index))
+        except FrameError:
+            if self.bad_frames == "error":
+                raise
+            bad.append(path)
+            return None
+
+    def no_frame_left(self, index: int) -> DataError:
+        """The error for a tracklet none of whose frames can be read."""
+        return DataError(
+            f"Tracklet {self.name(index)} has no readable frame; its first is "
+            f"{self.tracklets[index][0][0]}. Restore its files or take it out of the dataset."
+        )
+
+
+class ClipDataset(TrackletDataset):
+    """Training: one clip of T frames per draw of a tracklet.
+
+    An item is asked for by ``(index, seed)``, where the seed (ints) fixes every random draw of
+    the item, so that it does not depend on the worker that makes it. A plain index draws with the
+    seed (0, index).
+
+    Args:
+        tracklets (sequence): torchreid's tuples of frame paths, pid, camid, dsetid.
+        transform (ClipTransform): the augmentation.
+        seq_len (int): T, frames of a clip.
+        sample_method (str): ``'restricted'`` (paper), ``'random'`` or ``'evenly'``.
+        bad_frames (str): ``'error'`` or ``'skip'``: go on with the tracklet's other frames.
+
+    Raises:
+        ValueError: for another ``sample_method`` or ``bad_frames``.
+        FrameError: when an item is made, if a frame cannot be read.
+        DataError: when an item is made, if no frame of its tracklet can be read.
+    """
+
+    def __init__(
+        self,
+        tracklets: Sequence[Tracklet],
+        transform: ClipTransform,
+        seq_len: int = 4,
+        sample_method: str = "restricted",
+        bad_frames: str = "error",
+    ) -> None:
+        super().__init__(tracklets, transform, seq_len, bad_frames)
+        if sample_method not in _DRAWS:
+            raise ValueError(
+                f"sample_method is {sample_method!r}, expected one of {sorted(_DRAWS)}"
+            )
+        self.draw = _DRAWS[sample_method]
+
+    def __getitem__(self, request: int | tuple[int, tuple[int, ...]]) -> TrackletItem:
+        index, seed = request if isinstance(request, tuple) else (request, (0, request))
+        rng = np.random.default_rng(seed)
+        paths, pid, camid, dsetid = self.tracklets[index]
+        bad: list[str] = []
+        usable = list(range(len(paths)))
+        read: dict[int, Image.Image] = {}
+        while usable:
+            clip = [usable[i] for i in self.draw(len(usable), self.seq_len, rng)]
+            for position in clip:
+                if position not in read:
+                    frame = self.read(index, position, bad)
+                    if frame is None:
+                        usable.remove(position)
+                        break  # draw again from the frames that are left
+                    read[position] = frame
+            else:
+                img, erased = self.transform([read[position] for position in clip], rng)
+                return TrackletItem(
+                    img=img, pid=pid, camid=camid, dsetid=dsetid, erased=erased, bad_frames=bad
+                )
+        raise self.no_frame_left(index)
+
+
+class TestClipDataset(TrackletDataset):
+    """Testing: all clips of a tracklet, every frame decoded once.
+
+    Args:
+        tracklets (sequence): torchreid's tuples of frame paths, pid, camid, dsetid.
+        transform (ClipTransform): without augmentation.
+        seq_len (int): T, frames of a clip.
+        sample_method (str): ``'dense'`` (paper): every frame in one clip; ``'evenly'``: one clip.
+        bad_frames (str): ``'error'`` or ``'skip'``: as if the tracklet had only its other frames.
+
+    Raises:
+        ValueError: for another ``sample_method`` or ``bad_frames``.
+        FrameError: when an item is made, if a frame cannot be read.
+        DataError: when an item is made, if no frame of its tracklet can be read.
+    """
+
+    __test__ = False  # not a pytest class
+
+    def __init__(
+        self,
+        tracklets: Sequence[Tracklet],
+        transform: ClipTransform,
+        seq_len: int = 4,
+        sample_method: str = "dense",
+        bad_frames: str = "error",
+    ) -> None:
+        super().__init__(tracklets, transform, seq_len, bad_frames)
+        if sample_method not in ("dense", "evenly"):
+            raise ValueError(
+                f"sample_method is {sample_method!r}, expected one of ['dense', 'evenly']"
+            )
+        self.sample_method = sample_method
+
+    def __getitem__(self, index: int) -> TrackletItem:
+        paths, pid, camid, dsetid = self.tracklets[index]
+        rng = np.random.default_rng(0)  # the transform of a test draws nothing
+        bad: list[str] = []
+        usable = list(range(len(paths)))
+        if self.sample_method == "evenly":
+            usable = sorted(set(evenly(len(paths), self.seq_len)))
+        frames = [
+            self.transform([frame], rng)[0]
+            for position in usable
+            if (frame := self.read(index, position, bad)) is not None
+        ]
+        if not frames:
+            raise self.no_frame_left(index)
+        clips = (
+            dense_clips(len(frames), self.seq_len)
+            if self.sample_method == "dense"
+            else [evenly(len(frames), self.seq_len)]
+        )
+        whole = torch.cat(frames)  # (frames, 3, H, W)
+        return TrackletItem(
+            img=whole[torch.tensor(clips)],  # (n, T, 3, H, W)
+            pid=pid,
+            camid=camid,
+            dsetid=dsetid,
+            num_clips=len(clips),
+            num_frames=len(frames),
+            bad_frames=bad,
+        )
+
+
+class Guarded(Dataset[Any]):
+    """A dataset whose errors for the user travel from a worker as values.
+
+    torch re-raises what a worker raises with the worker's traceback as its message, which is no
+    longer the one clear line; :func:`collate` and the loader hand the error on as it was.
+    """
+
+    def __init__(self, dataset: TrackletDataset) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, request: Any) -> TrackletItem | Nr3dError:
+        try:
+            return self.dataset[request]
+        except Nr3dError as error:
+            return error
+
+
+def collate(items: Sequence[TrackletItem | Nr3dError]) -> TrackletItem | Nr3dError:
+    """Make a batch; the clips of test tracklets are put one after the other.
+
+    Returns:
+        dict or error: the batch, or the first error among the items.
+    """
+    good: list[TrackletItem] = []
+    for item in items:
+        if isinstance(item, Nr3dError):
+            return item
+        good.append(item)
+    bad_frames = [path for item in good for path in item["bad_frames"]]
+    rest = [{k: v for k, v in item.items() if k not in ("img", "bad_frames")} for item in good]
+    images = [item["img"] for item in good]
+    batch: TrackletItem = default_collate(rest)
+    batch["img"] = torch.cat(images) if "num_clips" in good[0] else torch.stack(images)
+    batch["bad_frames"] = bad_frames
+    return batch

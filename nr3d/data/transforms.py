@@ -1,0 +1,126 @@
+"""Clip transforms: what is drawn once for a clip, and what for each of its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+TRANSFORMS = ("random_flip", "random_crop", "random_erase")
+"""Names for ``data.transforms``; resize and normalisation always happen."""
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class ClipTransform:
+    """Frames to a normalised clip tensor, with the method's augmentation.
+
+    Resize, flip, pad and crop, normalise, erase: in this order. Flip and crop are the same for all
+    frames of a clip; erasing is drawn for each frame, and what was erased is told.
+
+    Reference:
+        Zhong et al. Random Erasing Data Augmentation. AAAI 2020. arXiv:1708.04896. The erased
+        rectangle gets the mean colour, which is 0 after normalisation.
+
+    Args:
+        height, width (int): H and W in pixels. Paper: 224, 112.
+        transforms (sequence of str): of :data:`TRANSFORMS`; empty for testing.
+        norm_mean, norm_std (sequence of float or None): of RGB in 0..1; None is ImageNet's.
+        padding (int): zero pixels added at each side before the random crop. Paper: 10.
+        erase_probability (float): of a frame to be erased. Paper: 0.5.
+        erase_area (tuple of float): smallest and largest share of the frame. Paper: 0.02, 0.4.
+        erase_aspect (tuple of float): smallest and largest height by width. Paper: 0.3, 3.33.
+
+    Raises:
+        ValueError: for a transform of another name; the message lists the names.
+
+    Examples::
+        >>> transform = ClipTransform(224, 112, ["random_flip", "random_erase"])
+        >>> clip, erased = transform([Image.new("RGB", (128, 256))], np.random.default_rng(0))
+        >>> clip.shape, erased.shape
+        (torch.Size([1, 3, 224, 112]), torch.Size([1]))
+    """
+
+    def __init__(
+        self,
+        height: int,
+        width: int,
+        transforms: Sequence[str] = (),
+        norm_mean: Sequence[float] | None = None,
+        norm_std: Sequence[float] | None = None,
+        padding: int = 10,
+        erase_probability: float = 0.5,
+        erase_area: tuple[float, float] = (0.02, 0.4),
+        erase_aspect: tuple[float, float] = (0.3, 3.33),
+    ) -> None:
+        unknown = [name for name in transforms if name not in TRANSFORMS]
+        if unknown:
+            raise ValueError(
+                f"Unknown transforms {unknown}: clips have {list(TRANSFORMS)} "
+                "(resize and normalisation always happen)"
+            )
+        self.height = height
+        self.width = width
+        self.transforms = tuple(transforms)
+        self.mean = torch.tensor(norm_mean or IMAGENET_MEAN).view(3, 1, 1)
+        self.std = torch.tensor(norm_std or IMAGENET_STD).view(3, 1, 1)
+        self.padding = padding
+        self.erase_probability = erase_probability
+        self.erase_area = erase_area
+        self.erase_aspect = erase_aspect
+
+    def __call__(
+        self, frames: Sequence[Image.Image], rng: np.random.Generator
+    ) -> tuple[Tensor, Tensor]:
+        """Transform the frames of one clip.
+
+        Args:
+            frames (sequence of Image): T frames of any size, RGB.
+            rng (Generator): where all draws come from.
+
+        Returns:
+            tuple of Tensor: the clip (T, 3, H, W), and (T,) with 1 for an erased frame.
+        """
+        frames = [self.resize(frame) for frame in frames]
+        if "random_flip" in self.transforms and rng.random() < 0.5:
+            frames = [ImageOps.mirror(frame) for frame in frames]
+        if "random_crop" in self.transforms:
+            left, top = (int(shift) for shift in rng.integers(0, 2 * self.padding + 1, size=2))
+            box = (left, top, left + self.width, top + self.height)
+            frames = [ImageOps.expand(frame, self.padding).crop(box) for frame in frames]
+        clip = torch.stack([self.normalise(frame) for frame in frames])  # (T, 3, H, W)
+        erased = torch.zeros(len(clip))
+        if "random_erase" in self.transforms:
+            for position, frame in enumerate(clip):
+                if rng.random() < self.erase_probability:
+                    erased[position] = float(self.erase(frame, rng))
+        return clip, erased
+
+    def resize(self, frame: Image.Image) -> Image.Image:
+        """Resize a frame to H×W, bicubic."""
+        return frame.resize((self.width, self.height), Image.Resampling.BICUBIC)
+
+    def normalise(self, frame: Image.Image) -> Tensor:
+        """Turn a frame into a normalised tensor (3, H, W)."""
+        pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)
+        return pixels.float().div_(255).sub_(self.mean).div_(self.std)
+
+    def erase(self, frame: Tensor, rng: np.random.Generator) -> bool:
+        """Erase one rectangle of a normalised frame (3, H, W) in place; False if none fits."""
+        height, width = frame.shape[-2:]
+        # A rectangle that sticks out is drawn again; in the paper's ranges few draws do.
+        for _ in range(100):
+            area = rng.uniform(*self.erase_area) * height * width
+            aspect = math.exp(rng.uniform(*(math.log(bound) for bound in self.erase_aspect)))
+            rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+            if 0 < rows < height and 0 < columns < width:
+                top = int(rng.integers(0, height - rows + 1))
+                left = int(rng.integers(0, width - columns + 1))
+                frame[:, top : top + rows, left : left + columns] = 0
+                return True
+        return False

@@ -1,0 +1,47 @@
+"""The run's records: a line of JSON per epoch and per test."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+FILE_NAME = "metrics.jsonl"
+
+
+def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
+    """Append one line to the run's ``metrics.jsonl``.
+
+    Args:
+        save_dir (str or Path): the run's folder; made if missing.
+        record (dict): plain values; a number that is not finite becomes null.
+    """
+    path = Path(save_dir) / FILE_NAME
+    path.parent.mkdir(parents=True, exist_ok=True)
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in record.items()
+    }
+    line = json.dumps(finite)
+    with path.open("a+b") as file:
+        # A run that was killed while it wrote leaves half a line; the next one starts anew.
+        if file.tell():
+            file.seek(-1, 2)
+            if file.read(1) != b"\n":
+                file.write(b"\n")
+        file.write(line.encode() + b"\n")
+
+
+def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
+    """Read the whole lines of a run's ``metrics.jsonl``; none if there is no file."""
+    path = Path(save_dir) / FILE_NAME
+    if not path.is_file():
+        return []
+    records = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue  # cut short by a kill
+    return records

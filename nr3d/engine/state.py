@@ -1,0 +1,112 @@
+"""A training run's state in one checkpoint: model, centers, optimizers, schedule and best."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+from torch.optim import Optimizer
+
+from nr3d.errors import WeightsError
+from nr3d.version import __version__
+from nr3d.weights import read_checkpoint
+
+LAST = "model-last.pth.tar"
+BEST = "model-best.pth.tar"
+"""File names in the save folder."""
+
+_KEYS = (
+    "state_dict",
+    "centers",
+    "optimizer",
+    "center_optimizer",
+    "scheduler",
+    "epoch",
+    "best_rank1",
+)
+
+
+def run_state(
+    model: nn.Module,
+    center: nn.Module,
+    optimizer: Optimizer,
+    center_optimizer: Optimizer,
+    scheduler: Any | None,
+    *,
+    epoch: int,
+    rank1: float | None,
+    best_rank1: float | None,
+) -> dict[str, Any]:
+    """Gather what a run needs to go on.
+
+    Args:
+        model, center (nn.Module): the network and its center loss.
+        optimizer, center_optimizer (Optimizer): theirs.
+        scheduler (LRScheduler or None): the network's.
+        epoch (int): epochs done.
+        rank1, best_rank1 (float or None): of the last test, and the best so far; 0..1.
+
+    Returns:
+        dict: tensors and plain values; ``state_dict`` and ``epoch`` are torchreid's names.
+    """
+    return {
+        "state_dict": model.state_dict(),
+        "centers": center.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "center_optimizer": center_optimizer.state_dict(),
+        "scheduler": None if scheduler is None else scheduler.state_dict(),
+        "epoch": epoch,
+        "rank1": rank1,
+        "best_rank1": best_rank1,
+        "nr3d_version": __version__,
+    }
+
+
+def restore_run(
+    path: str | Path,
+    model: nn.Module,
+    center: nn.Module,
+    optimizer: Optimizer,
+    center_optimizer: Optimizer,
+    scheduler: Any | None,
+) -> tuple[int, float | None]:
+    """Put a run back to where its checkpoint left it.
+
+    Args:
+        path (str or Path): a checkpoint of a run.
+        model, center, optimizer, center_optimizer, scheduler: as for :func:`run_state`.
+
+    Returns:
+        tuple: epochs done, and the best rank-1 so far (0..1, None before the first test).
+
+    Raises:
+        WeightsError: if the file cannot be read, is not a run's, or is another network's.
+    """
+    checkpoint = read_checkpoint(path)
+    missing = [key for key in _KEYS if key not in checkpoint]
+    if missing:
+        raise WeightsError(
+            f"{path} is not a training checkpoint: it has no {', '.join(missing)}. To start from "
+            "its weights alone, set model.load_weights instead of model.resume."
+        )
+    if (scheduler is None) != (checkpoint["scheduler"] is None):
+        raise WeightsError(
+            f"{path} was trained {'without' if scheduler else 'with'} a learning-rate scheduler "
+            f"and this run is {'with' if scheduler else 'without'} one: set train.lr_scheduler as "
+            "it was."
+        )
+    try:
+        model.load_state_dict(checkpoint["state_dict"])
+        center.load_state_dict(checkpoint["centers"])
+        optimizer.load_state_dict(checkpoint["optimizer"])
+        center_optimizer.load_state_dict(checkpoint["center_optimizer"])
+        if scheduler is not None:
+            scheduler.load_state_dict(checkpoint["scheduler"])
+    except (RuntimeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())
+        raise WeightsError(
+            f"{path} is another run's: {reason[:300]}. Resume with the model, dataset and "
+            "optimizer that it was trained with."
+        ) from error
+    return int(checkpoint["epoch"]), checkpoint["best_rank1"]

@@ -1,0 +1,323 @@
+"""A configuration made real: the data, the model and the engine that it describes, and running it."""
+
+from __future__ import annotations
+
+import contextlib
+import platform
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from yacs.config import CfgNode
+
+from nr3d.data import ClipDataManager, Tracklet
+from nr3d.engine import TestResult, VideoNot3DEngine, warmup_multi_step
+from nr3d.errors import ConfigError, Nr3dError
+from nr3d.host import torchreid
+from nr3d.losses import Not3DLoss
+from nr3d.metrics import MAX_RANK
+from nr3d.models import ARCHITECTURES, VideoReID
+from nr3d.version import __version__
+from nr3d.weights import load_weights
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Iterator[None]:
+    """Give what a builder says of a bad value as the configuration's error."""
+    try:
+        yield
+    except (ValueError, KeyError, AssertionError) as error:
+        if isinstance(error, Nr3dError):
+            raise
+        raise ConfigError(str(error.args[0]) if error.args else repr(error)) from error
+
+
+def _check(cfg: CfgNode) -> None:
+    """Refuse what would only fail after the training."""
+    if not cfg.test.ranks or not all(1 <= r <= MAX_RANK for r in cfg.test.ranks):
+        raise ConfigError(f"test.ranks is {cfg.test.ranks}, expected ranks from 1 to {MAX_RANK}")
+    for key, value, choices in (
+        ("test.dist_metric", cfg.test.dist_metric, ("euclidean", "cosine")),
+        ("not3d.test_sample_method", cfg.not3d.test_sample_method, ("dense", "evenly")),
+    ):
+        if value not in choices:
+            raise ConfigError(f"{key} is {value!r}, expected one of {', '.join(choices)}")
+    for key, count in (
+        ("train.max_epoch", cfg.train.max_epoch),
+        ("test.batch_size", cfg.test.batch_size),
+        ("test.visrank_topk", cfg.test.visrank_topk),
+        ("data.height", cfg.data.height),
+        ("data.width", cfg.data.width),
+    ):
+        if count < 1:
+            raise ConfigError(f"{key} is {count}, expected at least 1")
+    if cfg.data.workers < 0:
+        raise ConfigError(f"data.workers is {cfg.data.workers}, expected 0 or more")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run gave."""
+
+    results: Mapping[str, TestResult]
+    """Dataset name to its test."""
+    best_rank1: float | None
+    """The best rank-1 of the run's tests, 0..1; None if it did not train."""
+    seconds: float
+    bad_frames: Sequence[str]
+    """Frames that could not be read and were left out."""
+    save_dir: Path
+    parameters: int
+    model: str
+    distances: Mapping[str, npt.NDArray[np.float32]]
+    """Dataset name to the (Q, G) matrix that its gallery was ranked by."""
+    tracklets: Mapping[str, tuple[Sequence[Tracklet], Sequence[Tracklet]]]
+    """Dataset name to its query and gallery tracklets."""
+
+    def summary(self) -> dict[str, Any]:
+        """Give everything as plain values, for a machine."""
+        return {
+            "model": self.model,
+            "parameters": self.parameters,
+            "results": {
+                name: {
+                    **{f"rank-{r}": share for r, share in result.ranks.items()},
+                    "mAP": result.mAP,
+                    "query": result.query,
+                    "valid_queries": result.valid_queries,
+                    "gallery": result.gallery,
+                    "frames": result.frames,
+                    "clips": result.clips,
+                    "extract_seconds": result.extract_seconds,
+                    "rank_seconds": result.rank_seconds,
+                }
+                for name, result in self.results.items()
+            },
+            "best_rank1": self.best_rank1,
+            "bad_frames": list(self.bad_frames),
+            "seconds": self.seconds,
+            "versions": versions(),
+        }
+
+
+def versions() -> dict[str, str]:
+    """Versions of what a result depends on."""
+    import torchvision
+
+    return {
+        "nr3d": __version__,
+        "torchreid": str(torchreid.__version__),
+        "torch": torch.__version__,
+        "torchvision": torchvision.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager:
+    """Build the data that a configuration describes.
+
+    Args:
+        cfg (CfgNode): a whole configuration.
+        training (bool): False asks nothing of the training set, which is then not used.
+
+    Raises:
+        DataError: if a dataset or its files are not there or do not fit.
+        ConfigError: for a value that is not usable.
+    """
+    with _as_config_error():
+        return ClipDataManager(
+            root=cfg.data.root,
+            sources=cfg.data.sources if training else cfg.data.targets,
+            targets=cfg.data.targets,
+            height=cfg.data.height,
+            width=cfg.data.width,
+            transforms=cfg.data.transforms,
+            norm_mean=cfg.data.norm_mean,
+            norm_std=cfg.data.norm_std,
+            use_gpu=cfg.use_gpu,
+            split_id=cfg.data.split_id,
+            combineall=cfg.data.combineall,
+            batch_size_train=cfg.train.batch_size if training else 1,
+            batch_size_test=cfg.test.batch_size,
+            workers=cfg.data.workers,
+            num_instances=cfg.sampler.num_instances,
+            num_cams=cfg.sampler.num_cams,
+            num_datasets=cfg.sampler.num_datasets,
+            train_sampler=cfg.sampler.train_sampler if training else "SequentialSampler",
+            seq_len=cfg.video.seq_len,
+            sample_method=cfg.video.sample_method,
+            test_sample_method=cfg.not3d.test_sample_method,
+            bad_frames=cfg.data.bad_frames,
+            seed=cfg.train.seed,
+        )
+
+
+def build_model(cfg: CfgNode, num_classes: int, *, pretrained: bool | str) -> VideoReID:
+    """Build the model that a configuration describes.
+
+    Raises:
+        ConfigError: if it is not one of ours.
+        WeightsError: if its weights cannot be had.
+    """
+    if cfg.model.name not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name is {cfg.model.name!r}, expected one of {', '.join(ARCHITECTURES)}"
+        )
+    with _as_config_error():
+        model: VideoReID = torchreid.models.build_model(
+            cfg.model.name,
+            num_classes,
+            loss="not3d",
+            pretrained=pretrained,
+            use_gpu=cfg.use_gpu,
+            aggregation=cfg.not3d.aggregation,
+        )
+    if cfg.model.load_weights:
+        load_weights(model, cfg.model.load_weights)
+    return model
+
+
+def build_engine(
+    cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID
+) -> VideoNot3DEngine:
+    """Build the engine that a configuration describes, with its optimizers and schedule."""
+    with _as_config_error():
+        optimizer = torchreid.optim.build_optimizer(
+            model,
+            optim=cfg.train.optim,
+            lr=cfg.train.lr,
+            weight_decay=cfg.train.weight_decay,
+            momentum=cfg.sgd.momentum,
+            sgd_dampening=cfg.sgd.dampening,
+            sgd_nesterov=cfg.sgd.nesterov,
+            rmsprop_alpha=cfg.rmsprop.alpha,
+            adam_beta1=cfg.adam.beta1,
+            adam_beta2=cfg.adam.beta2,
+            staged_lr=cfg.train.staged_lr,
+            new_layers=cfg.train.new_layers,
+            base_lr_mult=cfg.train.base_lr_mult,
+        )
+        criterion = Not3DLoss(
+            model.classifier.out_features,
+            model.feature_dim,
+            label_smoothing=cfg.not3d.label_smoothing,
+            margin=cfg.not3d.margin,
+            alpha=cfg.not3d.alpha,
+            temperature=cfg.not3d.temperature,
+            negative_weight=cfg.not3d.negative_weight,
+            center_reduction=cfg.not3d.center_reduction,
+            id_weight=cfg.not3d.id_weight,
+            ranked_list_weight=cfg.not3d.ranked_list_weight,
+            center_weight=cfg.not3d.center_weight,
+            erasing_attention_weight=cfg.not3d.erasing_attention_weight,
+        )
+        return VideoNot3DEngine(
+            datamanager,
+            model,
+            optimizer,
+            _build_scheduler(cfg, optimizer),
+            use_gpu=cfg.use_gpu,
+            criterion=criterion,
+            center_lr=cfg.not3d.center_lr,
+        )
+
+
+def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+    if cfg.train.lr_scheduler in ("", "none"):
+        return None
+    if cfg.train.lr_scheduler == "warmup_multi_step":
+        return warmup_multi_step(
+            optimizer,
+            cfg.train.stepsize,
+            cfg.train.gamma,
+            cfg.not3d.warmup_epochs,
+            cfg.not3d.warmup_factor,
+        )
+    return torchreid.optim.build_lr_scheduler(
+        optimizer,
+        lr_scheduler=cfg.train.lr_scheduler,
+        stepsize=cfg.train.stepsize,
+        gamma=cfg.train.gamma,
+        max_epoch=cfg.train.max_epoch,
+    )
+
+
+def train(cfg: CfgNode) -> Outcome:
+    """Train the model of a configuration and test it.
+
+    Args:
+        cfg (CfgNode): a whole configuration, such as :func:`nr3d.config.load_config` gives.
+
+    Returns:
+        Outcome: the last test's results.
+
+    Raises:
+        Nr3dError: for anything that the user can mend; the message says how.
+    """
+    started = time.perf_counter()
+    _check(cfg)
+    torchreid.utils.set_random_seed(cfg.train.seed)
+    datamanager = build_datamanager(cfg)
+    # A run that goes on has its weights from the checkpoint.
+    pretrained = False if cfg.model.resume else cfg.model.pretrained
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=pretrained)
+    engine = build_engine(cfg, datamanager, model)
+    start_epoch = engine.resume(cfg.model.resume) if cfg.model.resume else 0
+    engine.run(
+        save_dir=cfg.data.save_dir,
+        max_epoch=cfg.train.max_epoch,
+        start_epoch=start_epoch,
+        print_freq=cfg.train.print_freq,
+        fixbase_epoch=cfg.train.fixbase_epoch,
+        open_layers=cfg.train.open_layers,
+        start_eval=cfg.test.start_eval,
+        eval_freq=cfg.test.eval_freq,
+        dist_metric=cfg.test.dist_metric,
+        normalize_feature=cfg.test.normalize_feature,
+        ranks=cfg.test.ranks,
+    )
+    return _outcome(cfg, engine, started)
+
+
+def evaluate(cfg: CfgNode) -> Outcome:
+    """Test the weights ``model.load_weights`` of a configuration; none tests an untrained network.
+
+    Raises:
+        Nr3dError: for anything that the user can mend; the message says how.
+    """
+    started = time.perf_counter()
+    _check(cfg)
+    torchreid.utils.set_random_seed(cfg.train.seed)
+    datamanager = build_datamanager(cfg, training=False)
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=False)
+    engine = build_engine(cfg, datamanager, model)
+    engine.run(
+        save_dir=cfg.data.save_dir,
+        test_only=True,
+        dist_metric=cfg.test.dist_metric,
+        normalize_feature=cfg.test.normalize_feature,
+        visrank=cfg.test.visrank,
+        visrank_topk=cfg.test.visrank_topk,
+        ranks=cfg.test.ranks,
+        rerank=cfg.test.rerank,
+    )
+    return _outcome(cfg, engine, started)
+
+
+def _outcome(cfg: CfgNode, engine: VideoNot3DEngine, started: float) -> Outcome:
+    return Outcome(
+        results=engine.results,
+        best_rank1=engine.best_rank1,
+        seconds=time.perf_counter() - started,
+        bad_frames=sorted(engine.datamanager.bad_frames),
+        save_dir=Path(cfg.data.save_dir),
+        parameters=sum(parameter.numel() for parameter in engine.model.parameters()),
+        model=cfg.model.name,
+        distances=engine.distances,
+        tracklets={name: engine.datamanager.fetch_test_loaders(name) for name in engine.results},
+    )

@@ -1,0 +1,86 @@
+"""Checks of what a loss was given, with errors that print it."""
+
+import math
+
+from torch import Tensor
+
+
+def check_finite_at_least(minimum: float, **values: float) -> None:
+    """Refuse a setting that is below ``minimum``, infinite or not a number.
+
+    Args:
+        minimum: The smallest value allowed.
+        **values: The settings by name.
+
+    Raises:
+        ValueError: A value is out of range.
+    """
+    for name, value in values.items():
+        if not (math.isfinite(value) and value >= minimum):
+            raise ValueError(f"{name} must be a finite number of at least {minimum:g}, got {value}")
+
+
+def check_at_least_one(**counts: int) -> None:
+    """Refuse a count below 1.
+
+    Args:
+        **counts: The counts by name.
+
+    Raises:
+        ValueError: A count is below 1.
+    """
+    for name, count in counts.items():
+        if count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count}")
+
+
+def check_matrix_and_pids(name: str, matrix: Tensor, pids: Tensor, width: str = "D") -> None:
+    """Check one row of ``matrix`` and one whole-number label for every sample of the batch.
+
+    Args:
+        name: What the caller calls ``matrix``.
+        matrix: The values to check.
+        pids: The identity labels.
+        width: The letter of the second dimension, for the message.
+
+    Shape:
+        - matrix: (B, ``width``), B at least 1.
+        - pids: (B,)
+
+    Raises:
+        ValueError: A shape is another one, or the labels are not integers.
+    """
+    fits = matrix.dim() == 2 and pids.dim() == 1 and matrix.shape[0] == pids.shape[0] > 0
+    if not fits:
+        raise ValueError(
+            f"expected {name} of shape (B, {width}) and pids of shape (B,) with B at least 1, "
+            f"got {name} {tuple(matrix.shape)} and pids {tuple(pids.shape)}"
+        )
+    if pids.is_floating_point() or pids.is_complex():
+        raise ValueError(f"expected pids of an integer type, got {pids.dtype}")
+
+
+def check_pid_range(pids: Tensor, num_classes: int) -> None:
+    """Check that every label has a class, where looking at the values is free.
+
+    On an accelerator the look would make the host wait for the device in every step; there the
+    indexing kernel's own assertion reports a bad label.
+
+    Args:
+        pids: The identity labels.
+        num_classes: The number of classes K.
+
+    Shape:
+        - pids: (B,)
+
+    Raises:
+        ValueError: A label on the CPU is below 0 or not below ``num_classes``.
+    """
+    if pids.device.type != "cpu":
+        return
+    lowest, highest = int(pids.min()), int(pids.max())
+    if lowest < 0 or highest >= num_classes:
+        raise ValueError(
+            f"expected pids from 0 to {num_classes - 1} for {num_classes} classes, got pids from "
+            f"{lowest} to {highest}; relabel the training identities to 0..K-1"
+        )

@@ -1,0 +1,157 @@
+"""The training loss of Not 3D Re-ID: four named terms and their weighted sum."""
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from nr3d.losses.center import CenterLoss, CenterReduction
+from nr3d.losses.checks import check_finite_at_least, check_matrix_and_pids, check_pid_range
+from nr3d.losses.erasing_attention import ErasingAttentionLoss
+from nr3d.losses.precision import accumulation_dtype
+from nr3d.losses.ranked_list import RankedListLoss
+
+
+class Not3DLoss(nn.Module):
+    """Weighted sum of identity, ranked list, center and erasing-attention loss.
+
+    With the default weights, β = 0.0005 and cross entropy with label smoothing ε as ID::
+
+        L = ID + RLL + β · center + E_att
+
+    Reference:
+        Alsehaim and Breckon, "Not 3D Re-ID: a Simple Single Stream 2D Convolution for Robust
+        Video Re-identification", ICPR 2020, arXiv 2008.06318. The deviations of ``RankedListLoss``
+        and ``CenterLoss`` from their papers apply.
+
+    Args:
+        num_classes: K, the number of training identities.
+        feature_dim: D, the size of the feature after the neck (paper: 2048).
+        label_smoothing: ε of the ID loss, from 0 to 1 (paper: 0.1).
+        margin: m of the ranked list loss (paper: 1.3).
+        alpha: α of the ranked list loss (paper: 2.0).
+        temperature: τ of the ranked list loss (paper: 1.0).
+        negative_weight: λ of the ranked list loss (paper: 1.0).
+        center_reduction: Reduction of the center loss, 'mean' or 'half_sum'.
+        id_weight: Weight of the ID loss (paper: 1).
+        ranked_list_weight: Weight of the ranked list loss (paper: 1).
+        center_weight: β, weight of the center loss (paper: 0.0005).
+        erasing_attention_weight: Weight of the erasing-attention loss (paper: 1).
+
+    Attributes:
+        center: The ``CenterLoss``, whose centers learn from a gradient that carries
+            ``center_weight``; an optimiser of their own divides it out before its step.
+
+    Shape:
+        - logits: (B, K)
+        - features: (B, D)
+        - attention_scores: (B, T), before the softmax
+        - pids: (B,), from 0 to K-1
+        - erased: (B, T), 0 or 1 of any type
+        - output: the total, (), and a dict of the terms 'id', 'ranked_list', 'center' and
+          'erasing_attention', each (), unweighted and detached
+
+    Raises:
+        ValueError: A setting is out of range; in forward, a shape is another one or (on the CPU)
+            a label is out of range.
+
+    Example:
+        >>> import torch
+        >>> loss = Not3DLoss(num_classes=625, feature_dim=2048)
+        >>> logits = torch.randn(8, 625, requires_grad=True)
+        >>> features, scores = torch.randn(8, 2048), torch.rand(8, 4)
+        >>> pids, erased = torch.arange(4).repeat_interleave(2), torch.rand(8, 4) < 0.5
+        >>> total, terms = loss(logits, features, scores, pids, erased)
+        >>> total.backward()
+        >>> list(terms)
+        ['id', 'ranked_list', 'center', 'erasing_attention']
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        feature_dim: int,
+        *,
+        label_smoothing: float = 0.1,
+        margin: float = 1.3,
+        alpha: float = 2.0,
+        temperature: float = 1.0,
+        negative_weight: float = 1.0,
+        center_reduction: CenterReduction = "mean",
+        id_weight: float = 1.0,
+        ranked_list_weight: float = 1.0,
+        center_weight: float = 5e-4,
+        erasing_attention_weight: float = 1.0,
+    ) -> None:
+        """See the class."""
+        super().__init__()
+        if not 0 <= label_smoothing <= 1:
+            raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
+        check_finite_at_least(
+            0,
+            id_weight=id_weight,
+            ranked_list_weight=ranked_list_weight,
+            center_weight=center_weight,
+            erasing_attention_weight=erasing_attention_weight,
+        )
+        self.num_classes = num_classes
+        self.feature_dim = feature_dim
+        self.label_smoothing = label_smoothing
+        self.id_weight = id_weight
+        self.ranked_list_weight = ranked_list_weight
+        self.center_weight = center_weight
+        self.erasing_attention_weight = erasing_attention_weight
+
+        self.ranked_list = RankedListLoss(margin, alpha, temperature, negative_weight)
+        self.center = CenterLoss(num_classes, feature_dim, center_reduction)
+        self.erasing_attention = ErasingAttentionLoss()
+
+    def forward(
+        self,
+        logits: Tensor,
+        features: Tensor,
+        attention_scores: Tensor,
+        pids: Tensor,
+        erased: Tensor,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the total of one batch and its terms by name."""
+        self._check_shapes(logits, features, attention_scores, pids)
+        check_pid_range(pids, self.num_classes)
+
+        wide_logits = logits.to(accumulation_dtype(logits))
+        id_term = F.cross_entropy(wide_logits, pids, label_smoothing=self.label_smoothing)
+        ranked_list_term = self.ranked_list(features, pids)
+        center_term = self.center(features, pids)
+        erasing_attention_term = self.erasing_attention(attention_scores, erased)
+
+        total = (
+            self.id_weight * id_term
+            + self.ranked_list_weight * ranked_list_term
+            + self.center_weight * center_term
+            + self.erasing_attention_weight * erasing_attention_term
+        )
+        terms = {
+            "id": id_term.detach(),
+            "ranked_list": ranked_list_term.detach(),
+            "center": center_term.detach(),
+            "erasing_attention": erasing_attention_term.detach(),
+        }
+        return total, terms
+
+    def _check_shapes(
+        self, logits: Tensor, features: Tensor, attention_scores: Tensor, pids: Tensor
+    ) -> None:
+        check_matrix_and_pids("logits", logits, pids, width="K")
+        check_matrix_and_pids("features", features, pids)
+        check_matrix_and_pids("attention_scores", attention_scores, pids, width="T")
+        if logits.shape[1] != self.num_classes or features.shape[1] != self.feature_dim:
+            raise ValueError(
+                f"expected logits (B, {self.num_classes}) and features (B, {self.feature_dim}), "
+                f"got logits {tuple(logits.shape)} and features {tuple(features.shape)}"
+            )
+
+    def extra_repr(self) -> str:
+        """Name the weights in ``repr``."""
+        return (
+            f"label_smoothing={self.label_smoothing}, id_weight={self.id_weight}, "
+            f"ranked_list_weight={self.ranked_list_weight}, center_weight={self.center_weight}, "
+            f"erasing_attention_weight={self.erasing_attention_weight}"
+        )

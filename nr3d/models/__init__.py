@@ -1,0 +1,30 @@
+"""From clips to features: trunk, aggregation, neck and classifier."""
+
+from nr3d.models.aggregation import (
+    AGGREGATIONS,
+    ClipFeatures,
+    MeanAggregation,
+    SpatialTemporalAttention,
+    build_aggregation,
+)
+from nr3d.models.factory import ARCHITECTURES, Architecture
+from nr3d.models.ibn import IBN
+from nr3d.models.neck import BottleneckNorm
+from nr3d.models.trunk import FrameTrunk
+from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
+
+__all__ = [
+    "AGGREGATIONS",
+    "ARCHITECTURES",
+    "IBN",
+    "LOSSES",
+    "MARS_IDENTITIES",
+    "Architecture",
+    "BottleneckNorm",
+    "ClipFeatures",
+    "FrameTrunk",
+    "MeanAggregation",
+    "SpatialTemporalAttention",
+    "VideoReID",
+    "build_aggregation",
+]

@@ -1,0 +1,142 @@
+"""From the frames' feature maps to one clip feature: attention, or the mean."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class ClipFeatures(NamedTuple):
+    """What an aggregation gives for B clips of T frames."""
+
+    features: Tensor
+    """(B, C), the weighted mean of the frames' pooled features."""
+    scores: Tensor
+    """(B, T), the attention score of each frame before the softmax; never negative."""
+    weights: Tensor
+    """(B, T), the share of each frame in the clip feature; each row sums to 1."""
+
+
+class SpatialTemporalAttention(nn.Module):
+    r"""Weight a clip's frames by a two-layer spatial-temporal attention.
+
+    .. math::
+        s = \mathrm{ReLU}(\mathrm{Conv1d}(\mathrm{ReLU}(\mathrm{Conv2d}(map)))), \quad
+        w = \mathrm{softmax}_t(s), \quad f = \sum_t w_t \, \mathrm{GAP}(map_t)
+
+    The Conv2d's kernel is the whole map, so that it sees where in the frame something is; the
+    Conv1d runs over time.
+
+    Reference:
+        Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
+        Re-identification. ICPR 2020. arXiv:2008.06318. Deviation: a map of another size is first
+        brought to ``map_size`` by adaptive average pooling, so that any input size works; it is
+        the identity at the paper's 224×112 pixels.
+
+    Args:
+        channels (int): C, channels of the feature maps. Paper: 2048.
+        hidden (int): channels between the two layers. Paper: 256.
+        map_size (tuple of int): kernel of the spatial layer, rows and columns. Paper: (14, 7).
+
+    Shape:
+        - Input: :math:`(B, T, C, h, w)`
+        - Output: :class:`ClipFeatures` of :math:`(B, C)`, :math:`(B, T)`, :math:`(B, T)`
+
+    Raises:
+        ValueError: if the input is not five-dimensional.
+
+    Examples::
+        >>> attention = SpatialTemporalAttention(512)
+        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.sum(1)
+        tensor([1., 1.])
+    """
+
+    def __init__(
+        self, channels: int, hidden: int = 256, map_size: tuple[int, int] = (14, 7)
+    ) -> None:
+        super().__init__()
+        self.map_size = map_size
+        self.spatial = nn.Conv2d(channels, hidden, kernel_size=map_size)
+        self.temporal = nn.Conv1d(hidden, 1, kernel_size=3, padding=1)
+
+    def forward(self, maps: Tensor) -> ClipFeatures:
+        """Aggregate the frames' maps."""
+        check_maps(maps)
+        clips, frames = maps.shape[:2]
+        flat = maps.flatten(0, 1)  # (B·T, C, h, w)
+        fixed = flat
+        if flat.shape[-2:] != self.map_size:
+            fixed = F.adaptive_avg_pool2d(flat, self.map_size)  # (B·T, C, 14, 7)
+        where = F.relu(self.spatial(fixed))  # (B·T, 256, 1, 1)
+        over_time = where.view(clips, frames, -1).transpose(1, 2)  # (B, 256, T)
+        scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
+        weights = scores.softmax(dim=1)  # (B, T)
+        pooled = flat.mean(dim=(2, 3)).view(clips, frames, -1)  # (B, T, C)
+        features = torch.einsum("bt,btc->bc", weights.to(pooled.dtype), pooled)
+        return ClipFeatures(features, scores, weights)
+
+
+class MeanAggregation(nn.Module):
+    r"""Give every frame of a clip the same weight.
+
+    .. math::
+        f = \frac{1}{T} \sum_t \mathrm{GAP}(map_t)
+
+    Args:
+        channels (int): C, taken for the same signature as the attention's and not used.
+
+    Shape:
+        - Input: :math:`(B, T, C, h, w)`
+        - Output: :class:`ClipFeatures`; the scores are zeros and the weights :math:`1/T`.
+
+    Raises:
+        ValueError: if the input is not five-dimensional.
+
+    Examples::
+        >>> MeanAggregation(512)(torch.rand(2, 4, 512, 14, 7)).features.shape
+        torch.Size([2, 512])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+
+    def forward(self, maps: Tensor) -> ClipFeatures:
+        """Aggregate the frames' maps."""
+        check_maps(maps)
+        clips, frames = maps.shape[:2]
+        return ClipFeatures(
+            features=maps.mean(dim=(1, 3, 4)),  # (B, C)
+            scores=maps.new_zeros(clips, frames),
+            weights=maps.new_full((clips, frames), 1 / frames),
+        )
+
+
+def check_maps(maps: Tensor) -> None:
+    """Refuse feature maps that are not (B, T, C, h, w)."""
+    if maps.dim() != 5:
+        raise ValueError(f"feature maps have shape {tuple(maps.shape)}, expected (B, T, C, h, w)")
+
+
+AGGREGATIONS: dict[str, Callable[[int], nn.Module]] = {
+    "attention": SpatialTemporalAttention,
+    "mean": MeanAggregation,
+}
+
+
+def build_aggregation(name: str, channels: int) -> nn.Module:
+    """Build an aggregation by its name.
+
+    Args:
+        name (str): one of :data:`AGGREGATIONS`.
+        channels (int): C of the trunk's feature map.
+
+    Raises:
+        KeyError: for another name; the message lists the names.
+    """
+    if name not in AGGREGATIONS:
+        raise KeyError(f"Unknown aggregation: {name!r}. Must be one of {sorted(AGGREGATIONS)}")
+    return AGGREGATIONS[name](channels)

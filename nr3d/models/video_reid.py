@@ -1,0 +1,116 @@
+"""The video re-ID network: trunk, aggregation, neck and classifier, one after the other."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from nr3d.models.aggregation import ClipFeatures, build_aggregation
+from nr3d.models.neck import BottleneckNorm
+from nr3d.models.trunk import FrameTrunk
+
+MARS_IDENTITIES = 625
+"""Identities of MARS's training set: the default ``num_classes`` of our models."""
+
+LOSSES = ("softmax", "triplet", "not3d")
+"""What a model can be built for; see :class:`VideoReID`."""
+
+
+class VideoReID(nn.Module):
+    r"""Single-stream 2D network that gives one feature per clip.
+
+    .. math::
+        map_t = \mathrm{trunk}(frame_t), \quad f = \mathrm{aggregation}(map_1 \dots map_T), \quad
+        feature = \mathrm{BN}(f), \quad logits = W \cdot feature
+
+    Reference:
+        Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
+        Re-identification. ICPR 2020. arXiv:2008.06318.
+
+    Args:
+        depth (int): depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
+        num_classes (int): K, identities to classify in training. Paper: 625 (MARS).
+        loss (str): what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
+        ibn (bool): IBN-a norms in the trunk. Paper: True.
+        aggregation (str): ``'attention'`` (paper) or ``'mean'``.
+
+    Attributes:
+        backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
+            by a module of the same shapes.
+        feature_dim (int): D, the size of a feature: 512 for depth 18 and 34, else 2048.
+
+    Shape:
+        - Input: clips :math:`(B, T, 3, H, W)`, or images :math:`(N, 3, H, W)` as clips of one
+          frame.
+        - Output in eval mode: features :math:`(B, D)` after the neck.
+        - Output in training: ``'softmax'``: logits :math:`(B, K)`; ``'triplet'``: (logits,
+          features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`).
+
+    Raises:
+        KeyError: for an unknown ``loss`` or ``aggregation``; the message lists the choices.
+        ValueError: if the input has neither 4 nor 5 dimensions or not 3 channels.
+
+    Examples::
+        >>> model = VideoReID(depth=18, num_classes=10, loss='not3d').eval()
+        >>> model(torch.rand(2, 4, 3, 224, 112)).shape
+        torch.Size([2, 512])
+    """
+
+    def __init__(
+        self,
+        depth: int,
+        num_classes: int = MARS_IDENTITIES,
+        loss: str = "softmax",
+        ibn: bool = True,
+        aggregation: str = "attention",
+    ) -> None:
+        if loss not in LOSSES:
+            raise KeyError(f"Unsupported loss: {loss!r}. Must be one of {list(LOSSES)}")
+        super().__init__()
+        self.loss = loss
+        self.backbone = FrameTrunk(depth, ibn)
+        self.feature_dim: int = self.backbone.channels
+        self.aggregation = build_aggregation(aggregation, self.feature_dim)
+        self.bottleneck = BottleneckNorm(self.feature_dim)
+        self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False)
+        nn.init.normal_(self.classifier.weight, std=0.001)
+
+    def featuremaps(self, clips: Tensor) -> Tensor:
+        """Give the trunk's feature map of every frame, (B, T, C, h, w)."""
+        if clips.dim() == 4:
+            clips = clips.unsqueeze(1)  # an image is a clip of one frame
+        if clips.dim() != 5 or clips.shape[2] != 3:
+            raise ValueError(
+                f"input has shape {tuple(clips.shape)}, expected clips (B, T, 3, H, W) "
+                "or images (N, 3, H, W)"
+            )
+        maps: Tensor = self.backbone(clips.flatten(0, 1))  # (B·T, C, h, w)
+        return maps.unflatten(0, clips.shape[:2])  # (B, T, C, h, w)
+
+    def embed(self, clips: Tensor) -> ClipFeatures:
+        """Give the features after the neck with the attention behind them.
+
+        Args:
+            clips (Tensor): (B, T, 3, H, W), or images (N, 3, H, W).
+
+        Returns:
+            ClipFeatures: ``features`` (B, D) after the neck, attention ``scores`` (B, T) and
+            ``weights`` (B, T).
+
+        Examples::
+            >>> model.eval().embed(torch.rand(2, 4, 3, 224, 112)).weights.shape
+            torch.Size([2, 4])
+        """
+        aggregated: ClipFeatures = self.aggregation(self.featuremaps(clips))
+        return aggregated._replace(features=self.bottleneck(aggregated.features))
+
+    def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Give features in eval mode, and what ``loss`` needs in training."""
+        features, scores, _ = self.embed(clips)
+        if not self.training:
+            return features
+        logits: Tensor = self.classifier(features)  # (B, K)
+        if self.loss == "softmax":
+            return logits
+        if self.loss == "triplet":
+            return logits, features
+        return logits, features, scores

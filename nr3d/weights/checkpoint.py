@@ -1,0 +1,75 @@
+"""Checkpoint files: read weights-only, written beside and renamed into place."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nr3d.errors import WeightsError
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """Read a checkpoint on the CPU, weights-only: nothing in the file is run.
+
+    Args:
+        path (str or Path): file of a state dict, or of a dict that holds one as ``state_dict``.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, holds code, or is not a dict.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise WeightsError(f"No checkpoint at {path}: give the path of an existing file.")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"{path} is not a weights-only checkpoint and is not loaded, since unpickling it could "
+            f"run code ({reason}). Save it again from where it came, tensors and plain values only."
+        ) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else repr(error)
+        raise WeightsError(
+            f"{path} is not a readable checkpoint ({reason}): it may be cut short; fetch or save "
+            "it again."
+        ) from error
+    if not isinstance(checkpoint, dict):
+        raise WeightsError(
+            f"{path} holds a {type(checkpoint).__name__}, expected a state dict or a dict that has "
+            "one as 'state_dict'."
+        )
+    return checkpoint
+
+
+def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
+    """Write a checkpoint so that ``path`` is at every moment the old file or the whole new one.
+
+    Args:
+        state (dict): tensors and plain Python values, so that a weights-only load takes it.
+        path (str or Path): where to; missing folders are made.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written; ``path`` is then as before.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        # mkstemp makes files private; a checkpoint is as readable as any file made here.
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(partial).chmod(0o666 & ~umask)
+        Path(partial).replace(path)
+    except BaseException:
+        Path(partial).unlink(missing_ok=True)
+        raise
