@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -144,7 +145,8 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             combineall=cfg.data.combineall,
             batch_size_train=cfg.train.batch_size if training else 1,
             batch_size_test=cfg.test.batch_size,
-            workers=cfg.data.workers,
+            # More than there are processors only slows down; the batches are the same.
+            workers=min(cfg.data.workers, os.cpu_count() or 1),
             num_instances=cfg.sampler.num_instances,
             num_cams=cfg.sampler.num_cams,
             num_datasets=cfg.sampler.num_datasets,

@@ -229,7 +229,7 @@ def _bag_part(person: Person, pose: Pose) -> Part | None:
     if person.bag == "backpack":
         back = pose.chest - np.array([0.0, 0.0, 0.115 * height * person.build**0.5])
         start = back + 0.005 * height * down
-        size = 0.085 * height
+        size = 0.07 * height
         return Part(
             start,
             start + 0.2 * height * down,

@@ -80,7 +80,7 @@ def sample_camera(seed: int, index: int) -> Camera:
     cast = np.asarray(_CASTS[casts[index - 1]]) * rng.uniform(0.95, 1.05, 3)
     across, down, front = rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.35), rng.uniform(0.5, 0.9)
     norm = math.sqrt(across**2 + down**2 + front**2)
-    light = Light(across / norm, down / norm, front / norm, float(rng.uniform(0.42, 0.68)))
+    light = Light(across / norm, down / norm, front / norm, float(rng.uniform(0.48, 0.7)))
     pitch = float(rng.uniform(0.08, 0.3))
     sharpness = float(rng.uniform(0.55, 0.8))
     horizon = int(150 - 330 * pitch + rng.uniform(-15, 15))

@@ -56,7 +56,7 @@ def sample_occluder(
     kind = KINDS[int(rng.choice(len(KINDS), p=(0.4, 0.15, 0.15, 0.15, 0.15)))]
     meets = rng.uniform(0.1, 0.9) * frames
     if kind == "person":
-        speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(10.0, 24.0))
+        speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(14.0, 30.0))
     else:
         speed = drift if abs(drift) > 2.0 else float(rng.choice([-1.0, 1.0]) * rng.uniform(6, 14))
     start = FRAME_WIDTH * float(rng.uniform(0.35, 0.65)) - speed * meets
@@ -69,7 +69,7 @@ def sample_occluder(
         kind,
         start,
         speed,
-        float(rng.uniform(0.85, 1.2)),
+        float(rng.uniform(0.8, 1.1)),
         (float(colour[0]), float(colour[1]), float(colour[2])),
         int(rng.integers(2**31)),
         person,
@@ -105,10 +105,10 @@ def _shape(occluder: Occluder, x: float, alpha: Array, tone: Array) -> None:
     if occluder.kind == "pole":
         _bar(alpha, x - 9 * size, -4, x + 9 * size, height + 4)
     elif occluder.kind == "bin":
-        _bar(alpha, x - 26 * size, height - 95 * size, x + 26 * size, height + 4)
-        _bar(alpha, x - 30 * size, height - 104 * size, x + 30 * size, height - 94 * size)
+        _bar(alpha, x - 26 * size, height - 84 * size, x + 26 * size, height + 4)
+        _bar(alpha, x - 30 * size, height - 92 * size, x + 30 * size, height - 83 * size)
     elif occluder.kind == "car":
-        roof, belt = height - 100 * size, height - 62 * size
+        roof, belt = height - 84 * size, height - 50 * size
         _bar(alpha, x - 88 * size, belt, x + 88 * size, height + 4)
         _trapezium(alpha, x, (36 * size, 62 * size), (roof, belt + 1), 1.0)
         _trapezium(tone, x, (31 * size, 50 * size), (roof + 6 * size, belt - 3 * size), 0.3)
@@ -148,7 +148,7 @@ def draw_occluder(
         return alpha
     if occluder.person is not None:
         near = View(
-            occluder.yaw, view.pitch, view.scale * occluder.size * 1.1, x, view.ground + 26.0 * unit
+            occluder.yaw, view.pitch, view.scale * occluder.size, x, view.ground + 26.0 * unit
         )
         parts = body_parts(occluder.person, walk(occluder.person, phase))
         draw_parts(canvas, alpha, parts, near, light)

@@ -11,7 +11,7 @@ import numpy as np
 from nr3d.data.synthetic.fabric import PALETTE, PATTERNS, RGB, Fabric
 
 _PERSON = 101  # first word of the generators used here: one stream for each (seed, kind, index)
-_MIN_DISTANCE = 0.42
+_MIN_DISTANCE = 0.5
 _TRIES = 60
 
 _SKINS: tuple[RGB, ...] = (
@@ -124,7 +124,7 @@ def _contrast(rng: np.random.Generator, base: RGB, names: Sequence[str]) -> RGB:
 
 
 def _sample_top(rng: np.random.Generator) -> Fabric:
-    pattern = _pick(rng, PATTERNS, (4.0, 2.2, 1.2, 1.5, 1.2, 2.2, 1.5, 0.8))
+    pattern = _pick(rng, PATTERNS, (4.0, 2.4, 1.2, 1.8, 1.5, 2.4, 0.4, 0.8))
     base = _dye(rng, _TOPS)
     accent = _contrast(rng, base, _TOPS)
     return Fabric(
@@ -149,7 +149,7 @@ def _sample(rng: np.random.Generator) -> Person:
     cover = {"trousers": 1.0, "shorts": rng.uniform(0.32, 0.5), "skirt": rng.uniform(0.35, 0.75)}
     hair_style = _pick(rng, ("short", "bald", "bob", "long", "bun"), (5.0, 0.8, 2.0, 3.0, 1.0))
     top = _sample_top(rng)
-    open_jacket = rng.random() < 0.18
+    open_jacket = rng.random() < 0.1
     bottom = _sample_bottom(rng, cut)
     return Person(
         height=float(np.clip(rng.normal(1.73, 0.09), 1.5, 1.98)),
@@ -168,7 +168,7 @@ def _sample(rng: np.random.Generator) -> Person:
         bottom_cut=cut,
         leg_cover=float(cover[cut]),
         shoes=_dye(rng, ("black", "white", "brown", "red", "blue", "grey", "beige")),
-        bag=_pick(rng, ("none", "backpack", "shoulder", "handbag"), (4.5, 2.5, 1.7, 1.3)),
+        bag=_pick(rng, ("none", "backpack", "shoulder", "handbag"), (5.0, 1.8, 1.8, 1.4)),
         bag_colour=_dye(rng, _TOPS),
         stride=float(rng.uniform(0.36, 0.56)),
         cadence=float(rng.uniform(0.085, 0.125)),

@@ -17,7 +17,7 @@ from nr3d.data.synthetic.occluders import draw_occluder, sample_occluder
 from nr3d.data.synthetic.paint import Light, View, draw_parts
 from nr3d.data.synthetic.people import Person
 
-_OCCLUDED_SHARE = 0.3
+_OCCLUDED_SHARE = 0.2
 
 
 @dataclass(frozen=True)
@@ -76,11 +76,11 @@ def film_tracklet(
     """
     height, width = camera.shape
     unit = height / FRAME_HEIGHT
-    yaw = camera.yaw + float(rng.normal(0.0, 0.22))
+    yaw = camera.yaw + float(rng.normal(0.0, 0.16))
     scale = camera.fill * height / person.height * float(rng.uniform(0.93, 1.05))
     ground = height * 0.5 * (1.0 + camera.fill) + unit * float(rng.uniform(-6.0, 8.0))
     light = _relight(camera.light, rng)
-    gain = np.exp(rng.normal(0.0, 0.09) + rng.normal(0.0, 0.025, 3)).astype(np.float32)
+    gain = np.exp(rng.normal(0.0, 0.07) + rng.normal(0.0, 0.02, 3)).astype(np.float32)
     phase = float(rng.uniform())
     # a tracker keeps the person in the middle, so it is the background that moves
     drift = -math.sin(yaw) * person.cadence * 1.25 * scale * 0.55
@@ -91,7 +91,7 @@ def film_tracklet(
     occluder = None
     if rng.random() < _OCCLUDED_SHARE:
         occluder = sample_occluder(rng, frames, drift / unit * 1.6, passers_by)
-    bystander = passers_by[int(rng.integers(len(passers_by)))] if rng.random() < 0.35 else None
+    bystander = passers_by[int(rng.integers(len(passers_by)))] if rng.random() < 0.2 else None
     behind = View(
         float(rng.uniform(-3.1, 3.1)), camera.pitch, 0.55 * scale, 0.0, ground - 0.2 * height
     )

@@ -165,6 +165,6 @@ def draw_scene(rng: np.random.Generator, kind: str, horizon: int) -> Array:
         _cars(scene, rng, horizon)
     # the street is greyer than the clothes of those who walk in it
     grey = scene.mean(axis=2, keepdims=True)
-    scene = (0.5 * (0.55 * scene + 0.45 * grey) + 0.5 * 0.48).astype(np.float32)
+    scene = (0.4 * (0.6 * scene + 0.4 * grey) + 0.6 * 0.46).astype(np.float32)
     blurred: Array = cv2.GaussianBlur(scene, (0, 0), float(rng.uniform(0.9, 1.8)))
     return blurred

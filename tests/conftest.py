@@ -1,0 +1,118 @@
+"""Small datasets in torchreid's layouts, drawn as plain coloured frames."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from scipy.io import savemat
+
+import nr3d
+from nr3d.host import torchreid
+
+torch.set_num_threads(2)
+
+FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "footage"
+
+
+def draw_frame(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (32, 64)) -> None:
+    """Write a frame of one colour with a bright corner, so that flips can be told."""
+    image = Image.new("RGB", size, colour)
+    image.paste((255, 255, 255), (0, 0, size[0] // 4, size[1] // 4))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+def person_colour(pid: int) -> tuple[int, int, int]:
+    rng = np.random.default_rng(pid)
+    red, green, blue = (int(value) for value in rng.integers(30, 220, 3))
+    return red, green, blue
+
+
+def write_mars(
+    root: Path, train_pids: tuple[int, ...], test_pids: tuple[int, ...], frames: int = 5
+) -> Path:
+    """Write a dataset in MARS's layout: two cameras, two tracklets a person and camera."""
+    info = root / "mars" / "info"
+    info.mkdir(parents=True)
+    queries: list[int] = []
+    for part, pids in (("train", train_pids), ("test", test_pids)):
+        names: list[str] = []
+        table: list[list[int]] = []
+        for pid in pids:
+            for cam in (1, 2):
+                for tracklet in (1, 2):
+                    first = len(names) + 1
+                    for frame in range(1, frames + 1):
+                        name = f"{pid:04d}C{cam}T{tracklet:04d}F{frame:03d}.jpg"
+                        names.append(name)
+                        draw_frame(
+                            root / "mars" / f"bbox_{part}" / f"{pid:04d}" / name,
+                            person_colour(pid),
+                        )
+                    table.append([first, len(names), pid, cam])
+                    if part == "test" and tracklet == 1:
+                        queries.append(len(table))
+        (info / f"{part}_name.txt").write_text("\n".join(names) + "\n")
+        savemat(info / f"tracks_{part}_info.mat", {f"track_{part}_info": np.array(table)})
+    savemat(info / "query_IDX.mat", {"query_IDX": np.array([queries])})
+    return root
+
+
+@pytest.fixture(scope="session")
+def mars_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight people to train, four others to test; nobody may change it."""
+    return write_mars(
+        tmp_path_factory.mktemp("mars"), (1, 3, 5, 9, 11, 20, 300, 1001), (2, 4, 6, 8)
+    )
+
+
+@pytest.fixture
+def own_mars_root(tmp_path: Path) -> Path:
+    """A smaller one that a test may damage."""
+    return write_mars(tmp_path / "data", (1, 3, 5, 9), (2, 4))
+
+
+@pytest.fixture
+def prid_root(tmp_path: Path) -> Path:
+    """PRID2011's layout: four people, ten frames each under two cameras, one split."""
+    base = tmp_path / "prid2011"
+    for camera in ("cam_a", "cam_b"):
+        for person in range(1, 5):
+            for frame in range(1, 11):
+                draw_frame(
+                    base / "prid_2011" / "multi_shot" / camera / f"person_{person:04d}"
+                    # not padded, so that the order of the names is not that of the text
+                    / f"{frame}.png",
+                    (10 * frame, 0, 0),
+                )
+    split = {"train": ["person_0001", "person_0003"], "test": ["person_0002", "person_0004"]}
+    (base / "splits_prid2011.json").write_text(json.dumps([split]))
+    return tmp_path
+
+
+@pytest.fixture
+def small_model() -> Callable[..., nr3d.models.VideoReID]:
+    """Build ``nr3d_resnet18_ibn`` from a seed."""
+
+    def build(num_classes: int = 8, seed: int = 0, **options: object) -> nr3d.models.VideoReID:
+        torch.manual_seed(seed)
+        model: nr3d.models.VideoReID = torchreid.models.build_model(
+            "nr3d_resnet18_ibn", num_classes, loss="not3d", pretrained=False, **options
+        )
+        return model
+
+    return build
+
+
+@pytest.fixture
+def footage() -> Path:
+    """Real surveillance tracklets in MARS's layout, where they lie beside the checkout."""
+    if not (FOOTAGE / "mars").is_dir():
+        pytest.skip(f"no footage at {FOOTAGE}")
+    return FOOTAGE
