@@ -1,4 +1,4 @@
-"""A configuration made real: the data, the model and the engine that it describes, and running it."""
+"""A configuration made real: its data, its model and its engine, and running them."""
 
 from __future__ import annotations
 
@@ -184,9 +184,7 @@ def build_model(cfg: CfgNode, num_classes: int, *, pretrained: bool | str) -> Vi
     return model
 
 
-def build_engine(
-    cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID
-) -> VideoNot3DEngine:
+def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -> VideoNot3DEngine:
     """Build the engine that a configuration describes, with its optimizers and schedule."""
     with _as_config_error():
         optimizer = torchreid.optim.build_optimizer(

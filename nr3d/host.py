@@ -1,8 +1,8 @@
 """The installed torchreid, imported once and without its warning.
 
 Two distributions are in use. PyPI's 0.2.5 keeps its code in ``torchreid.reid`` and shows it as
-attributes of ``torchreid``; upstream's 1.4.0 has it in ``torchreid`` itself. Attributes work in both
-(``torchreid.data``), so nr3d never writes ``import torchreid.data``.
+attributes of ``torchreid``; upstream's 1.4.0 has it in ``torchreid`` itself. Attributes work in
+both (``torchreid.data``), so nr3d never writes ``import torchreid.data``.
 """
 
 from __future__ import annotations

@@ -86,7 +86,11 @@ def prid_root(tmp_path: Path) -> Path:
         for person in range(1, 5):
             for frame in range(1, 11):
                 draw_frame(
-                    base / "prid_2011" / "multi_shot" / camera / f"person_{person:04d}"
+                    base
+                    / "prid_2011"
+                    / "multi_shot"
+                    / camera
+                    / f"person_{person:04d}"
                     # not padded, so that the order of the names is not that of the text
                     / f"{frame}.png",
                     (10 * frame, 0, 0),

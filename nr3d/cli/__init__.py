@@ -28,6 +28,18 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    """Parse, with KEY VALUE pairs also before and between the options."""
+    parser = build_parser()
+    args, rest = parser.parse_known_args(argv)
+    unknown = [word for word in rest if word.startswith("--")]
+    if unknown or (rest and not hasattr(args, "changes")):
+        parser.error(f"unrecognized arguments: {' '.join(unknown or rest)}")
+    if rest:
+        args.changes = [*args.changes, *rest]
+    return args
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
@@ -37,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         int: 0, 2 for what the user can mend (one line on standard error), 130 if interrupted.
     """
-    args = build_parser().parse_args(argv)
+    args = _parse(argv)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("nr3d")

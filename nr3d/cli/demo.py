@@ -12,7 +12,7 @@ from nr3d.cli.output import add_json_option, results_table, write_json
 from nr3d.cli.synthesize import describe, draw
 from nr3d.config import load_config
 from nr3d.engine import BEST
-from nr3d.report import draw_ranking
+from nr3d.report import draw_ranking, save_picture
 
 IDENTITIES = 96
 PICTURED_QUERIES = 6
@@ -48,14 +48,15 @@ def run(args: argparse.Namespace) -> None:
     query, gallery = after.tracklets[name]
     step = max(1, len(query) // PICTURED_QUERIES)
     result = after.results[name]
-    draw_ranking(
+    drawing = draw_ranking(
         after.distances[name],
         query,
         gallery,
         topk=5,
         rows=range(0, len(query), step)[:PICTURED_QUERIES],
         title=f"Synthetic MARS, trained: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
-    ).save(picture)
+    )
+    save_picture(drawing, picture)
     seconds = time.perf_counter() - started
     print()
     print(results_table([("untrained", before.results[name]), ("trained", result)]))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nr3d.atomic import replacing
 from nr3d.engine import TestResult
 from nr3d.experiment import Outcome
 
@@ -22,11 +22,8 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all; nothing for None."""
     if path is None:
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-        partial = Path(folder) / path.name
+    with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        partial.replace(path)
 
 
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:

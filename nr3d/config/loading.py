@@ -146,6 +146,4 @@ def _fit(key: str, value: Any, default: Any, where: str) -> Any:
         expected = f"a list of {type(default[0]).__name__}"
     else:
         expected = wanted.__name__
-    raise ConfigError(
-        f"{key} in {where} is {value!r}, expected {expected} such as {default!r}"
-    )
+    raise ConfigError(f"{key} in {where} is {value!r}, expected {expected} such as {default!r}")

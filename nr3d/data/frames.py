@@ -48,7 +48,8 @@ def read_frame(path: str, tracklet: str) -> Image.Image:
     """
     try:
         with Image.open(path) as image:
-            return image.convert("RGB")
+            whole: Image.Image = image.convert("RGB")
+            return whole
     except FileNotFoundError:
         reason = "is missing"
     except Image.DecompressionBombError as error:

@@ -9,7 +9,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from nr3d.data.sampler import SeededSampler
@@ -18,8 +17,8 @@ from nr3d.data.tracklets import (
     Guarded,
     TestClipDataset,
     Tracklet,
-    TrackletItem,
     TrackletDataset,
+    TrackletItem,
     collate,
 )
 from nr3d.data.transforms import ClipTransform
@@ -138,8 +137,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         self.transform_te = ClipTransform(height, width, (), norm_mean, norm_std)
         self.seq_len = seq_len
         self.bad_frames: set[str] = set()
-        clip_options = {"seq_len": seq_len, "bad_frames": bad_frames}
-        loader_options = {
+        clip_options: dict[str, Any] = {"seq_len": seq_len, "bad_frames": bad_frames}
+        loader_options: dict[str, Any] = {
             "num_workers": workers,
             "pin_memory": self.use_gpu,
             "bad_frames": self.bad_frames,
@@ -163,12 +162,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                 self.train_tracklets,
                 self.transform_tr,
                 sample_method=sample_method,
-                **clip_options,  # type: ignore[arg-type]
+                **clip_options,
             ),
             sampler=SeededSampler(sampler, seed),
             batch_size=batch_size_train,
             drop_last=True,
-            **loader_options,  # type: ignore[arg-type]
+            **loader_options,
         )
 
         self.test_loader: dict[str, dict[str, ClipLoader]] = {}
@@ -180,13 +179,13 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                     tracklets,
                     self.transform_te,
                     sample_method=test_sample_method,
-                    **clip_options,  # type: ignore[arg-type]
+                    **clip_options,
                 )
                 for part, tracklets in parts.items()
             }
             self.test_dataset[name] = {part: set_.tracklets for part, set_ in datasets.items()}
             self.test_loader[name] = {
-                part: ClipLoader(set_, batch_size=batch_size_test, **loader_options)  # type: ignore[arg-type]
+                part: ClipLoader(set_, batch_size=batch_size_test, **loader_options)
                 for part, set_ in datasets.items()
             }
 

@@ -116,7 +116,8 @@ class ClipTransform:
         # A rectangle that sticks out is drawn again; in the paper's ranges few draws do.
         for _ in range(100):
             area = rng.uniform(*self.erase_area) * height * width
-            aspect = math.exp(rng.uniform(*(math.log(bound) for bound in self.erase_aspect)))
+            low, high = self.erase_aspect
+            aspect = math.exp(rng.uniform(math.log(low), math.log(high)))
             rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
             if 0 < rows < height and 0 < columns < width:
                 top = int(rng.integers(0, height - rows + 1))

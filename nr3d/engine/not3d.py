@@ -125,7 +125,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             )
         self.device = torch.device("cuda" if self.use_gpu else "cpu")
         if criterion is None:
-            criterion = Not3DLoss(datamanager.num_train_pids, int(network.feature_dim))
+            feature_dim: Any = network.feature_dim
+            criterion = Not3DLoss(datamanager.num_train_pids, int(feature_dim))
         self.criterion = criterion.to(self.device)
         self.model = model.to(self.device)
         self.optimizer = optimizer
@@ -181,7 +182,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
 
         started = time.perf_counter()
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
-        self.writer = self.writer or SummaryWriter(log_dir=save_dir)
+        writer: Any = SummaryWriter(log_dir=save_dir)
+        self.writer = writer
         try:
             _say("=> Start training")
             for self.epoch in range(start_epoch, max_epoch):
@@ -206,7 +208,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             elapsed = datetime.timedelta(seconds=round(time.perf_counter() - started))
             _say(f"Elapsed {elapsed}")
         finally:
-            self.writer.close()
+            writer.close()
             self.writer = None
 
     def train(
@@ -344,7 +346,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             if visrank:
                 pages = write_rankings(
                     ranking.distances,
-                    *self.datamanager.fetch_test_loaders(name),
+                    self.datamanager.fetch_test_loaders(name)[0],
+                    self.datamanager.fetch_test_loaders(name)[1],
                     Path(save_dir) / f"visrank_{name}",
                     topk=visrank_topk,
                     title=f"{name}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
@@ -382,10 +385,10 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 of_clips = torch.cat(
                     [
                         self.extract_features(some.to(self.device)).float().cpu()
-                        for some in images.split(CLIPS_AT_ONCE)
+                        for some in torch.split(images, CLIPS_AT_ONCE)
                     ]
                 )  # (Σn, D)
-                features += [own.mean(dim=0) for own in of_clips.split(counts.tolist())]
+                features += [own.mean(dim=0) for own in torch.split(of_clips, counts.tolist())]
                 pids += batch_pids.tolist()
                 camids += batch_camids.tolist()
                 clips += len(images)

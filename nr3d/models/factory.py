@@ -54,6 +54,8 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture("nr3d_resnet18_ibn", 18, True, 24_343_617, "ResNet-18-IBN-a, small and fast"),
         Architecture("nr3d_resnet34_ibn", 34, True, 34_451_777, "ResNet-34-IBN-a"),
         Architecture("nr3d_resnet101_ibn", 101, True, 95_165_505, "ResNet-101-IBN-a, the deepest"),
-        Architecture("nr3d_resnet50", 50, False, 76_173_377, "ResNet-50 without IBN, for comparison"),
+        Architecture(
+            "nr3d_resnet50", 50, False, 76_173_377, "ResNet-50 without IBN, for comparison"
+        ),
     )
 }

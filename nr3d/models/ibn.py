@@ -30,14 +30,12 @@ class IBN(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.half = channels // 2
+        self.sizes = [channels // 2, channels - channels // 2]
         # The names IN and BN are those of the published checkpoints.
-        self.IN = nn.InstanceNorm2d(self.half, affine=True)
-        self.BN = nn.BatchNorm2d(channels - self.half)
+        self.IN = nn.InstanceNorm2d(self.sizes[0], affine=True)
+        self.BN = nn.BatchNorm2d(self.sizes[1])
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x``."""
-        by_instance, by_batch = x.split([self.half, x.shape[1] - self.half], dim=1)
-        return torch.cat(
-            [self.IN(by_instance.contiguous()), self.BN(by_batch.contiguous())], dim=1
-        )
+        by_instance, by_batch = torch.split(x, self.sizes, dim=1)
+        return torch.cat([self.IN(by_instance.contiguous()), self.BN(by_batch.contiguous())], dim=1)

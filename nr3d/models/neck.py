@@ -35,8 +35,8 @@ class BottleneckNorm(nn.BatchNorm1d):
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise the clip features."""
-        if self.training:
-            self.num_batches_tracked.add_(1)  # type: ignore[operator]
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
         return F.batch_norm(
             features,
             self.running_mean,

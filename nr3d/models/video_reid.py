@@ -84,7 +84,7 @@ class VideoReID(nn.Module):
                 "or images (N, 3, H, W)"
             )
         maps: Tensor = self.backbone(clips.flatten(0, 1))  # (B·T, C, h, w)
-        return maps.unflatten(0, clips.shape[:2])  # (B, T, C, h, w)
+        return maps.view(*clips.shape[:2], *maps.shape[1:])  # (B, T, C, h, w)
 
     def embed(self, clips: Tensor) -> ClipFeatures:
         """Give the features after the neck with the attention behind them.

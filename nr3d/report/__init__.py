@@ -1,5 +1,5 @@
 """What a test found, as pictures to look at."""
 
-from nr3d.report.ranking import draw_ranking, write_rankings
+from nr3d.report.ranking import draw_ranking, save_picture, write_rankings
 
-__all__ = ["draw_ranking", "write_rankings"]
+__all__ = ["draw_ranking", "save_picture", "write_rankings"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil
@@ -14,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
+from nr3d.atomic import replacing
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.errors import FrameError
 
@@ -156,8 +156,23 @@ def write_rankings(
         picture = draw_ranking(
             matrix, query, gallery, topk=topk, rows=rows, title=title, subtitle=subtitle
         )
-        paths.append(_save(picture, Path(out_dir) / f"ranking_{page:03d}.png"))
+        paths.append(Path(out_dir) / f"ranking_{page:03d}.png")
+        save_picture(picture, paths[-1])
     return paths
+
+
+def save_picture(picture: Image.Image, path: str | Path) -> None:
+    """Write a picture as PNG; ``path`` is at every moment the old file or the whole new one.
+
+    Args:
+        picture: What to write.
+        path: The file; missing folders are made.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    with replacing(path) as partial:
+        picture.save(partial, format="PNG")
 
 
 def _checked(
@@ -357,15 +372,3 @@ def _legend(style: _Style) -> Image.Image:
         draw.text(place, text, _INK, style.text, anchor="lm")
         x += width + between
     return picture
-
-
-def _save(picture: Image.Image, path: Path) -> Path:
-    """Write a picture so that ``path`` is at every moment the old file or the whole new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        picture.save(partial, format="PNG")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import pickle
-import tempfile
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from nr3d.atomic import replacing
 from nr3d.errors import WeightsError
 
 
@@ -57,19 +56,5 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     Raises:
         OSError: if the disk is full or the folder cannot be written; ``path`` is then as before.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
-        # mkstemp makes files private; a checkpoint is as readable as any file made here.
-        umask = os.umask(0)
-        os.umask(umask)
-        Path(partial).chmod(0o666 & ~umask)
-        Path(partial).replace(path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with replacing(path) as partial:
+        torch.save(state, partial)

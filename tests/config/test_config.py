@@ -39,10 +39,12 @@ def test_the_papers_recipe(name: str) -> None:
 def test_changes_in_pythons_and_yamls_words() -> None:
     cfg = load_config(
         "mars",
-        ["train.lr", "1e-4", "data.sources", "[mars, ilidsvid]", "data.targets", "mars"]
-        + ["model.pretrained", "false", "test.rerank", "True", "train.stepsize", "[5,8]"]
-        + ["model.resume", "log/2024", "data.save_dir", "2024", "train.lr_scheduler", "none"]
-        + ["not3d.margin", "1", "test.eval_freq", "-1", "data.transforms", "[]"],
+        [
+            *("train.lr", "1e-4", "data.sources", "[mars, ilidsvid]", "data.targets", "mars"),
+            *("model.pretrained", "false", "test.rerank", "True", "train.stepsize", "[5,8]"),
+            *("model.resume", "log/2024", "data.save_dir", "2024", "train.lr_scheduler", "none"),
+            *("not3d.margin", "1", "test.eval_freq", "-1", "data.transforms", "[]"),
+        ],
     )
     assert cfg.train.lr == 1e-4
     assert (cfg.data.sources, cfg.data.targets) == (["mars", "ilidsvid"], ["mars"])

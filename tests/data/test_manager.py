@@ -217,9 +217,7 @@ def test_skip_goes_on_with_the_other_frames_and_counts(own_mars_root: Path, work
             assert batch["img"].shape[1:] == (3, 3, 32, 16)
     train_bad = {str(path) for path in [*bad, gone] if "bbox_train" in str(path)}
     assert data.bad_frames == train_bad
-    frames = {
-        int(n) for b in data.test_loader["mars"]["query"] for n in b["num_frames"].tolist()
-    }
+    frames = {int(n) for b in data.test_loader["mars"]["query"] for n in b["num_frames"].tolist()}
     assert frames == {3, 5}
     assert {p for p in data.bad_frames if "bbox_test" in p} == {
         str(path) for path in bad if "bbox_test" in str(path)
@@ -301,11 +299,8 @@ def test_stock_loaders_and_ours_agree_on_the_sets(mars_root: Path) -> None:
     assert stock.num_train_pids == ours.num_train_pids
     for part in ("query", "gallery"):
         assert [
-            (tuple(paths), pid, camid)
-            for paths, pid, camid, _ in stock.test_dataset["mars"][part]
-        ] == [
-            (paths, pid, camid) for paths, pid, camid, _ in ours.test_dataset["mars"][part]
-        ]
+            (tuple(paths), pid, camid) for paths, pid, camid, _ in stock.test_dataset["mars"][part]
+        ] == [(paths, pid, camid) for paths, pid, camid, _ in ours.test_dataset["mars"][part]]
 
 
 def test_footage_loads(footage: Path) -> None:

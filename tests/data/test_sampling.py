@@ -83,8 +83,6 @@ def test_evenly_and_random_are_torchreids(frames: int) -> None:
         finally:
             module.read_image = original
 
-
-
     assert evenly(frames, 4) == indices("evenly")
     drawn = random_frames(frames, 4, np.random.default_rng(0))
     theirs = indices("random")

@@ -63,8 +63,10 @@ def test_signatures_are_torchreids() -> None:
         assert list(ours) == list(theirs)
         for parameter in theirs.values():
             default = ours[parameter.name].default
-            assert list(default) == parameter.default if parameter.name == "ranks" else (
-                default == parameter.default
+            assert (
+                list(default) == parameter.default
+                if parameter.name == "ranks"
+                else (default == parameter.default)
             )
 
 
@@ -236,7 +238,7 @@ def test_what_cannot_be_resumed_says_why(
     with pytest.raises(WeightsError, match=r"bare.pth is not a training checkpoint: it has no"):
         engine.resume(tmp_path / "bare.pth")
     mean = engine_of(mars_root, lambda k, seed: small_model(k, seed, aggregation="mean"))
-    with pytest.raises(WeightsError, match="is another run's.*aggregation"):
+    with pytest.raises(WeightsError, match=r"is another run's.*aggregation"):
         mean.resume(path)
     with pytest.raises(WeightsError, match="No checkpoint at"):
         engine.resume(tmp_path / "nothing")

@@ -256,7 +256,7 @@ def test_classifier_starts_as_the_recipe_says() -> None:
 
 @pytest.mark.parametrize("option", ["loss", "aggregation"])
 def test_unknown_choice_is_a_key_error_that_names_the_choices(option: str) -> None:
-    with pytest.raises(KeyError, match="'nonsense'.*(softmax.*not3d|attention.*mean)"):
+    with pytest.raises(KeyError, match=r"'nonsense'.*(softmax.*not3d|attention.*mean)"):
         build("nr3d_resnet18_ibn", **{option: "nonsense"})
 
 
@@ -273,8 +273,6 @@ def test_unknown_depth_is_refused() -> None:
 
 
 def test_torchreids_tools_drive_the_model() -> None:
-    import numpy as np
-
     model = build("nr3d_resnet50_ibn", num_classes=5)
     parameters, flops = torchreid.utils.compute_model_complexity(model, (1, 3, 224, 112))
     assert flops == 3_154_666_497  # multiply-adds of a frame

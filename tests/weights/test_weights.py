@@ -68,9 +68,7 @@ def ibn_file(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def server(
-    ibn_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Server]:
+def server(ibn_file: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server(ibn_file)
     digest = hashlib.sha256(ibn_file).hexdigest()[:8]
     monkeypatch.setitem(
@@ -82,7 +80,7 @@ def server(
 
 
 def hub_files(tmp_path: Path) -> list[str]:
-    return sorted(os.listdir(tmp_path / "hub" / "hub" / "checkpoints"))
+    return sorted(p.name for p in (tmp_path / "hub" / "hub" / "checkpoints").iterdir())
 
 
 def test_pretrained_is_fetched_once_verified_and_loaded(server: Server, tmp_path: Path) -> None:
@@ -148,9 +146,7 @@ def test_a_path_loads_the_whole_model(
     source = small_model(8, seed=1)
     state = {prefix + key: value for key, value in source.state_dict().items()}
     torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "w.pth")
-    model = torchreid.models.build_model(
-        "nr3d_resnet18_ibn", 8, pretrained=str(tmp_path / "w.pth")
-    )
+    model = torchreid.models.build_model("nr3d_resnet18_ibn", 8, pretrained=str(tmp_path / "w.pth"))
     for key, value in source.state_dict().items():
         assert torch.equal(model.state_dict()[key], value), key
 
@@ -234,7 +230,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_part(
     write_checkpoint({"epoch": 1}, path)
 
     def full_disk(state: Any, file: Any) -> None:
-        file.write(b"half of it")
+        Path(file).write_bytes(b"half of it")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(torch, "save", full_disk)

@@ -17,15 +17,15 @@ FRAME_WIDTH = 128
 
 _CAMERA = 102
 # front, right side, back, left side, then two oblique views
-_VIEWS = (0.15, 0.5 * math.pi, math.pi - 0.2, -0.45 * math.pi, 0.8, -2.4)
+_VIEWS = (0.2, 1.3, math.pi - 0.3, -1.2, 0.75, -2.3)
 # white balances a long way apart: tungsten, shade, fluorescent, neutral, sodium, dusk
 _CASTS = (
-    (1.12, 0.99, 0.82),
-    (0.86, 0.98, 1.14),
-    (0.93, 1.07, 0.91),
-    (1.03, 0.99, 0.99),
-    (1.14, 0.95, 0.86),
-    (0.97, 0.91, 1.10),
+    (1.08, 0.99, 0.88),
+    (0.90, 0.98, 1.09),
+    (0.95, 1.05, 0.94),
+    (1.02, 0.99, 0.99),
+    (1.09, 0.97, 0.91),
+    (0.98, 0.94, 1.07),
 )
 
 
@@ -89,9 +89,9 @@ def sample_camera(seed: int, index: int) -> Camera:
         yaw=_VIEWS[index - 1] + float(rng.uniform(-0.15, 0.15)),
         pitch=pitch,
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
-        exposure=float(rng.uniform(0.82, 1.12)),
-        gamma=float(rng.uniform(0.88, 1.2)),
-        haze=float(rng.uniform(0.0, 0.16)),
+        exposure=float(rng.uniform(0.86, 1.1)),
+        gamma=float(rng.uniform(0.92, 1.14)),
+        haze=float(rng.uniform(0.0, 0.12)),
         light=light,
         fill=float(rng.uniform(0.85, 0.93)),
         sharpness=sharpness,

@@ -11,8 +11,8 @@ import numpy as np
 from nr3d.data.synthetic.fabric import PALETTE, PATTERNS, RGB, Fabric
 
 _PERSON = 101  # first word of the generators used here: one stream for each (seed, kind, index)
-_MIN_DISTANCE = 0.5
-_TRIES = 60
+_MIN_DISTANCE = 0.56
+_TRIES = 120
 
 _SKINS: tuple[RGB, ...] = (
     (0.95, 0.78, 0.67),
