@@ -154,6 +154,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             seq_len=cfg.video.seq_len,
             sample_method=cfg.video.sample_method,
             test_sample_method=cfg.not3d.test_sample_method,
+            crop_padding=cfg.not3d.crop_padding,
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
         )

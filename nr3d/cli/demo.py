@@ -14,7 +14,8 @@ from nr3d.config import load_config
 from nr3d.engine import BEST
 from nr3d.report import draw_ranking, save_picture
 
-IDENTITIES = 96
+IDENTITIES = 160
+FRAMES = (5, 7)
 PICTURED_QUERIES = 6
 
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     """Draw, test, train, test and show."""
     started = time.perf_counter()
     out: Path = args.out / f"seed{args.seed}"
-    summary = draw(out / "data", IDENTITIES, args.seed)
+    summary = draw(out / "data", IDENTITIES, args.seed, FRAMES)
     print(describe(summary))
     changes = ["data.root", str(out / "data"), "data.save_dir", str(out / "run")]
     cfg = load_config("synthetic", [*changes, "train.seed", str(args.seed)])

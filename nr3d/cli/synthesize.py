@@ -31,15 +31,25 @@ def run(args: argparse.Namespace) -> None:
     print(f"Train on it: nr3d train --config synthetic --root {args.out}")
 
 
-def draw(out: Path, identities: int, seed: int) -> SyntheticSummary:
-    """Draw the dataset with a progress bar."""
+def draw(
+    out: Path, identities: int, seed: int, frames: tuple[int, int] | None = None
+) -> SyntheticSummary:
+    """Draw the dataset with a progress bar.
+
+    Args:
+        out (Path): makes ``out/mars``.
+        identities (int): people, half to train and half to test.
+        seed (int): same seed, same bytes.
+        frames (tuple of int, optional): fewest and most frames of a tracklet.
+    """
 
     def progress(tracklets: Any, total: int | None = None) -> Any:
         return tqdm(
             tracklets, total=total, desc="Drawing", unit="tracklet", leave=False, disable=None
         )
 
-    return write_mars(out, identities, seed, progress=progress)
+    options = {} if frames is None else {"frames": frames}
+    return write_mars(out, identities, seed, progress=progress, **options)
 
 
 def describe(summary: SyntheticSummary) -> str:

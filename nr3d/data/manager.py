@@ -79,6 +79,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         seq_len (int): T, frames of a clip. Paper: 4.
         sample_method (str): training clips: ``restricted`` (paper), ``random``, ``evenly``.
         test_sample_method (str): test clips: ``dense`` (paper) or ``evenly``.
+        crop_padding (int): pixels added at each side before the random crop. Paper: 10.
         bad_frames (str): ``error``, or ``skip`` to go on with the tracklet's other frames; the
             skipped ones are in the attribute ``bad_frames``.
         seed (int): of the order and of every draw.
@@ -121,6 +122,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         seq_len: int = 4,
         sample_method: str = "restricted",
         test_sample_method: str = "dense",
+        crop_padding: int = 10,
         bad_frames: str = "error",
         seed: int = 0,
     ) -> None:
@@ -133,7 +135,9 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             super(torchreid.data.VideoDataManager, self).__init__(
                 sources=sources, targets=targets, height=height, width=width, use_gpu=use_gpu
             )
-        self.transform_tr = ClipTransform(height, width, transforms, norm_mean, norm_std)
+        self.transform_tr = ClipTransform(
+            height, width, transforms, norm_mean, norm_std, padding=crop_padding
+        )
         self.transform_te = ClipTransform(height, width, (), norm_mean, norm_std)
         self.seq_len = seq_len
         self.bad_frames: set[str] = set()

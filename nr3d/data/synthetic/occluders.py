@@ -50,15 +50,17 @@ def sample_occluder(
     Args:
         rng: the tracklet's generator.
         frames: frames of the tracklet.
-        drift: columns that the background moves a frame; things that stand move with it.
+        drift: columns that the background moves a frame; what stands moves the same way.
         passers_by: people who may walk in front.
     """
     kind = KINDS[int(rng.choice(len(KINDS), p=(0.4, 0.15, 0.15, 0.15, 0.15)))]
-    meets = rng.uniform(0.1, 0.9) * frames
-    if kind == "person":
-        speed = float(rng.choice([-1.0, 1.0]) * rng.uniform(14.0, 30.0))
-    else:
-        speed = drift if abs(drift) > 2.0 else float(rng.choice([-1.0, 1.0]) * rng.uniform(6, 14))
+    meets = rng.uniform(0.1, 0.9) * (frames - 1)
+    # in sight for a part of the tracklet only: the other frames tell who is behind
+    crossing = max(2.0, frames * float(rng.uniform(0.35, 0.75)))
+    heading = float(rng.choice([-1.0, 1.0]))
+    if kind != "person" and abs(drift) > 2.0:
+        heading = float(np.sign(drift))
+    speed = heading * 1.3 * FRAME_WIDTH / crossing
     start = FRAME_WIDTH * float(rng.uniform(0.35, 0.65)) - speed * meets
     # street furniture and parked cars are duller than clothes
     colour = rng.uniform(0.15, 0.65) + rng.uniform(-0.1, 0.1, 3)

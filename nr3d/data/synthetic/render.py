@@ -90,7 +90,7 @@ def film_tracklet(
     top = int(rng.integers(0, camera.background.shape[0] - height))
     occluder = None
     if rng.random() < _OCCLUDED_SHARE:
-        occluder = sample_occluder(rng, frames, drift / unit * 1.6, passers_by)
+        occluder = sample_occluder(rng, frames, drift / unit, passers_by)
     bystander = passers_by[int(rng.integers(len(passers_by)))] if rng.random() < 0.2 else None
     behind = View(
         float(rng.uniform(-3.1, 3.1)), camera.pitch, 0.55 * scale, 0.0, ground - 0.2 * height
