@@ -154,6 +154,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             seq_len=cfg.video.seq_len,
             sample_method=cfg.video.sample_method,
             test_sample_method=cfg.not3d.test_sample_method,
+            cache_frames=cfg.data.cache_frames,
             crop_padding=cfg.not3d.crop_padding,
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
@@ -203,6 +204,9 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
             new_layers=cfg.train.new_layers,
             base_lr_mult=cfg.train.base_lr_mult,
         )
+        if type(optimizer) is torch.optim.Adam:
+            for group in optimizer.param_groups:
+                group["fused"] = True  # one pass over the memory; torchreid has no switch for it
         criterion = Not3DLoss(
             model.classifier.out_features,
             model.feature_dim,

@@ -15,7 +15,7 @@ from nr3d.engine import BEST
 from nr3d.report import draw_ranking, save_picture
 
 IDENTITIES = 160
-FRAMES = (5, 7)
+FRAMES = (4, 6)
 PICTURED_QUERIES = 6
 
 

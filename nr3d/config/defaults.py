@@ -34,6 +34,7 @@ def default_config() -> CfgNode:
     cfg.data.norm_std = [0.229, 0.224, 0.225]
     cfg.data.save_dir = "log"
     cfg.data.bad_frames = "error"  # or skip: go on with the tracklet's other frames
+    cfg.data.cache_frames = False  # keep the resized training frames in memory: for small datasets
 
     cfg.sampler = CfgNode()
     cfg.sampler.train_sampler = "RandomSampler"

@@ -79,6 +79,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         seq_len (int): T, frames of a clip. Paper: 4.
         sample_method (str): training clips: ``restricted`` (paper), ``random``, ``evenly``.
         test_sample_method (str): test clips: ``dense`` (paper) or ``evenly``.
+        cache_frames (bool): keep the resized training frames in memory, for a dataset that fits;
+            loader processes keep them for an epoch, ``workers=0`` for the run.
         crop_padding (int): pixels added at each side before the random crop. Paper: 10.
         bad_frames (str): ``error``, or ``skip`` to go on with the tracklet's other frames; the
             skipped ones are in the attribute ``bad_frames``.
@@ -122,6 +124,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         seq_len: int = 4,
         sample_method: str = "restricted",
         test_sample_method: str = "dense",
+        cache_frames: bool = False,
         crop_padding: int = 10,
         bad_frames: str = "error",
         seed: int = 0,
@@ -166,6 +169,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                 self.train_tracklets,
                 self.transform_tr,
                 sample_method=sample_method,
+                cache_frames=cache_frames,
                 **clip_options,
             ),
             sampler=SeededSampler(sampler, seed),

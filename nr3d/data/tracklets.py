@@ -120,6 +120,7 @@ class ClipDataset(TrackletDataset):
         seq_len (int): T, frames of a clip.
         sample_method (str): ``'restricted'`` (paper), ``'random'`` or ``'evenly'``.
         bad_frames (str): ``'error'`` or ``'skip'``: go on with the tracklet's other frames.
+        cache_frames (bool): keep every frame that was read, resized, in memory.
 
     Raises:
         ValueError: for another ``sample_method`` or ``bad_frames``.
@@ -134,13 +135,27 @@ class ClipDataset(TrackletDataset):
         seq_len: int = 4,
         sample_method: str = "restricted",
         bad_frames: str = "error",
+        cache_frames: bool = False,
     ) -> None:
         super().__init__(tracklets, transform, seq_len, bad_frames)
+        self.cache: dict[str, Image.Image] | None = {} if cache_frames else None
         if sample_method not in _DRAWS:
             raise ValueError(
                 f"sample_method is {sample_method!r}, expected one of {sorted(_DRAWS)}"
             )
         self.draw = _DRAWS[sample_method]
+
+    def read(self, index: int, position: int, bad: list[str]) -> Image.Image | None:
+        """Read a frame as the base does, from memory where it is kept."""
+        if self.cache is None:
+            return super().read(index, position, bad)
+        path = self.tracklets[index][0][position]
+        if path not in self.cache:
+            frame = super().read(index, position, bad)
+            if frame is None:
+                return None
+            self.cache[path] = self.transform.resize(frame)
+        return self.cache[path]
 
     def __getitem__(self, request: int | tuple[int, tuple[int, ...]]) -> TrackletItem:
         index, seed = request if isinstance(request, tuple) else (request, (0, request))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -461,6 +462,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
 def _say(line: str) -> None:
     """Report on standard output, as torchreid's engines do, without breaking a progress bar."""
     tqdm.write(line)
+    sys.stdout.flush()  # also where it is a file that somebody follows
 
 
 def _epoch_line(record: dict[str, Any], max_epoch: int) -> str:

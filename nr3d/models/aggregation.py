@@ -68,16 +68,29 @@ class SpatialTemporalAttention(nn.Module):
         check_maps(maps)
         clips, frames = maps.shape[:2]
         flat = maps.flatten(0, 1)  # (B·T, C, h, w)
-        fixed = flat
-        if flat.shape[-2:] != self.map_size:
-            fixed = F.adaptive_avg_pool2d(flat, self.map_size)  # (B·T, C, 14, 7)
-        where = F.relu(self.spatial(fixed))  # (B·T, 256, 1, 1)
+        where = F.relu(self.see(flat))  # (B·T, 256, 1, 1)
         over_time = where.view(clips, frames, -1).transpose(1, 2)  # (B, 256, T)
         scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
         weights = scores.softmax(dim=1)  # (B, T)
         pooled = flat.mean(dim=(2, 3)).view(clips, frames, -1)  # (B, T, C)
         features = torch.einsum("bt,btc->bc", weights.to(pooled.dtype), pooled)
         return ClipFeatures(features, scores, weights)
+
+    def see(self, maps: Tensor) -> Tensor:
+        """Apply the spatial layer to maps (N, C, h, w) pooled to ``map_size``: (N, 256, 1, 1)."""
+        rows, columns = maps.shape[-2:]
+        if (rows, columns) == self.map_size:
+            seen: Tensor = self.spatial(maps)
+        elif rows * columns >= self.map_size[0] * self.map_size[1]:
+            seen = self.spatial(F.adaptive_avg_pool2d(maps, self.map_size))
+        else:
+            # Pooling is linear: rather than blow a small map up, pool the kernel to its size.
+            # Row i of the matrix is what a one at place i of the map becomes.
+            places = torch.eye(rows * columns, dtype=maps.dtype, device=maps.device)
+            pooling = F.adaptive_avg_pool2d(places.view(-1, 1, rows, columns), self.map_size)
+            kernel = self.spatial.weight.flatten(2) @ pooling.flatten(1).T  # (256, C, h·w)
+            seen = F.linear(maps.flatten(1), kernel.flatten(1), self.spatial.bias)[:, :, None, None]
+        return seen
 
 
 class MeanAggregation(nn.Module):

@@ -107,6 +107,15 @@ def test_same_seed_same_batches_with_any_number_of_workers(mars_root: Path, samp
     assert alone[:half] != alone[half:], "two epochs are the same"
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_cached_frames_give_the_same_batches(mars_root: Path, workers: int) -> None:
+    plain = fingerprint(manager(mars_root).train_loader, epochs=2)
+    cached = manager(mars_root, cache_frames=True, workers=workers)
+    assert fingerprint(cached.train_loader, epochs=2) == plain
+    if workers == 0:
+        assert cached.train_loader.dataset.dataset.cache
+
+
 def test_an_epoch_can_be_drawn_again(mars_root: Path) -> None:
     data = manager(mars_root, seed=3)
     third = [fingerprint(data.train_loader) for _ in range(3)][2]

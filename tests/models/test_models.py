@@ -195,6 +195,21 @@ def test_attention_pools_another_map_to_its_own_size() -> None:
         torch.testing.assert_close(layer(fine).scores, layer(coarse).scores)
 
 
+@pytest.mark.parametrize("size", [(2, 3), (1, 1), (4, 2), (5, 3), (9, 9), (4, 5)])
+def test_attention_sees_any_map_as_if_it_were_pooled_first(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    layer = SpatialTemporalAttention(6, hidden=5, map_size=(5, 3)).double()
+    maps = torch.rand(4, 6, *size, dtype=torch.float64, requires_grad=True)
+    pooled = layer.spatial(nn.functional.adaptive_avg_pool2d(maps, (5, 3)))
+    torch.testing.assert_close(layer.see(maps), pooled)
+    inputs = (maps, layer.spatial.weight, layer.spatial.bias)
+    expected = torch.autograd.grad(pooled.square().sum(), inputs)
+    for got, wanted in zip(
+        torch.autograd.grad(layer.see(maps).square().sum(), inputs), expected, strict=True
+    ):
+        torch.testing.assert_close(got, wanted)
+
+
 def test_mean_aggregation_by_hand() -> None:
     maps = torch.arange(8.0).view(1, 2, 2, 2, 1)  # frame 0: channels (0.5, 2.5); 1: (4.5, 6.5)
     features, scores, weights = MeanAggregation(2)(maps)

@@ -1,0 +1,111 @@
+"""Every command and example of the README and of examples/, run as it stands."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+# What makes the paper's recipe small enough for a test; appended to the README's words.
+SMALL = [
+    *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
+    *("data.width", "16", "train.batch_size", "4", "sampler.num_instances", "2"),
+    *("video.seq_len", "2", "data.workers", "0", "train.max_epoch", "1"),
+]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def commands(start: str) -> list[str]:
+    lines = [line for block in blocks("sh") for line in block.splitlines()]
+    return [line.split("  #")[0].strip() for line in lines if line.startswith(start)]
+
+
+@pytest.fixture
+def reid_data(tmp_path: Path, mars_root: Path, prid_root: Path) -> Path:
+    """A folder in which ``reid-data`` holds MARS and PRID2011, ten splits, as the README has it."""
+    folder = tmp_path / "work"
+    (folder / "reid-data").mkdir(parents=True)
+    (folder / "reid-data" / "mars").symlink_to(mars_root / "mars")
+    (folder / "reid-data" / "prid2011").symlink_to(prid_root / "prid2011")
+    splits = prid_root / "prid2011" / "splits_prid2011.json"
+    splits.write_text(json.dumps(json.loads(splits.read_text()) * 10))
+    return folder
+
+
+def test_commands_run_one_after_the_other(reid_data: Path) -> None:
+    found = commands("nr3d ")
+    assert len(found) == 5
+    # Only standard tools and nr3d itself on the path, as in an activated environment.
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    }
+    for line in found:
+        words = [*shlex.split(line), *SMALL]
+        done = subprocess.run(
+            words, capture_output=True, text=True, check=False, cwd=reid_data, env=environment
+        )
+        assert done.returncode == 0, f"{line}\n{done.stderr}"
+        assert "rank-1" in done.stdout
+    assert (reid_data / "log" / "mars" / "visrank_mars" / "ranking_001.png").is_file()
+    assert (reid_data / "log" / "prid-3" / "metrics.jsonl").is_file()
+
+
+def test_the_two_commands_of_the_first_screen() -> None:
+    demo, check = commands("python3 ")
+    assert README.index(check) < 1500, "not on the first screen"
+    assert demo == (
+        "python3 -m venv nr3d-env && nr3d-env/bin/pip install . && nr3d-env/bin/nr3d demo"
+    )
+    assert check.startswith("python3 -m venv nr3d-test && nr3d-test/bin/pip install -e '.[test]'")
+    assert check.endswith("nr3d-test/bin/python -m pytest")
+
+
+def test_python_blocks_run(reid_data: Path) -> None:
+    code = "\n".join(blocks("python"))
+    for paper, small in (
+        ('sources="mars")', 'sources="mars", height=32, width=16, batch_size_train=8, workers=0)'),
+        ('"nr3d_resnet50_ibn", datamanager', '"nr3d_resnet18_ibn", datamanager'),
+        ('loss="not3d")', 'loss="not3d", pretrained=False)'),
+        ("max_epoch=200", "max_epoch=1"),
+    ):
+        assert paper in code
+        code = code.replace(paper, small)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=reid_data
+    )
+    assert done.returncode == 0, done.stderr
+    assert "** Results **" in done.stdout
+
+
+def test_the_example_runs(tmp_path: Path) -> None:
+    code = (
+        "import runpy, sys; module = runpy.run_path(sys.argv[1]);"
+        "print('rank-1', module['main'](sys.argv[2], identities=16, max_epoch=1))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "examples" / "train_synthetic.py"), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "attention weights of the first clip: [" in done.stdout
+    assert re.search(r"^rank-1 0\.\d+|^rank-1 1\.0", done.stdout, flags=re.MULTILINE)
+
+
+def test_the_demos_table_is_the_benchmarks() -> None:
+    """The README's figures are those that benchmarks/demo.py wrote."""
+    table = (ROOT / "benchmarks" / "results" / "demo.md").read_text(encoding="utf-8")
+    assert table.strip() in README
