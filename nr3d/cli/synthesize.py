@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def draw(
-    out: Path, identities: int, seed: int, frames: tuple[int, int] | None = None
+    out: Path, identities: int, seed: int, frames: tuple[int, int] = (6, 10)
 ) -> SyntheticSummary:
     """Draw the dataset with a progress bar.
 
@@ -40,7 +40,7 @@ def draw(
         out (Path): makes ``out/mars``.
         identities (int): people, half to train and half to test.
         seed (int): same seed, same bytes.
-        frames (tuple of int, optional): fewest and most frames of a tracklet.
+        frames (tuple of int): fewest and most frames of a tracklet.
     """
 
     def progress(tracklets: Any, total: int | None = None) -> Any:
@@ -48,8 +48,7 @@ def draw(
             tracklets, total=total, desc="Drawing", unit="tracklet", leave=False, disable=None
         )
 
-    options = {} if frames is None else {"frames": frames}
-    return write_mars(out, identities, seed, progress=progress, **options)
+    return write_mars(out, identities, seed, frames=frames, progress=progress)
 
 
 def describe(summary: SyntheticSummary) -> str:

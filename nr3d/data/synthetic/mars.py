@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
@@ -13,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from torch.utils.data import DataLoader, Dataset
 
 from nr3d.data.synthetic.cameras import Camera, sample_camera
 from nr3d.data.synthetic.people import Person, sample_people
@@ -135,6 +138,47 @@ def _film(
         (home / tracklet.name(number)).write_bytes(data.tobytes())
         hidden.append(frame.occluded)
     return hidden
+
+
+class _Film(Dataset[list[float]]):
+    """Films tracklet after tracklet, in any order and process: each has a generator of its own."""
+
+    def __init__(
+        self,
+        plan: Sequence[Tracklet],
+        cameras: Sequence[Camera],
+        seed: int,
+        strangers: list[Person],
+        folder: Path,
+    ) -> None:
+        self.plan, self.cameras, self.seed = plan, cameras, seed
+        self.strangers, self.folder = strangers, folder
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, index: int) -> list[float]:
+        tracklet = self.plan[index]
+        camera = self.cameras[tracklet.camid - 1]
+        return _film(tracklet, camera, self.seed, self.strangers, self.folder)
+
+
+def _in_processes(film: _Film) -> Iterable[list[float]]:
+    """Film with a process for each processor where they can be forked, else in this one.
+
+    Processes that are started anew would run a user's script once more that has no main guard.
+    """
+    processes = os.cpu_count() or 1
+    if processes == 1 or multiprocessing.get_start_method() != "fork":
+        return (film[index] for index in range(len(film)))
+    # OpenCV's own threads do not survive a fork.
+    return DataLoader(
+        film, batch_size=None, num_workers=processes, worker_init_fn=_one_opencv_thread
+    )
+
+
+def _one_opencv_thread(worker: int) -> None:
+    cv2.setNumThreads(1)
 
 
 def _write_mat(path: Path, key: str, table: np.ndarray) -> None:
@@ -282,10 +326,9 @@ def write_mars(
         folder.mkdir()
         filmed = [sample_camera(seed, index) for index in range(1, cameras + 1)]
         strangers = sample_people(seed, _STRANGERS, _STRANGER_STREAM)
-        hidden = [
-            _film(tracklet, filmed[tracklet.camid - 1], seed, strangers, folder)
-            for tracklet in (plan if progress is None else progress(plan))
-        ]
+        film = _Film(plan, filmed, seed, strangers, folder)
+        watched = iter(plan if progress is None else progress(plan))
+        hidden = [shares for shares, _ in zip(_in_processes(film), watched, strict=True)]
         _write_info(folder, plan, hidden, {"settings": settings, "counts": counts})
         folder.rename(mars)
     finally:
