@@ -16,7 +16,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     raises, the part is removed.
 
     Args:
-        path (str or Path): where the file shall be; missing folders are made.
+        path: where the file shall be; missing folders are made.
 
     Yields:
         Path: where to write it.

@@ -17,7 +17,7 @@ import torch
 from yacs.config import CfgNode
 
 from nr3d.data import ClipDataManager, Tracklet
-from nr3d.engine import TestResult, VideoNot3DEngine, warmup_multi_step
+from nr3d.engine import LAST, TestResult, VideoNot3DEngine, warmup_multi_step
 from nr3d.errors import ConfigError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -25,6 +25,9 @@ from nr3d.metrics import MAX_RANK
 from nr3d.models import ARCHITECTURES, VideoReID
 from nr3d.version import __version__
 from nr3d.weights import load_weights
+
+LABEL_SMOOTHING = 0.1
+"""The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
 
 
 @contextlib.contextmanager
@@ -43,6 +46,7 @@ def _check(cfg: CfgNode) -> None:
     if not cfg.test.ranks or not all(1 <= r <= MAX_RANK for r in cfg.test.ranks):
         raise ConfigError(f"test.ranks is {cfg.test.ranks}, expected ranks from 1 to {MAX_RANK}")
     for key, value, choices in (
+        ("loss.name", cfg.loss.name, ("not3d",)),
         ("test.dist_metric", cfg.test.dist_metric, ("euclidean", "cosine")),
         ("not3d.test_sample_method", cfg.not3d.test_sample_method, ("dense", "evenly")),
     ):
@@ -59,6 +63,17 @@ def _check(cfg: CfgNode) -> None:
             raise ConfigError(f"{key} is {count}, expected at least 1")
     if cfg.data.workers < 0:
         raise ConfigError(f"data.workers is {cfg.data.workers}, expected 0 or more")
+
+
+def _keep_earlier_run(cfg: CfgNode) -> None:
+    """Refuse to train over the checkpoints of a run that is not the one to go on with."""
+    last = Path(cfg.data.save_dir) / LAST
+    resumed = cfg.model.resume and Path(cfg.model.resume).resolve().parent == last.resolve().parent
+    if last.exists() and not resumed:
+        raise ConfigError(
+            f"{cfg.data.save_dir} holds an earlier run: go on with it by model.resume {last}, or "
+            "give this one another data.save_dir."
+        )
 
 
 @dataclass(frozen=True)
@@ -123,15 +138,15 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
     """Build the data that a configuration describes.
 
     Args:
-        cfg (CfgNode): a whole configuration.
-        training (bool): False asks nothing of the training set, which is then not used.
+        cfg: a whole configuration.
+        training: False asks nothing of the training set, which is then not used.
 
     Raises:
         DataError: if a dataset or its files are not there or do not fit.
         ConfigError: for a value that is not usable.
     """
     with _as_config_error():
-        return ClipDataManager(
+        datamanager = ClipDataManager(
             root=cfg.data.root,
             sources=cfg.data.sources if training else cfg.data.targets,
             targets=cfg.data.targets,
@@ -159,6 +174,9 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
         )
+    # What the engine calls a source is what was trained on.
+    datamanager.sources = list(cfg.data.sources)
+    return datamanager
 
 
 def build_model(cfg: CfgNode, num_classes: int, *, pretrained: bool | str) -> VideoReID:
@@ -210,7 +228,7 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
         criterion = Not3DLoss(
             model.classifier.out_features,
             model.feature_dim,
-            label_smoothing=cfg.not3d.label_smoothing,
+            label_smoothing=LABEL_SMOOTHING if cfg.loss.softmax.label_smooth else 0.0,
             margin=cfg.not3d.margin,
             alpha=cfg.not3d.alpha,
             temperature=cfg.not3d.temperature,
@@ -229,6 +247,7 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
             use_gpu=cfg.use_gpu,
             criterion=criterion,
             center_lr=cfg.not3d.center_lr,
+            pooling_method=cfg.video.pooling_method,
         )
 
 
@@ -256,7 +275,7 @@ def train(cfg: CfgNode) -> Outcome:
     """Train the model of a configuration and test it.
 
     Args:
-        cfg (CfgNode): a whole configuration, such as :func:`nr3d.config.load_config` gives.
+        cfg: a whole configuration, such as :func:`nr3d.config.load_config` gives.
 
     Returns:
         Outcome: the last test's results.
@@ -266,6 +285,7 @@ def train(cfg: CfgNode) -> Outcome:
     """
     started = time.perf_counter()
     _check(cfg)
+    _keep_earlier_run(cfg)
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg)
     # A run that goes on has its weights from the checkpoint.

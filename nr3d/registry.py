@@ -18,7 +18,7 @@ def register_models(architectures: Mapping[str, Callable[..., Any]]) -> None:
     """Put models into torchreid's factory, and let ``build_model`` default their identities.
 
     Args:
-        architectures (mapping): model name to its factory, called with ``num_classes``, ``loss``,
+        architectures: model name to its factory, called with ``num_classes``, ``loss``,
             ``pretrained`` and ``use_gpu``.
 
     Raises:
@@ -41,8 +41,8 @@ def register_names(module: ModuleType, objects: Mapping[str, object]) -> None:
     """Make objects attributes of one of torchreid's modules.
 
     Args:
-        module (module): such as ``torchreid.losses``.
-        objects (mapping): attribute name to object.
+        module: such as ``torchreid.losses``.
+        objects: attribute name to object.
 
     Raises:
         RegistrationError: if torchreid holds a name for something else.

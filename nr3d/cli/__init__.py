@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv (sequence of str, optional): the words after ``nr3d``; default is the process's.
+        argv: the words after ``nr3d``; default is the process's.
 
     Returns:
         int: 0, 2 for what the user can mend (one line on standard error), 130 if interrupted.

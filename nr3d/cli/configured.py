@@ -33,7 +33,7 @@ def config_of(args: argparse.Namespace, **more: str | Path) -> CfgNode:
     """Load the configuration that the options name.
 
     Args:
-        args (Namespace): with ``config``, ``root`` and ``changes``.
+        args: with ``config``, ``root`` and ``changes``.
         **more: further changes, ``section__key`` to text, set before those of the user.
     """
     changes = [word for key, value in more.items() for word in (key.replace("__", "."), str(value))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,8 @@ def run(args: argparse.Namespace) -> None:
     out: Path = args.out / f"seed{args.seed}"
     summary = draw(out / "data", IDENTITIES, args.seed, FRAMES)
     print(describe(summary))
+    # A demo is the same every time it is run; it replaces its own earlier run.
+    shutil.rmtree(out / "run", ignore_errors=True)
     changes = ["data.root", str(out / "data"), "data.save_dir", str(out / "run")]
     cfg = load_config("synthetic", [*changes, "train.seed", str(args.seed)])
 

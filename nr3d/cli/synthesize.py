@@ -37,10 +37,10 @@ def draw(
     """Draw the dataset with a progress bar.
 
     Args:
-        out (Path): makes ``out/mars``.
-        identities (int): people, half to train and half to test.
-        seed (int): same seed, same bytes.
-        frames (tuple of int): fewest and most frames of a tracklet.
+        out: makes ``out/mars``.
+        identities: people, half to train and half to test.
+        seed: same seed, same bytes.
+        frames: fewest and most frames of a tracklet.
     """
 
     def progress(tracklets: Any, total: int | None = None) -> Any:

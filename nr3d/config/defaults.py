@@ -45,6 +45,7 @@ def default_config() -> CfgNode:
     cfg.video = CfgNode()
     cfg.video.seq_len = 15  # frames of a clip
     cfg.video.sample_method = "evenly"  # training clips: restricted, random, evenly
+    cfg.video.pooling_method = "avg"  # from a tracklet's clips to its feature; or max
 
     cfg.train = CfgNode()
     cfg.train.optim = "adam"
@@ -74,6 +75,11 @@ def default_config() -> CfgNode:
     cfg.adam.beta1 = 0.9
     cfg.adam.beta2 = 0.999
 
+    cfg.loss = CfgNode()
+    cfg.loss.name = "not3d"  # softmax and triplet alone are torchreid's own engines'
+    cfg.loss.softmax = CfgNode()
+    cfg.loss.softmax.label_smooth = True
+
     cfg.test = CfgNode()
     cfg.test.batch_size = 1  # tracklets
     cfg.test.dist_metric = "euclidean"  # or cosine
@@ -91,7 +97,6 @@ def default_config() -> CfgNode:
     cfg.not3d.crop_padding = 10  # pixels added at each side before random_crop
     cfg.not3d.warmup_epochs = 10
     cfg.not3d.warmup_factor = 0.01
-    cfg.not3d.label_smoothing = 0.1
     cfg.not3d.margin = 1.3
     cfg.not3d.alpha = 2.0
     cfg.not3d.temperature = 1.0

@@ -29,8 +29,8 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
     """Load a configuration and change it.
 
     Args:
-        name_or_path (str or Path): a shipped name (see :func:`shipped_configs`), or a YAML file.
-        changes (sequence of str): keys and values in turn, as on the command line:
+        name_or_path: a shipped name (see :func:`shipped_configs`), or a YAML file.
+        changes: keys and values in turn, as on the command line:
             ``["train.lr", "1e-4", "data.sources", "[mars, ilidsvid]"]``.
 
     Returns:

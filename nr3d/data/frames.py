@@ -18,7 +18,7 @@ def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
     system returns.
 
     Args:
-        paths (sequence of str): frame files, named by one pattern with the frame's number in it.
+        paths: frame files, named by one pattern with the frame's number in it.
 
     Examples::
         >>> in_time_order(["a/10.png", "a/9.png"])
@@ -37,8 +37,8 @@ def read_frame(path: str, tracklet: str) -> Image.Image:
     """Read one frame whole, once.
 
     Args:
-        path (str): the image file.
-        tracklet (str): what to call its tracklet in an error.
+        path: the image file.
+        tracklet: what to call its tracklet in an error.
 
     Returns:
         Image: RGB.

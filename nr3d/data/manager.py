@@ -61,35 +61,35 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     and for each tracklet ``pid``, ``camid``, ``dsetid``, ``num_clips`` and ``num_frames``.
 
     Args:
-        root (str): folder that holds the datasets' folders.
-        sources (str or list): training dataset(s), by torchreid's names.
-        targets (str or list, optional): test dataset(s). Default is ``sources``.
-        height, width (int): H and W in pixels. Default is the paper's 224 and 112.
-        transforms (str or list): of ``random_flip``, ``random_crop``, ``random_erase``.
-        norm_mean, norm_std (list or None): None is ImageNet's.
-        use_gpu (bool): pin the batches' memory where there is a GPU.
-        split_id (int): split of PRID2011 and iLIDS-VID, from 0.
-        combineall (bool): train on train, query and gallery together.
-        batch_size_train (int): B, clips in a training batch. Paper: 64.
-        batch_size_test (int): tracklets in a test batch.
-        workers (int): loader processes; the batches are the same with any number.
-        num_instances (int): tracklets of an identity in a batch. Paper: 4.
-        num_cams, num_datasets (int): as torchreid's, for its other samplers.
-        train_sampler (str): torchreid's sampler name. Default is ``RandomIdentitySampler``.
-        seq_len (int): T, frames of a clip. Paper: 4.
-        sample_method (str): training clips: ``restricted`` (paper), ``random``, ``evenly``.
-        test_sample_method (str): test clips: ``dense`` (paper) or ``evenly``.
-        cache_frames (bool): keep the resized training frames in memory, for a dataset that fits;
+        root: folder that holds the datasets' folders.
+        sources: training dataset(s), by torchreid's names.
+        targets: test dataset(s). Default is ``sources``.
+        height, width: H and W in pixels. Default is the paper's 224 and 112.
+        transforms: of ``random_flip``, ``random_crop``, ``random_erase``.
+        norm_mean, norm_std: None is ImageNet's.
+        use_gpu: pin the batches' memory where there is a GPU.
+        split_id: split of PRID2011 and iLIDS-VID, from 0.
+        combineall: train on train, query and gallery together.
+        batch_size_train: B, clips in a training batch. Paper: 64.
+        batch_size_test: tracklets in a test batch.
+        workers: loader processes; the batches are the same with any number.
+        num_instances: tracklets of an identity in a batch. Paper: 4.
+        num_cams, num_datasets: as torchreid's, for its other samplers.
+        train_sampler: torchreid's sampler name. Default is ``RandomIdentitySampler``.
+        seq_len: T, frames of a clip. Paper: 4.
+        sample_method: training clips: ``restricted`` (paper), ``random``, ``evenly``.
+        test_sample_method: test clips: ``dense`` (paper) or ``evenly``.
+        cache_frames: keep the resized training frames in memory, for a dataset that fits;
             loader processes keep them for an epoch, ``workers=0`` for the run.
-        crop_padding (int): pixels added at each side before the random crop. Paper: 10.
-        bad_frames (str): ``error``, or ``skip`` to go on with the tracklet's other frames; the
+        crop_padding: pixels added at each side before the random crop. Paper: 10.
+        bad_frames: ``error``, or ``skip`` to go on with the tracklet's other frames; the
             skipped ones are in the attribute ``bad_frames``.
-        seed (int): of the order and of every draw.
+        seed: of the order and of every draw.
 
     Attributes:
         train_loader, test_loader, test_dataset, num_train_pids, num_train_cams: as torchreid's.
-        train_tracklets (list): what is trained on, in torchreid's tuples.
-        bad_frames (set of str): frames that were skipped so far.
+        train_tracklets: what is trained on, in torchreid's tuples.
+        bad_frames: frames that were skipped so far.
 
     Raises:
         DataError: if a dataset or its files are not there or do not fit; the message says which.

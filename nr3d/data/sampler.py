@@ -29,7 +29,7 @@ class SeededSampler(Sampler[Request]):
 
     Args:
         sampler: torchreid's or torch's, yielding tracklet indices.
-        seed (int): the run's seed.
+        seed: the run's seed.
     """
 
     def __init__(self, sampler: IndexSampler, seed: int = 0) -> None:

@@ -16,9 +16,9 @@ def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> li
         Re-identification. CVPR 2018. arXiv:1803.09882.
 
     Args:
-        frames (int): frames of the tracklet, at least 1.
-        seq_len (int): T, frames of a clip. Paper: 4.
-        rng (Generator): where the draws come from.
+        frames: frames of the tracklet, at least 1.
+        seq_len: T, frames of a clip. Paper: 4.
+        rng: where the draws come from.
 
     Returns:
         list of int: T indices, never decreasing.
@@ -65,8 +65,8 @@ def dense_clips(frames: int, seq_len: int) -> list[list[int]]:
         Alsehaim and Breckon. Not 3D Re-ID. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        frames (int): frames of the tracklet, at least 1.
-        seq_len (int): T, frames of a clip.
+        frames: frames of the tracklet, at least 1.
+        seq_len: T, frames of a clip.
 
     Returns:
         list of list of int: ⌈frames / T⌉ clips of T indices.

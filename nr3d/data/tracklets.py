@@ -115,12 +115,12 @@ class ClipDataset(TrackletDataset):
     seed (0, index).
 
     Args:
-        tracklets (sequence): torchreid's tuples of frame paths, pid, camid, dsetid.
-        transform (ClipTransform): the augmentation.
-        seq_len (int): T, frames of a clip.
-        sample_method (str): ``'restricted'`` (paper), ``'random'`` or ``'evenly'``.
-        bad_frames (str): ``'error'`` or ``'skip'``: go on with the tracklet's other frames.
-        cache_frames (bool): keep every frame that was read, resized, in memory.
+        tracklets: torchreid's tuples of frame paths, pid, camid, dsetid.
+        transform: the augmentation.
+        seq_len: T, frames of a clip.
+        sample_method: ``'restricted'`` (paper), ``'random'`` or ``'evenly'``.
+        bad_frames: ``'error'`` or ``'skip'``: go on with the tracklet's other frames.
+        cache_frames: keep every frame that was read, resized, in memory.
 
     Raises:
         ValueError: for another ``sample_method`` or ``bad_frames``.
@@ -185,11 +185,11 @@ class TestClipDataset(TrackletDataset):
     """Testing: all clips of a tracklet, every frame decoded once.
 
     Args:
-        tracklets (sequence): torchreid's tuples of frame paths, pid, camid, dsetid.
-        transform (ClipTransform): without augmentation.
-        seq_len (int): T, frames of a clip.
-        sample_method (str): ``'dense'`` (paper): every frame in one clip; ``'evenly'``: one clip.
-        bad_frames (str): ``'error'`` or ``'skip'``: as if the tracklet had only its other frames.
+        tracklets: torchreid's tuples of frame paths, pid, camid, dsetid.
+        transform: without augmentation.
+        seq_len: T, frames of a clip.
+        sample_method: ``'dense'`` (paper): every frame in one clip; ``'evenly'``: one clip.
+        bad_frames: ``'error'`` or ``'skip'``: as if the tracklet had only its other frames.
 
     Raises:
         ValueError: for another ``sample_method`` or ``bad_frames``.

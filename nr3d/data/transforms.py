@@ -28,13 +28,13 @@ class ClipTransform:
         rectangle gets the mean colour, which is 0 after normalisation.
 
     Args:
-        height, width (int): H and W in pixels. Paper: 224, 112.
-        transforms (sequence of str): of :data:`TRANSFORMS`; empty for testing.
-        norm_mean, norm_std (sequence of float or None): of RGB in 0..1; None is ImageNet's.
-        padding (int): zero pixels added at each side before the random crop. Paper: 10.
-        erase_probability (float): of a frame to be erased. Paper: 0.5.
-        erase_area (tuple of float): smallest and largest share of the frame. Paper: 0.02, 0.4.
-        erase_aspect (tuple of float): smallest and largest height by width. Paper: 0.3, 3.33.
+        height, width: H and W in pixels. Paper: 224, 112.
+        transforms: of :data:`TRANSFORMS`; empty for testing.
+        norm_mean, norm_std: of RGB in 0..1; None is ImageNet's.
+        padding: zero pixels added at each side before the random crop. Paper: 10.
+        erase_probability: of a frame to be erased. Paper: 0.5.
+        erase_area: smallest and largest share of the frame. Paper: 0.02, 0.4.
+        erase_aspect: smallest and largest height by width. Paper: 0.3, 3.33.
 
     Raises:
         ValueError: for a transform of another name; the message lists the names.
@@ -80,8 +80,8 @@ class ClipTransform:
         """Transform the frames of one clip.
 
         Args:
-            frames (sequence of Image): T frames of any size, RGB.
-            rng (Generator): where all draws come from.
+            frames: T frames of any size, RGB.
+            rng: where all draws come from.
 
         Returns:
             tuple of Tensor: the clip (T, 3, H, W), and (T,) with 1 for an erased frame.

@@ -36,7 +36,7 @@ class TrackletFeatures:
     """One feature per tracklet of a query or gallery set."""
 
     features: Tensor
-    """(N, D), the mean over the tracklet's clips."""
+    """(N, D), pooled over the tracklet's clips."""
     labels: Labels
     clips: int
     frames: int
@@ -81,22 +81,23 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         Re-identification. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        datamanager (ClipDataManager): the data; a stock ``VideoDataManager`` works too, its
+        datamanager: the data; a stock ``VideoDataManager`` works too, its
             frames then count as not erased.
-        model (nn.Module): built with ``loss='not3d'``.
-        optimizer (Optimizer): of the model's parameters.
-        scheduler (LRScheduler, optional): stepped once an epoch; None keeps the learning rate.
-        use_gpu (bool): train on the GPU where there is one.
+        model: built with ``loss='not3d'``.
+        optimizer: of the model's parameters.
+        scheduler: stepped once an epoch; None keeps the learning rate.
+        use_gpu: train on the GPU where there is one.
         criterion (Not3DLoss, optional): Default is the paper's, for the data's identities.
-        center_lr (float): learning rate of the centers. Paper: 0.5.
+        center_lr: learning rate of the centers. Paper: 0.5.
+        pooling_method: from a tracklet's clips to its feature: ``'avg'`` (paper), ``'max'``.
 
     Attributes:
-        results (dict): dataset name to the :class:`TestResult` of the last test.
-        distances (dict): dataset name to the (Q, G) distances that the last test ranked by.
-        best_rank1 (float or None): of all tests of the run, 0..1.
+        results: dataset name to the :class:`TestResult` of the last test.
+        distances: dataset name to the (Q, G) distances that the last test ranked by.
+        best_rank1: of all tests of the run, 0..1.
 
     Raises:
-        ValueError: if the model was built for another loss.
+        ValueError: if the model was built for another loss, or for another pooling.
 
     Examples::
         datamanager = nr3d.data.ClipDataManager(root="path/to/reid-data", sources="mars")
@@ -116,8 +117,12 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         use_gpu: bool = True,
         criterion: Not3DLoss | None = None,
         center_lr: float = 0.5,
+        pooling_method: str = "avg",
     ) -> None:
         super().__init__(datamanager, use_gpu)
+        if pooling_method not in ("avg", "max"):
+            raise ValueError(f"pooling_method is {pooling_method!r}, expected 'avg' or 'max'")
+        self.pooling_method = pooling_method
         network = model.module if isinstance(model, nn.DataParallel) else model
         if getattr(network, "loss", None) != "not3d":
             raise ValueError(
@@ -371,7 +376,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
 
     @torch.inference_mode()
     def _extract(self, loader: Any, part: str) -> TrackletFeatures:
-        """Give the feature of every tracklet of a loader: the mean over its clips."""
+        """Give the feature of every tracklet of a loader, pooled over its clips."""
         features: list[Tensor] = []
         pids: list[int] = []
         camids: list[int] = []
@@ -389,7 +394,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                         for some in torch.split(images, CLIPS_AT_ONCE)
                     ]
                 )  # (Σn, D)
-                features += [own.mean(dim=0) for own in torch.split(of_clips, counts.tolist())]
+                for own in torch.split(of_clips, counts.tolist()):
+                    pooled = own.mean(dim=0) if self.pooling_method == "avg" else own.amax(dim=0)
+                    features.append(pooled)
                 pids += batch_pids.tolist()
                 camids += batch_camids.tolist()
                 clips += len(images)
@@ -415,10 +422,10 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         """Write the run's last checkpoint, and the best if it is.
 
         Args:
-            epoch (int): the epoch just done, from 0.
-            rank1 (float or None): of the test after it, 0..1; None without a test.
-            save_dir (str): the run's folder.
-            is_best (bool): write the best also if rank-1 does not say so.
+            epoch: the epoch just done, from 0.
+            rank1: of the test after it, 0..1; None without a test.
+            save_dir: the run's folder.
+            is_best: write the best also if rank-1 does not say so.
         """
         if rank1 is not None and (self.best_rank1 is None or rank1 > self.best_rank1):
             self.best_rank1, is_best = rank1, True
@@ -440,7 +447,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         """Go on from a checkpoint of a run.
 
         Args:
-            path (str or Path): ``model-last.pth.tar`` or ``model-best.pth.tar``.
+            path: ``model-last.pth.tar`` or ``model-best.pth.tar``.
 
         Returns:
             int: epochs done, the ``start_epoch`` for :meth:`run`.

@@ -14,8 +14,8 @@ def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
     """Append one line to the run's ``metrics.jsonl``.
 
     Args:
-        save_dir (str or Path): the run's folder; made if missing.
-        record (dict): plain values; a number that is not finite becomes null.
+        save_dir: the run's folder; made if missing.
+        record: plain values; a number that is not finite becomes null.
     """
     path = Path(save_dir) / FILE_NAME
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -23,11 +23,11 @@ def warmup_multi_step(
         \begin{cases} w + (1 - w) \, e / E & e < E \\ 1 & \text{else} \end{cases}
 
     Args:
-        optimizer (Optimizer): whose groups' learning rates are the full ones.
-        stepsize (sequence of int): epochs, from 0, at which the rate falls. Paper: 40, 70.
-        gamma (float): what it falls by. Paper: 0.1.
-        warmup_epochs (int): E; 0 for none. Paper: 10.
-        warmup_factor (float): w, the share of the rate at epoch 0. Paper: 0.01.
+        optimizer: whose groups' learning rates are the full ones.
+        stepsize: epochs, from 0, at which the rate falls. Paper: 40, 70.
+        gamma: what it falls by. Paper: 0.1.
+        warmup_epochs: E; 0 for none. Paper: 10.
+        warmup_factor: w, the share of the rate at epoch 0. Paper: 0.01.
 
     Raises:
         ValueError: for a negative ``warmup_epochs`` or a ``warmup_factor`` outside 0..1.

@@ -41,11 +41,11 @@ def run_state(
     """Gather what a run needs to go on.
 
     Args:
-        model, center (nn.Module): the network and its center loss.
-        optimizer, center_optimizer (Optimizer): theirs.
-        scheduler (LRScheduler or None): the network's.
-        epoch (int): epochs done.
-        rank1, best_rank1 (float or None): of the last test, and the best so far; 0..1.
+        model, center: the network and its center loss.
+        optimizer, center_optimizer: theirs.
+        scheduler: the network's.
+        epoch: epochs done.
+        rank1, best_rank1: of the last test, and the best so far; 0..1.
 
     Returns:
         dict: tensors and plain values; ``state_dict`` and ``epoch`` are torchreid's names.
@@ -74,7 +74,7 @@ def restore_run(
     """Put a run back to where its checkpoint left it.
 
     Args:
-        path (str or Path): a checkpoint of a run.
+        path: a checkpoint of a run.
         model, center, optimizer, center_optimizer, scheduler: as for :func:`run_state`.
 
     Returns:

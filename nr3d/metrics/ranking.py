@@ -26,10 +26,10 @@ class Ranking:
     """How well a gallery was ranked.
 
     Attributes:
-        cmc (array): (50,), the share of queries with a true match among the first r.
-        mAP (float): mean average precision, 0..1.
-        distances (array): (Q, G), what the gallery was ranked by.
-        valid_queries (int): queries with a true match under another camera; others do not count.
+        cmc: (50,), the share of queries with a true match among the first r.
+        mAP: mean average precision, 0..1.
+        distances: (Q, G), what the gallery was ranked by.
+        valid_queries: queries with a true match under another camera; others do not count.
     """
 
     cmc: npt.NDArray[np.float32]
@@ -73,13 +73,13 @@ def rank(
         goes on at 1; torchreid's evaluator fails there.
 
     Args:
-        query_features (Tensor): (Q, D).
-        gallery_features (Tensor): (G, D).
-        query, gallery (Labels): their persons and cameras.
-        dist_metric (str): ``'euclidean'`` (squared) or ``'cosine'``.
-        normalize_feature (bool): scale every feature to length 1 first.
-        rerank (bool): k-reciprocal re-ranking (Zhong et al., CVPR 2017. arXiv:1701.08398).
-        use_metric_cuhk03 (bool): one gallery tracklet per person, drawn, as CUHK03 is tested.
+        query_features: (Q, D).
+        gallery_features: (G, D).
+        query, gallery: their persons and cameras.
+        dist_metric: ``'euclidean'`` (squared) or ``'cosine'``.
+        normalize_feature: scale every feature to length 1 first.
+        rerank: k-reciprocal re-ranking (Zhong et al., CVPR 2017. arXiv:1701.08398).
+        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested.
 
     Raises:
         DataError: if there are no features, one is not finite, or no query has a true match.

@@ -38,9 +38,9 @@ class SpatialTemporalAttention(nn.Module):
         the identity at the paper's 224×112 pixels.
 
     Args:
-        channels (int): C, channels of the feature maps. Paper: 2048.
-        hidden (int): channels between the two layers. Paper: 256.
-        map_size (tuple of int): kernel of the spatial layer, rows and columns. Paper: (14, 7).
+        channels: C, channels of the feature maps. Paper: 2048.
+        hidden: channels between the two layers. Paper: 256.
+        map_size: kernel of the spatial layer, rows and columns. Paper: (14, 7).
 
     Shape:
         - Input: :math:`(B, T, C, h, w)`
@@ -100,7 +100,7 @@ class MeanAggregation(nn.Module):
         f = \frac{1}{T} \sum_t \mathrm{GAP}(map_t)
 
     Args:
-        channels (int): C, taken for the same signature as the attention's and not used.
+        channels: C, taken for the same signature as the attention's and not used.
 
     Shape:
         - Input: :math:`(B, T, C, h, w)`
@@ -144,8 +144,8 @@ def build_aggregation(name: str, channels: int) -> nn.Module:
     """Build an aggregation by its name.
 
     Args:
-        name (str): one of :data:`AGGREGATIONS`.
-        channels (int): C of the trunk's feature map.
+        name: one of :data:`AGGREGATIONS`.
+        channels: C of the trunk's feature map.
 
     Raises:
         KeyError: for another name; the message lists the names.

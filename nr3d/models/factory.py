@@ -31,12 +31,12 @@ class Architecture:
         """Build the network.
 
         Args:
-            num_classes (int): K, identities to classify in training. Default is 625, MARS's.
-            loss (str): ``'softmax'``, ``'triplet'`` or ``'not3d'``; what training mode returns.
-            pretrained (bool or path): ``True`` loads the trunk's ImageNet weights, a path loads
+            num_classes: K, identities to classify in training. Default is 625, MARS's.
+            loss: ``'softmax'``, ``'triplet'`` or ``'not3d'``; what training mode returns.
+            pretrained: ``True`` loads the trunk's ImageNet weights, a path loads
                 that file, ``False`` leaves the network as initialised.
-            use_gpu (bool): torchreid passes it; a network is always built on the CPU.
-            aggregation (str): ``'attention'`` or ``'mean'``.
+            use_gpu: torchreid passes it; a network is always built on the CPU.
+            aggregation: ``'attention'`` or ``'mean'``.
 
         Raises:
             KeyError: for an unknown ``loss`` or ``aggregation``; the message lists the choices.

@@ -17,7 +17,7 @@ class IBN(nn.Module):
         ECCV 2018. arXiv:1807.09441.
 
     Args:
-        channels (int): C, the number of channels; the first ``C // 2`` are normalised by instance.
+        channels: C, the number of channels; the first ``C // 2`` are normalised by instance.
 
     Shape:
         - Input: :math:`(N, C, H, W)`

@@ -18,7 +18,7 @@ class BottleneckNorm(nn.BatchNorm1d):
         CVPRW 2019. arXiv:1903.07071.
 
     Args:
-        channels (int): C, the size of the clip feature.
+        channels: C, the size of the clip feature.
 
     Shape:
         - Input: :math:`(B, C)`

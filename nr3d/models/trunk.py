@@ -29,11 +29,11 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         Last stride 1: Sun et al. Beyond Part Models. ECCV 2018. arXiv:1711.09349.
 
     Args:
-        depth (int): 18, 34, 50 or 101.
-        ibn (bool): IBN-a norms in stages 1 to 3. Default is True.
+        depth: 18, 34, 50 or 101.
+        ibn: IBN-a norms in stages 1 to 3. Default is True.
 
     Attributes:
-        channels (int): C of the feature map: 512 for depth 18 and 34, else 2048.
+        channels: C of the feature map: 512 for depth 18 and 34, else 2048.
 
     Shape:
         - Input: :math:`(N, 3, H, W)`

@@ -27,16 +27,16 @@ class VideoReID(nn.Module):
         Re-identification. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        depth (int): depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
-        num_classes (int): K, identities to classify in training. Paper: 625 (MARS).
-        loss (str): what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
-        ibn (bool): IBN-a norms in the trunk. Paper: True.
-        aggregation (str): ``'attention'`` (paper) or ``'mean'``.
+        depth: depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
+        num_classes: K, identities to classify in training. Paper: 625 (MARS).
+        loss: what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
+        ibn: IBN-a norms in the trunk. Paper: True.
+        aggregation: ``'attention'`` (paper) or ``'mean'``.
 
     Attributes:
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
             by a module of the same shapes.
-        feature_dim (int): D, the size of a feature: 512 for depth 18 and 34, else 2048.
+        feature_dim: D, the size of a feature: 512 for depth 18 and 34, else 2048.
 
     Shape:
         - Input: clips :math:`(B, T, 3, H, W)`, or images :math:`(N, 3, H, W)` as clips of one
@@ -90,7 +90,7 @@ class VideoReID(nn.Module):
         """Give the features after the neck with the attention behind them.
 
         Args:
-            clips (Tensor): (B, T, 3, H, W), or images (N, 3, H, W).
+            clips: (B, T, 3, H, W), or images (N, 3, H, W).
 
         Returns:
             ClipFeatures: ``features`` (B, D) after the neck, attention ``scores`` (B, T) and

@@ -16,7 +16,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     """Read a checkpoint on the CPU, weights-only: nothing in the file is run.
 
     Args:
-        path (str or Path): file of a state dict, or of a dict that holds one as ``state_dict``.
+        path: file of a state dict, or of a dict that holds one as ``state_dict``.
 
     Raises:
         WeightsError: if the file is missing, damaged, holds code, or is not a dict.
@@ -50,8 +50,8 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """Write a checkpoint so that ``path`` is at every moment the old file or the whole new one.
 
     Args:
-        state (dict): tensors and plain Python values, so that a weights-only load takes it.
-        path (str or Path): where to; missing folders are made.
+        state: tensors and plain Python values, so that a weights-only load takes it.
+        path: where to; missing folders are made.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written; ``path`` is then as before.

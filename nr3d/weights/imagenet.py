@@ -29,7 +29,7 @@ def fetch_imagenet(name: str) -> Path:
     """Give the ImageNet file of a model's trunk, downloaded once into torch.hub's folder.
 
     Args:
-        name (str): a model of :data:`IMAGENET_URLS`.
+        name: a model of :data:`IMAGENET_URLS`.
 
     Returns:
         Path: the file, whose SHA-256 starts as its name says.

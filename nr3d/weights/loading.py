@@ -24,9 +24,9 @@ def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) 
     """Load what ``pretrained`` of ``build_model`` asks for.
 
     Args:
-        model (nn.Module): a network with a ``backbone``.
-        name (str): its registered name.
-        pretrained (bool or path): ``False`` for nothing, ``True`` for the trunk's ImageNet
+        model: a network with a ``backbone``.
+        name: its registered name.
+        pretrained: ``False`` for nothing, ``True`` for the trunk's ImageNet
             weights, or a file as :func:`load_weights` takes it.
 
     Raises:
@@ -47,8 +47,8 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     number of identities is left at its start value, which is logged.
 
     Args:
-        model (nn.Module): a network with a ``backbone`` and a ``classifier``.
-        path (str or Path): the file.
+        model: a network with a ``backbone`` and a ``classifier``.
+        path: the file.
 
     Raises:
         WeightsError: if the file cannot be read, lacks a key of the model or has one too many;

@@ -124,7 +124,8 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
         (["--config", "mars", "test.dist_metric", "l1"], "expected one of euclidean, cosine"),
         (["--config", "mars", "test.ranks", "[0]"], "expected ranks from 1 to 50"),
         (["--config", "mars", "model.resume", "gone.pth"], "No checkpoint at gone.pth"),
-        (["--config", "mars", "loss.name", "x"], "Unknown key 'loss.name'"),
+        (["--config", "mars", "loss.name", "triplet"], "loss.name is 'triplet', expected one of"),
+        (["--config", "mars", "video.pooling_method", "x"], "expected 'avg' or 'max'"),
         (["--config", "mars", "not3d.margin", "-1"], "margin must be a finite number"),
     ],
 )
@@ -166,6 +167,18 @@ def test_a_bad_frame_is_one_line_also_from_a_worker(own_mars_root: Path, tmp_pat
     done = command(*words, "data.bad_frames", "skip")
     assert done.returncode == 0, done.stderr
     assert "unreadable frames were left out:" in done.stdout
+
+
+def test_an_earlier_run_is_not_trained_over(
+    trained: dict[str, Any], mars_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = trained["weights"].read_bytes()
+    log = trained["folder"] / "log"
+    words = ["train", "--config", "mars", "--root", mars_root, *SMALL, "data.save_dir", log]
+    assert main([str(word) for word in words]) == 2
+    error = capsys.readouterr().err
+    assert f"{log} holds an earlier run: go on with it by model.resume {log}" in error
+    assert trained["weights"].read_bytes() == before
 
 
 def test_debug_shows_the_traceback() -> None:

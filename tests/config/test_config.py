@@ -32,7 +32,8 @@ def test_the_papers_recipe(name: str) -> None:
     assert (cfg.train.max_epoch, cfg.test.eval_freq) == (200, 10)
     assert (cfg.not3d.margin, cfg.not3d.alpha, cfg.not3d.temperature) == (1.3, 2.0, 1.0)
     assert (cfg.not3d.center_weight, cfg.not3d.center_lr) == (5e-4, 0.5)
-    assert (cfg.not3d.label_smoothing, cfg.not3d.center_reduction) == (0.1, "mean")
+    assert (cfg.loss.name, cfg.loss.softmax.label_smooth) == ("not3d", True)
+    assert (cfg.not3d.center_reduction, cfg.video.pooling_method) == ("mean", "avg")
     assert cfg.not3d.test_sample_method == "dense"
 
 
@@ -120,6 +121,7 @@ UPSTREAM = {
     "sampler.num_instances": 4,
     "video.seq_len": 15,
     "video.sample_method": "evenly",
+    "video.pooling_method": "avg",
     "train.optim": "adam",
     "train.lr": 0.0003,
     "train.weight_decay": 5e-4,

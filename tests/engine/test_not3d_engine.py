@@ -262,6 +262,17 @@ def test_a_tracklets_feature_is_the_mean_over_its_dense_clips(
     assert found.labels.pids.tolist() == [t[1] for t in dataset.tracklets]
 
 
+def test_max_pooling_takes_each_dimensions_largest(mars_root: Path, small_model: Build) -> None:
+    engine = engine_of(mars_root, small_model)
+    engine.pooling_method = "max"
+    engine.set_model_mode("eval")
+    found = engine._extract(engine.test_loader["mars"]["query"], "query")
+    clips = engine.test_loader["mars"]["query"].dataset.dataset[0]["img"]
+    with torch.no_grad():
+        expected = engine.model(clips).max(dim=0).values
+    torch.testing.assert_close(found.features[0], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_results_do_not_depend_on_the_batch_size(mars_root: Path, small_model: Build) -> None:
     def features(batch_size: int) -> torch.Tensor:
         engine = engine_of(mars_root, small_model, batch_size_test=batch_size)
