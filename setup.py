@@ -13,7 +13,7 @@ def version() -> str:
 
 
 TEST = [
-    "build==1.5.1",
+    "build==1.6.1",
     "mypy==2.4.1",
     "pytest==9.2.0",
     "ruff==0.17.6",
