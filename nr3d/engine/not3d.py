@@ -358,7 +358,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                     topk=visrank_topk,
                     title=f"{name}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
                 )
-                _say(f"Rankings drawn into {pages[0].parent} ({len(pages)} pages)")
+                _say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
             if self.writer is not None:
                 self.writer.add_scalar(f"Test/{name}/rank1", result.rank1, self.epoch)
                 self.writer.add_scalar(f"Test/{name}/mAP", result.mAP, self.epoch)

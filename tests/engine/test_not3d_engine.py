@@ -290,7 +290,7 @@ def test_test_gives_rank1_and_draws_the_rankings(
     assert engine.results["mars"].ranks.keys() == {1, 5, 10, 20}
     pages = sorted((tmp_path / "visrank_mars").glob("*.png"))
     assert len(pages) == 1
-    assert "Rankings drawn into" in capsys.readouterr().out
+    assert "Rankings drawn: " in capsys.readouterr().out
     rank1 = engine.test(dist_metric="cosine", normalize_feature=True, ranks=[1, 2])
     assert rank1 == engine.results["mars"].rank1
     assert engine.results["mars"].ranks.keys() == {1, 2}
