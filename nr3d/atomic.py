@@ -26,7 +26,9 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
     Examples::
         >>> with replacing("results.json") as partial:
-        ...     partial.write_text("{}")
+        ...     _ = partial.write_text("{}")
+        >>> Path("results.json").read_text()
+        '{}'
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -33,8 +33,10 @@ def warmup_multi_step(
         ValueError: for a negative ``warmup_epochs`` or a ``warmup_factor`` outside 0..1.
 
     Examples::
-        >>> scheduler = warmup_multi_step(optimizer)
-        >>> scheduler.get_last_lr()  # 0.01 of the optimizer's
+        >>> import torch
+        >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+        >>> warmup_multi_step(optimizer).get_last_lr()
+        [0.01]
     """
     if warmup_epochs < 0 or not 0 <= warmup_factor <= 1:
         raise ValueError(

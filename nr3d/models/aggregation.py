@@ -51,8 +51,8 @@ class SpatialTemporalAttention(nn.Module):
 
     Examples::
         >>> attention = SpatialTemporalAttention(512)
-        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.sum(1)
-        tensor([1., 1.])
+        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.shape
+        torch.Size([2, 4])
     """
 
     def __init__(

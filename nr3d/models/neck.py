@@ -25,6 +25,7 @@ class BottleneckNorm(nn.BatchNorm1d):
         - Output: :math:`(B, C)`
 
     Examples::
+        >>> import torch
         >>> BottleneckNorm(512)(torch.rand(4, 512)).shape
         torch.Size([4, 512])
     """

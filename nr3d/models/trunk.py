@@ -43,6 +43,7 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         ValueError: for another depth.
 
     Examples::
+        >>> import torch
         >>> FrameTrunk(50)(torch.rand(1, 3, 224, 112)).shape
         torch.Size([1, 2048, 14, 7])
     """

@@ -50,6 +50,7 @@ class VideoReID(nn.Module):
         ValueError: if the input has neither 4 nor 5 dimensions or not 3 channels.
 
     Examples::
+        >>> import torch
         >>> model = VideoReID(depth=18, num_classes=10, loss='not3d').eval()
         >>> model(torch.rand(2, 4, 3, 224, 112)).shape
         torch.Size([2, 512])
@@ -97,7 +98,9 @@ class VideoReID(nn.Module):
             ``weights`` (B, T).
 
         Examples::
-            >>> model.eval().embed(torch.rand(2, 4, 3, 224, 112)).weights.shape
+            >>> import torch
+            >>> model = VideoReID(depth=18).eval()
+            >>> model.embed(torch.rand(2, 4, 3, 224, 112)).weights.shape
             torch.Size([2, 4])
         """
         aggregated: ClipFeatures = self.aggregation(self.featuremaps(clips))
