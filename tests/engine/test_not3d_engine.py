@@ -47,6 +47,21 @@ def engine_of(
     return VideoNot3DEngine(data, model, optimizer, schedule)
 
 
+def stock_data_of(root: Path) -> Any:
+    return torchreid.data.VideoDataManager(
+        root=str(root),
+        sources="mars",
+        height=32,
+        width=16,
+        batch_size_train=4,
+        batch_size_test=2,
+        seq_len=2,
+        workers=0,
+        num_instances=2,
+        train_sampler="RandomIdentitySampler",
+    )
+
+
 def everything(engine: VideoNot3DEngine) -> dict[str, torch.Tensor]:
     """All tensors of a run: weights, statistics, centers and both optimizers' states."""
     tensors = dict(engine.model.state_dict())
@@ -342,18 +357,7 @@ def test_a_model_for_another_loss_is_refused(mars_root: Path) -> None:
 def test_torchreids_stock_engines_drive_the_model(
     mars_root: Path, tmp_path: Path, kind: str
 ) -> None:
-    stock = torchreid.data.VideoDataManager(
-        root=str(mars_root),
-        sources="mars",
-        height=32,
-        width=16,
-        batch_size_train=4,
-        batch_size_test=2,
-        seq_len=2,
-        workers=0,
-        num_instances=2,
-        train_sampler="RandomIdentitySampler",
-    )
+    stock = stock_data_of(mars_root)
     loss = "triplet" if kind == "VideoTripletEngine" else "softmax"
     model = torchreid.models.build_model("nr3d_resnet18_ibn", 8, loss, pretrained=False)
     optimizer = torchreid.optim.build_optimizer(model, lr=1e-4)
@@ -368,18 +372,7 @@ def test_torchreids_stock_engines_drive_the_model(
 def test_our_engine_takes_torchreids_stock_data(
     mars_root: Path, small_model: Build, tmp_path: Path
 ) -> None:
-    stock = torchreid.data.VideoDataManager(
-        root=str(mars_root),
-        sources="mars",
-        height=32,
-        width=16,
-        batch_size_train=4,
-        batch_size_test=2,
-        seq_len=2,
-        workers=0,
-        num_instances=2,
-        train_sampler="RandomIdentitySampler",
-    )
+    stock = stock_data_of(mars_root)
     model = small_model(8)
     engine = VideoNot3DEngine(stock, model, torch.optim.Adam(model.parameters(), lr=1e-4))
     engine.run(save_dir=str(tmp_path), max_epoch=1, print_freq=0)
