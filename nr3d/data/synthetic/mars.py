@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from torch.utils.data import DataLoader, Dataset
 
 from nr3d.data.synthetic.cameras import Camera, sample_camera
 from nr3d.data.synthetic.people import Person, sample_people
@@ -140,45 +142,53 @@ def _film(
     return hidden
 
 
-class _Film(Dataset[list[float]]):
-    """Films tracklet after tracklet, in any order and process: each has a generator of its own."""
+@dataclass(frozen=True)
+class _Film:
+    """Films any tracklet of a plan, in any order and process: each has a generator of its own."""
 
-    def __init__(
-        self,
-        plan: Sequence[Tracklet],
-        cameras: Sequence[Camera],
-        seed: int,
-        strangers: list[Person],
-        folder: Path,
-    ) -> None:
-        self.plan, self.cameras, self.seed = plan, cameras, seed
-        self.strangers, self.folder = strangers, folder
+    plan: Sequence[Tracklet]
+    cameras: Sequence[Camera]
+    seed: int
+    strangers: list[Person]
+    folder: Path
 
-    def __len__(self) -> int:
-        return len(self.plan)
-
-    def __getitem__(self, index: int) -> list[float]:
+    def __call__(self, index: int) -> list[float]:
         tracklet = self.plan[index]
         camera = self.cameras[tracklet.camid - 1]
         return _film(tracklet, camera, self.seed, self.strangers, self.folder)
 
 
-def _in_processes(film: _Film) -> Iterable[list[float]]:
+_of_this_process: list[_Film] = []
+"""What a forked process films; its tasks are then numbers only."""
+
+
+def _begin(film: _Film) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and stops the others
+    cv2.setNumThreads(1)  # OpenCV's own threads do not survive a fork
+    _of_this_process[:] = [film]
+
+
+def _film_here(index: int) -> list[float]:
+    return _of_this_process[0](index)
+
+
+@contextlib.contextmanager
+def _in_processes(film: _Film) -> Iterator[Iterable[list[float]]]:
     """Film with a process for each processor where they can be forked, else in this one.
 
-    Processes that are started anew would run a user's script once more that has no main guard.
+    Processes that are started anew would run a user's script once more that has no main guard. No
+    process writes any more when the block ends, however it ends.
     """
     processes = os.cpu_count() or 1
     if processes == 1 or multiprocessing.get_start_method() != "fork":
-        return (film[index] for index in range(len(film)))
-    # OpenCV's own threads do not survive a fork.
-    return DataLoader(
-        film, batch_size=None, num_workers=processes, worker_init_fn=_one_opencv_thread
-    )
-
-
-def _one_opencv_thread(worker: int) -> None:
-    cv2.setNumThreads(1)
+        yield (film(index) for index in range(len(film.plan)))
+        return
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(processes, context, _begin, (film,)) as pool:
+        try:
+            yield pool.map(_film_here, range(len(film.plan)))
+        finally:
+            pool.shutdown(cancel_futures=True)
 
 
 def _write_mat(path: Path, key: str, table: np.ndarray) -> None:
@@ -324,11 +334,12 @@ def write_mars(
         # mkdtemp's folder is private; the one inside gets the permissions of any other folder
         folder = partial / "mars"
         folder.mkdir()
-        filmed = [sample_camera(seed, index) for index in range(1, cameras + 1)]
+        setup = [sample_camera(seed, index) for index in range(1, cameras + 1)]
         strangers = sample_people(seed, _STRANGERS, _STRANGER_STREAM)
-        film = _Film(plan, filmed, seed, strangers, folder)
+        film = _Film(plan, setup, seed, strangers, folder)
         watched = iter(plan if progress is None else progress(plan))
-        hidden = [shares for shares, _ in zip(_in_processes(film), watched, strict=True)]
+        with _in_processes(film) as filmed:
+            hidden = [shares for shares, _ in zip(filmed, watched, strict=True)]
         _write_info(folder, plan, hidden, {"settings": settings, "counts": counts})
         folder.rename(mars)
     finally:
