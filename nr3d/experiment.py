@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from yacs.config import CfgNode
 
+from nr3d.config import load_config
 from nr3d.data import ClipDataManager, Tracklet
 from nr3d.engine import LAST, TestResult, VideoNot3DEngine, warmup_multi_step
 from nr3d.errors import ConfigError, Nr3dError
@@ -23,8 +24,10 @@ from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 from nr3d.metrics import MAX_RANK
 from nr3d.models import ARCHITECTURES, VideoReID
-from nr3d.version import __version__
-from nr3d.weights import load_weights
+from nr3d.version import versions
+from nr3d.weights import entry_of, load
+
+logger = logging.getLogger(__name__)
 
 LABEL_SMOOTHING = 0.1
 """The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
@@ -102,8 +105,7 @@ class Outcome:
             "parameters": self.parameters,
             "results": {
                 name: {
-                    **{f"rank-{r}": share for r, share in result.ranks.items()},
-                    "mAP": result.mAP,
+                    **result.figures,
                     "query": result.query,
                     "valid_queries": result.valid_queries,
                     "gallery": result.gallery,
@@ -121,16 +123,37 @@ class Outcome:
         }
 
 
-def versions() -> dict[str, str]:
-    """Versions of what a result depends on."""
-    import torchvision
+def config_to_test(
+    name_or_path: str | Path, weights: str | Path, changes: Sequence[str] = ()
+) -> CfgNode:
+    """Load a configuration to test weights with, and what belongs to the weights with it.
 
+    Their network, input size, frames of a clip, normalisation and distance, where they are known,
+    go before the configuration's, and ``changes`` before both.
+
+    Args:
+        name_or_path: as for :func:`nr3d.config.load_config`.
+        weights: a name in the weights index, or a file.
+        changes: keys and values in turn.
+
+    Raises:
+        ConfigError: as for :func:`nr3d.config.load_config`.
+        WeightsError: if the file is missing or cannot be read.
+    """
+    entry = entry_of(weights)
+    facts = {} if entry is None else entry.changes()
+    if facts:
+        told = ", ".join(f"{key} {value}" for key, value in facts.items())
+        logger.info("%s is tested with %s, unless KEY VALUE says otherwise", weights, told)
+    words = [word for key, value in facts.items() for word in (key, str(value))]
+    return load_config(name_or_path, [*words, "model.load_weights", str(weights), *changes])
+
+
+def as_mapping(cfg: CfgNode) -> dict[str, Any]:
+    """Give a configuration's sections and keys as plain values."""
     return {
-        "nr3d": __version__,
-        "torchreid": str(torchreid.__version__),
-        "torch": torch.__version__,
-        "torchvision": torchvision.__version__,
-        "python": platform.python_version(),
+        key: as_mapping(value) if isinstance(value, CfgNode) else value
+        for key, value in cfg.items()
     }
 
 
@@ -179,8 +202,16 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
     return datamanager
 
 
-def build_model(cfg: CfgNode, num_classes: int, *, pretrained: bool | str) -> VideoReID:
+def build_model(
+    cfg: CfgNode, num_classes: int, *, pretrained: bool | str, whole: bool = False
+) -> VideoReID:
     """Build the model that a configuration describes.
+
+    Args:
+        cfg: a whole configuration.
+        num_classes: K, identities to classify in training.
+        pretrained: as for torchreid's ``build_model``.
+        whole: refuse ``model.load_weights`` that leave more than the classifier as it starts.
 
     Raises:
         ConfigError: if it is not one of ours.
@@ -197,10 +228,10 @@ def build_model(cfg: CfgNode, num_classes: int, *, pretrained: bool | str) -> Vi
             loss="not3d",
             pretrained=pretrained,
             use_gpu=cfg.use_gpu,
-            aggregation=cfg.not3d.aggregation,
+            aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
         )
     if cfg.model.load_weights:
-        load_weights(model, cfg.model.load_weights)
+        load(model, cfg.model.load_weights, whole=whole)
     return model
 
 
@@ -248,6 +279,7 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
             criterion=criterion,
             center_lr=cfg.not3d.center_lr,
             pooling_method=cfg.video.pooling_method,
+            config=as_mapping(cfg),
         )
 
 
@@ -319,7 +351,7 @@ def evaluate(cfg: CfgNode) -> Outcome:
     _check(cfg)
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg, training=False)
-    model = build_model(cfg, datamanager.num_train_pids, pretrained=False)
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=False, whole=True)
     engine = build_engine(cfg, datamanager, model)
     engine.run(
         save_dir=cfg.data.save_dir,

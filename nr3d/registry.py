@@ -37,6 +37,11 @@ def register_models(architectures: Mapping[str, Callable[..., Any]]) -> None:
     torchreid.models.build_model = _defaulting(original, architectures)
 
 
+def registered_models() -> list[str]:
+    """Names of all models that torchreid's ``build_model`` takes."""
+    return sorted(getattr(torchreid.models, _FACTORY, {}))
+
+
 def register_names(module: ModuleType, objects: Mapping[str, object]) -> None:
     """Make objects attributes of one of torchreid's modules.
 

@@ -7,11 +7,11 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from nr3d.cli import demo, models, synthesize, test, train
+from nr3d.cli import demo, models, synthesize, test, train, weights
 from nr3d.errors import Nr3dError
 from nr3d.version import __version__
 
-COMMANDS = (demo, train, test, models, synthesize)
+COMMANDS = (demo, train, test, models, weights, synthesize)
 
 
 def build_parser() -> argparse.ArgumentParser:

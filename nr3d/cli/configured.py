@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
-from yacs.config import CfgNode
-
-from nr3d.config import load_config, shipped_configs
+from nr3d.config import shipped_configs
 
 
 def add_config_options(parser: argparse.ArgumentParser) -> None:
@@ -29,14 +26,7 @@ def add_config_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def config_of(args: argparse.Namespace, **more: str | Path) -> CfgNode:
-    """Load the configuration that the options name.
-
-    Args:
-        args: with ``config``, ``root`` and ``changes``.
-        **more: further changes, ``section__key`` to text, set before those of the user.
-    """
-    changes = [word for key, value in more.items() for word in (key.replace("__", "."), str(value))]
-    if args.root is not None:
-        changes += ["data.root", args.root]
-    return load_config(args.config, [*changes, *args.changes])
+def changes_of(args: argparse.Namespace) -> list[str]:
+    """Give the changes that the options and pairs ask for, keys and values in turn."""
+    root = [] if args.root is None else ["data.root", args.root]
+    return [*root, *args.changes]

@@ -6,8 +6,9 @@ import argparse
 from typing import Any
 
 from nr3d import experiment
-from nr3d.cli.configured import add_config_options, config_of
+from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, print_outcome, write_json
+from nr3d.config import load_config
 from nr3d.engine import BEST, LAST
 
 
@@ -23,7 +24,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    outcome = experiment.train(config_of(args))
+    outcome = experiment.train(load_config(args.config, changes_of(args)))
     print_outcome(outcome)
     print(f"Checkpoints: {outcome.save_dir / BEST} (best rank-1), {outcome.save_dir / LAST}")
     write_json(args.json, outcome.summary())

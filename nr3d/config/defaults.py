@@ -92,7 +92,7 @@ def default_config() -> CfgNode:
     cfg.test.visrank_topk = 10
 
     cfg.not3d = CfgNode()
-    cfg.not3d.aggregation = "attention"  # or mean
+    cfg.not3d.aggregation = "default"  # the model's own; or attention, mean
     cfg.not3d.test_sample_method = "dense"  # or evenly
     cfg.not3d.crop_padding = 10  # pixels added at each side before random_crop
     cfg.not3d.warmup_epochs = 10

@@ -12,6 +12,7 @@ import yaml
 from yacs.config import CfgNode
 
 from nr3d.config.defaults import default_config
+from nr3d.config.files import read_yaml
 from nr3d.errors import ConfigError
 
 _FOLDER = Path(__file__).parent
@@ -46,7 +47,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
     """
     cfg = default_config()
     path = _find(name_or_path)
-    for key, value in _leaves(_read(path)):
+    for key, value in _leaves(read_yaml(path)):
         _set(cfg, key, value, str(path) if path.parent != _FOLDER else f"config {path.stem}")
     if len(changes) % 2:
         raise ConfigError(
@@ -69,16 +70,6 @@ def _find(name_or_path: str | Path) -> Path:
         f"No configuration {str(name_or_path)!r}: give one of {', '.join(shipped_configs())}, or "
         "the path of a YAML file."
     )
-
-
-def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
-    if not isinstance(content, dict | None):
-        raise ConfigError(f"{path} holds a {type(content).__name__}, expected sections of keys")
-    return content or {}
 
 
 def _leaves(content: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

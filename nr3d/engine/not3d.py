@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from nr3d.engine.records import append_record
-from nr3d.engine.state import BEST, LAST, restore_run, run_state
+from nr3d.engine.state import BEST, LAST, facts_of, restore_run, run_state
 from nr3d.errors import Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -66,6 +66,11 @@ class TestResult:
         """Rank-1, 0..1."""
         return self.ranks[1]
 
+    @property
+    def figures(self) -> dict[str, float]:
+        """``rank-1`` and the others asked for, and ``mAP``, as shares."""
+        return {**{f"rank-{r}": share for r, share in self.ranks.items()}, "mAP": self.mAP}
+
 
 class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
     """Train and test a video model with the losses of Not 3D Re-ID.
@@ -90,6 +95,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         criterion (Not3DLoss, optional): Default is the paper's, for the data's identities.
         center_lr: learning rate of the centers. Paper: 0.5.
         pooling_method: from a tracklet's clips to its feature: ``'avg'`` (paper), ``'max'``.
+        config: sections and keys that the run was made from, kept in its checkpoints.
 
     Attributes:
         results: dataset name to the :class:`TestResult` of the last test.
@@ -118,6 +124,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         criterion: Not3DLoss | None = None,
         center_lr: float = 0.5,
         pooling_method: str = "avg",
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
         if pooling_method not in ("avg", "max"):
@@ -143,6 +150,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.results: dict[str, TestResult] = {}
         self.distances: dict[str, npt.NDArray[np.float32]] = {}
         self.best_rank1: float | None = None
+        self.config = config
+        self._dist_metric: str | None = None
 
     def run(
         self,
@@ -314,6 +323,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         if not ranks or min(ranks) < 1 or max(ranks) > MAX_RANK:
             raise ValueError(f"ranks are {ranks}, expected ranks from 1 to {MAX_RANK}")
         self.set_model_mode("eval")
+        self._dist_metric = dist_metric
         rank1 = 0.0
         for name, loaders in self.test_loader.items():
             domain = "source" if name in self.datamanager.sources else "target"
@@ -411,8 +421,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             "kind": "test",
             "epoch": self.epoch + 1 if self.writer is not None else None,
             "dataset": result.dataset,
-            **{f"rank-{r}": share for r, share in result.ranks.items()},
-            "mAP": result.mAP,
+            **result.figures,
             "seconds": round(result.extract_seconds + result.rank_seconds, 3),
         }
 
@@ -438,10 +447,21 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             epoch=epoch + 1,
             rank1=rank1,
             best_rank1=self.best_rank1,
+            facts=self._facts(tested=rank1 is not None),
         )
         if is_best:
             write_checkpoint(state, Path(save_dir) / BEST)
         write_checkpoint(state, Path(save_dir) / LAST)
+
+    def _facts(self, *, tested: bool) -> dict[str, Any]:
+        """What belongs to the weights; the figures if they were tested as they are now."""
+        results = self.results if tested else {}
+        return {
+            **facts_of(self.model, self.datamanager),
+            "dist_metric": self._dist_metric,
+            "results": {name: result.figures for name, result in results.items()},
+            "config": None if self.config is None else dict(self.config),
+        }
 
     def resume(self, path: str | Path) -> int:
         """Go on from a checkpoint of a run.

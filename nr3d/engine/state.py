@@ -1,7 +1,8 @@
-"""A training run's state in one checkpoint: model, centers, optimizers, schedule and best."""
+"""A training run's state in one checkpoint, with what the weights in it need to be used."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ from torch import nn
 from torch.optim import Optimizer
 
 from nr3d.errors import WeightsError
-from nr3d.version import __version__
+from nr3d.models import AGGREGATIONS
+from nr3d.version import versions
 from nr3d.weights import read_checkpoint
 
 LAST = "model-last.pth.tar"
@@ -37,8 +39,9 @@ def run_state(
     epoch: int,
     rank1: float | None,
     best_rank1: float | None,
+    facts: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Gather what a run needs to go on.
+    """Gather what a run needs to go on, and what its weights need to be used and published.
 
     Args:
         model, center: the network and its center loss.
@@ -46,6 +49,7 @@ def run_state(
         scheduler: the network's.
         epoch: epochs done.
         rank1, best_rank1: of the last test, and the best so far; 0..1.
+        facts: plain values that belong to the weights: see :func:`facts_of`.
 
     Returns:
         dict: tensors and plain values; ``state_dict`` and ``epoch`` are torchreid's names.
@@ -59,7 +63,37 @@ def run_state(
         "epoch": epoch,
         "rank1": rank1,
         "best_rank1": best_rank1,
-        "nr3d_version": __version__,
+        "facts": dict(facts),
+        "versions": versions(),
+    }
+
+
+def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:
+    """Say what using a trained model depends on, in the words of the weights index.
+
+    Args:
+        model: the network; of another than ours fewer facts are known.
+        datamanager: what it is trained and tested with.
+
+    Returns:
+        dict: plain values; what is not known is None.
+    """
+    network: Any = model.module if isinstance(model, nn.DataParallel) else model
+    transform = getattr(datamanager, "transform_te", None)
+    mean, std = (getattr(transform, name, None) for name in ("mean", "std"))
+    height, width = getattr(datamanager, "height", None), getattr(datamanager, "width", None)
+    classifier = getattr(network, "classifier", None)
+    kind = type(getattr(network, "aggregation", None))
+    return {
+        "architecture": getattr(network, "architecture", None),
+        "trained_on": list(getattr(datamanager, "sources", None) or ()),
+        "identities": getattr(classifier, "out_features", None),
+        "input_size": None if height is None or width is None else [int(height), int(width)],
+        "frames": getattr(datamanager, "seq_len", None),
+        "mean": None if mean is None else [round(float(m), 6) for m in mean.flatten()],
+        "std": None if std is None else [round(float(s), 6) for s in std.flatten()],
+        "aggregation": next((name for name, known in AGGREGATIONS.items() if known is kind), None),
+        "feature": getattr(network, "feature", None),
     }
 
 

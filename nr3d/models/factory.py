@@ -17,8 +17,11 @@ class Architecture:
     depth: int
     ibn: bool
     parameters: int
-    """Parameters with 625 identities and attention."""
+    """Parameters with 625 identities and its own aggregation."""
     summary: str
+    aggregation: str = "attention"
+    feature: str = "after"
+    last_relu: bool = True
 
     def __call__(
         self,
@@ -26,23 +29,33 @@ class Architecture:
         loss: str = "softmax",
         pretrained: bool | str | Path = True,
         use_gpu: bool = True,
-        aggregation: str = "attention",
+        aggregation: str | None = None,
     ) -> VideoReID:
         """Build the network.
 
         Args:
             num_classes: K, identities to classify in training. Default is 625, MARS's.
             loss: ``'softmax'``, ``'triplet'`` or ``'not3d'``; what training mode returns.
-            pretrained: ``True`` loads the trunk's ImageNet weights, a path loads
-                that file, ``False`` leaves the network as initialised.
+            pretrained: ``True`` loads the trunk's ImageNet weights, a tag such as ``'mars'`` or a
+                whole name such as ``'vkd_resnet50.mars'`` those of the index, a path that file;
+                ``False`` leaves the network as initialised.
             use_gpu: torchreid passes it; a network is always built on the CPU.
-            aggregation: ``'attention'`` or ``'mean'``.
+            aggregation: ``'attention'`` or ``'mean'``; default is the network's own.
 
         Raises:
             KeyError: for an unknown ``loss`` or ``aggregation``; the message lists the choices.
             WeightsError: if the weights cannot be found, downloaded, verified or loaded.
         """
-        model = VideoReID(self.depth, num_classes, loss, self.ibn, aggregation)
+        model = VideoReID(
+            self.depth,
+            num_classes,
+            loss,
+            self.ibn,
+            self.aggregation if aggregation is None else aggregation,
+            self.feature,
+            self.last_relu,
+        )
+        model.architecture = self.name
         load_pretrained(model, self.name, pretrained)
         return model
 
@@ -56,6 +69,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture("nr3d_resnet101_ibn", 101, True, 95_165_505, "ResNet-101-IBN-a, the deepest"),
         Architecture(
             "nr3d_resnet50", 50, False, 76_173_377, "ResNet-50 without IBN, for comparison"
+        ),
+        *(
+            Architecture(
+                f"vkd_resnet{depth}",
+                depth,
+                False,
+                parameters,
+                f"VKD's ResNet-{depth}, mean over frames; has MARS weights",
+                aggregation="mean",
+                feature="before",
+                last_relu=False,
+            )
+            for depth, parameters in ((50, 24_792_128), (101, 43_784_256))
         ),
     )
 }

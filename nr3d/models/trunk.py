@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from nr3d.models.ibn import IBN
@@ -27,13 +27,18 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         He et al. Deep Residual Learning for Image Recognition. CVPR 2016. arXiv:1512.03385.
         Pan et al. Two at Once. ECCV 2018. arXiv:1807.09441.
         Last stride 1: Sun et al. Beyond Part Models. ECCV 2018. arXiv:1711.09349.
+        Linear last block: Porrello et al. Robust Re-Identification by Multiple Views Knowledge
+        Distillation. ECCV 2020. arXiv:2007.04174, as its published code and weights have it.
 
     Args:
         depth: 18, 34, 50 or 101.
         ibn: IBN-a norms in stages 1 to 3. Default is True.
+        last_relu: False leaves out every ReLU of the last block, so that the map may be negative.
+            Default is True.
 
     Attributes:
         channels: C of the feature map: 512 for depth 18 and 34, else 2048.
+        last_relu: as given.
 
     Shape:
         - Input: :math:`(N, 3, H, W)`
@@ -48,12 +53,13 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         torch.Size([1, 2048, 14, 7])
     """
 
-    def __init__(self, depth: int, ibn: bool = True) -> None:
+    def __init__(self, depth: int, ibn: bool = True, last_relu: bool = True) -> None:
         if depth not in DEPTHS:
             raise ValueError(f"depth is {depth}, expected one of {sorted(DEPTHS)}")
         block, stages = DEPTHS[depth]
         super().__init__(block, stages)
         self.channels: int = self.fc.in_features
+        self.last_relu = last_relu
         # The trunk ends at its feature map.
         del self.avgpool, self.fc
         if ibn:
@@ -64,6 +70,9 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         strided = first.conv2 if block is Bottleneck else first.conv1
         strided.stride = (1, 1)
         first.downsample[0].stride = (1, 1)
+        if not last_relu:
+            # One module serves all places in a block, so the inner ones go with the last.
+            self.layer4[-1].relu = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
         """Give the last stage's feature map of each image."""

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from nr3d.models.aggregation import ClipFeatures, build_aggregation
 from nr3d.models.neck import BottleneckNorm
 from nr3d.models.trunk import FrameTrunk
+from nr3d.weights.entry import FEATURES, WeightsEntry
 
 MARS_IDENTITIES = 625
 """Identities of MARS's training set: the default ``num_classes`` of our models."""
@@ -20,7 +21,9 @@ class VideoReID(nn.Module):
 
     .. math::
         map_t = \mathrm{trunk}(frame_t), \quad f = \mathrm{aggregation}(map_1 \dots map_T), \quad
-        feature = \mathrm{BN}(f), \quad logits = W \cdot feature
+        logits = W \cdot \mathrm{BN}(f)
+
+    The feature is :math:`\mathrm{BN}(f)`, or :math:`f` with ``feature='before'``.
 
     Reference:
         Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
@@ -32,21 +35,28 @@ class VideoReID(nn.Module):
         loss: what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
         ibn: IBN-a norms in the trunk. Paper: True.
         aggregation: ``'attention'`` (paper) or ``'mean'``.
+        feature: ``'after'`` the neck (paper) or ``'before'`` it.
+        last_relu: False for a trunk whose last block is linear; see :class:`FrameTrunk`.
 
     Attributes:
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
             by a module of the same shapes.
         feature_dim: D, the size of a feature: 512 for depth 18 and 34, else 2048.
+        feature: where the feature is taken; weights that were made for the other place set it.
+        architecture: name that the model was built by; None for a network built by its class.
+        entry: the index entry of the weights that were loaded, which tells their input size,
+            frames of a clip and normalisation; None for others.
 
     Shape:
         - Input: clips :math:`(B, T, 3, H, W)`, or images :math:`(N, 3, H, W)` as clips of one
           frame.
-        - Output in eval mode: features :math:`(B, D)` after the neck.
+        - Output in eval mode: features :math:`(B, D)`.
         - Output in training: ``'softmax'``: logits :math:`(B, K)`; ``'triplet'``: (logits,
           features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`).
 
     Raises:
-        KeyError: for an unknown ``loss`` or ``aggregation``; the message lists the choices.
+        KeyError: for an unknown ``loss``, ``aggregation`` or ``feature``; the message lists the
+            choices.
         ValueError: if the input has neither 4 nor 5 dimensions or not 3 channels.
 
     Examples::
@@ -63,12 +73,19 @@ class VideoReID(nn.Module):
         loss: str = "softmax",
         ibn: bool = True,
         aggregation: str = "attention",
+        feature: str = "after",
+        last_relu: bool = True,
     ) -> None:
         if loss not in LOSSES:
             raise KeyError(f"Unsupported loss: {loss!r}. Must be one of {list(LOSSES)}")
+        if feature not in FEATURES:
+            raise KeyError(f"Unknown feature: {feature!r}. Must be one of {list(FEATURES)}")
         super().__init__()
         self.loss = loss
-        self.backbone = FrameTrunk(depth, ibn)
+        self.feature = feature
+        self.architecture: str | None = None
+        self.entry: WeightsEntry | None = None
+        self.backbone = FrameTrunk(depth, ibn, last_relu)
         self.feature_dim: int = self.backbone.channels
         self.aggregation = build_aggregation(aggregation, self.feature_dim)
         self.bottleneck = BottleneckNorm(self.feature_dim)
@@ -88,14 +105,13 @@ class VideoReID(nn.Module):
         return maps.view(*clips.shape[:2], *maps.shape[1:])  # (B, T, C, h, w)
 
     def embed(self, clips: Tensor) -> ClipFeatures:
-        """Give the features after the neck with the attention behind them.
+        """Give the features with the attention behind them.
 
         Args:
             clips: (B, T, 3, H, W), or images (N, 3, H, W).
 
         Returns:
-            ClipFeatures: ``features`` (B, D) after the neck, attention ``scores`` (B, T) and
-            ``weights`` (B, T).
+            ClipFeatures: ``features`` (B, D), attention ``scores`` (B, T) and ``weights`` (B, T).
 
         Examples::
             >>> import torch
@@ -104,6 +120,8 @@ class VideoReID(nn.Module):
             torch.Size([2, 4])
         """
         aggregated: ClipFeatures = self.aggregation(self.featuremaps(clips))
+        if self.feature == "before":
+            return aggregated
         return aggregated._replace(features=self.bottleneck(aggregated.features))
 
     def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
@@ -111,7 +129,8 @@ class VideoReID(nn.Module):
         features, scores, _ = self.embed(clips)
         if not self.training:
             return features
-        logits: Tensor = self.classifier(features)  # (B, K)
+        normed = self.bottleneck(features) if self.feature == "before" else features  # (B, D)
+        logits: Tensor = self.classifier(normed)  # (B, K)
         if self.loss == "softmax":
             return logits
         if self.loss == "triplet":

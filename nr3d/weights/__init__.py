@@ -1,14 +1,36 @@
-"""Weights: found, downloaded, verified, read and written."""
+"""Weights: found in an index, downloaded, verified, loaded and published."""
 
-from nr3d.weights.checkpoint import read_checkpoint, write_checkpoint
-from nr3d.weights.imagenet import IMAGENET_URLS, fetch_imagenet
-from nr3d.weights.loading import load_pretrained, load_weights
+from nr3d.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint
+from nr3d.weights.entry import Metric, Source, WeightsEntry
+from nr3d.weights.fetch import Verification, cached, fetch, verify
+from nr3d.weights.index import add, available, find, user_index
+from nr3d.weights.layouts import LAYOUTS, Layout
+from nr3d.weights.loading import LoadReport, load, load_pretrained
+from nr3d.weights.manifest import entry_of
+from nr3d.weights.publish import Exported, entry_of_file, export
 
 __all__ = [
-    "IMAGENET_URLS",
-    "fetch_imagenet",
+    "Exported",
+    "LAYOUTS",
+    "Layout",
+    "LoadReport",
+    "Metric",
+    "Source",
+    "Verification",
+    "WeightsEntry",
+    "add",
+    "available",
+    "cached",
+    "entry_of",
+    "entry_of_file",
+    "export",
+    "fetch",
+    "find",
+    "load",
     "load_pretrained",
-    "load_weights",
     "read_checkpoint",
+    "read_tensors",
+    "user_index",
+    "verify",
     "write_checkpoint",
 ]

@@ -1,23 +1,72 @@
-"""Weights into a model: every key is accounted for."""
+"""Weights into a model: every key of the file and of the model is accounted for."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from nr3d.errors import WeightsError
-from nr3d.weights.checkpoint import read_checkpoint
-from nr3d.weights.imagenet import fetch_imagenet
+from nr3d.weights.checkpoint import read_tensors
+from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
+from nr3d.weights.fetch import fetch
+from nr3d.weights.index import available, find, user_index
+from nr3d.weights.layouts import LAYOUTS, Layout, recognise
 
 logger = logging.getLogger(__name__)
 
-_TRUNK_ONLY = "conv1.weight"
-"""A key of every file with torchvision's ResNet names, which hold a trunk and nothing else."""
-
 _CLASSIFIER = "classifier.weight"
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What became of every tensor of a file and of a model.
+
+    Args:
+        path: the file.
+        layout: how its keys are named, one of :data:`LAYOUTS`; None for the model's own names.
+        loaded: the model's keys that were loaded.
+        left: the model's keys that keep their start value, each with the reason.
+        unused: the file's keys that were not loaded, each with the reason.
+        entry: the index entry of the file, None for a path.
+    """
+
+    path: Path
+    layout: str | None
+    loaded: tuple[str, ...]
+    left: Mapping[str, str]
+    unused: Mapping[str, str]
+    entry: WeightsEntry | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model gives the file's features: at most its classifier was left."""
+        return all(key.startswith("classifier.") or _is_counter(key) for key in self.left)
+
+    def __str__(self) -> str:
+        """Say it in a sentence for each kind, parts instead of keys."""
+        name = f"{self.entry.name} ({self.path})" if self.entry else str(self.path)
+        named = f", layout {self.layout}" if self.layout else ""
+        lines = [f"Loaded {_parts(self.loaded)} from {name}{named}."]
+        for what, keys in (("Left at its start value", self.left), ("Not used", self.unused)):
+            for reason in dict.fromkeys(keys.values()):
+                of_it = [key for key, why in keys.items() if why == reason]
+                lines.append(f"{what}: {_parts(of_it)}: {reason}.")
+        return " ".join(lines)
+
+
+def _parts(keys: tuple[str, ...] | list[str]) -> str:
+    """Name the parts that keys belong to, with the number of tensors."""
+    parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
+    shown = ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if len(parts) > 6 else "")
+    return f"{shown} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
+
+
+def _is_counter(key: str) -> bool:
+    return key.endswith("num_batches_tracked")
 
 
 def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
@@ -26,80 +75,213 @@ def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) 
     Args:
         model: a network with a ``backbone``.
         name: its registered name.
-        pretrained: ``False`` for nothing, ``True`` for the trunk's ImageNet
-            weights, or a file as :func:`load_weights` takes it.
+        pretrained: ``False`` for nothing; ``True`` for the trunk's ImageNet weights; a tag such as
+            ``'mars'``, a whole name such as ``'vkd_resnet50.mars'``, or a path.
 
     Raises:
         WeightsError: if the weights cannot be found, downloaded, verified or loaded.
     """
-    if isinstance(pretrained, bool):
-        if pretrained:
-            load_weights(model, fetch_imagenet(name))
-    else:
-        load_weights(model, pretrained)
+    if pretrained is False:
+        return
+    wanted = IMAGENET_TAG if pretrained is True else str(pretrained)
+    if "/" not in wanted and "\\" not in wanted:
+        entries = available()
+        if f"{name}.{wanted}" in entries:
+            wanted = f"{name}.{wanted}"
+        elif "." not in wanted and not Path(wanted).is_file():
+            raise WeightsError(_no_such_tag(name, wanted, entries))
+    load(model, wanted)
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load a file's weights into a model; a key that does not fit is an error.
+def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> str:
+    """Say what there is instead of a tag, and how to come by it."""
+    file = user_index()
+    add = f"take in a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
+    others = [entry.name for entry in entries.values() if tag in entry.trained_on]
+    if not others:
+        tags = [entry.tag for entry in entries.values() if entry.architecture == name]
+        return (
+            f"There are no weights {name}.{tag}, neither shipped nor in your index {file}. Choose "
+            f"one of {', '.join(tags) or 'none'} (`nr3d weights list`), or {add}."
+        )
+    other = entries[others[0]]
+    return (
+        f"No public weights {name}.{tag} are known, and your index {file} has none. Three ways "
+        f"on: train them, `nr3d train --config {tag} --root DIR model.name {name}`; {add}; or use "
+        f"a network trained on {tag} that can be downloaded now ({', '.join(others)}): "
+        f"build_model('{other.architecture}', pretrained='{other.tag}')."
+    )
 
-    Takes a checkpoint of this package, or a file with torchvision's ResNet names (IBN-a or not),
-    which goes into the trunk. A ``module.`` before every key is taken off. A classifier of another
-    number of identities is left at its start value, which is logged.
+
+def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> LoadReport:
+    """Load weights into a model and account for every key.
+
+    The file may be a checkpoint of ours, bare or in a training checkpoint, safetensors, a
+    checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with ``module.`` before its keys
+    or without. A classifier of another number of identities is left at its start value. From a
+    network with another aggregation only the trunk is loaded. Both are in the report and logged.
 
     Args:
-        model: a network with a ``backbone`` and a ``classifier``.
-        path: the file.
+        model: a network of ours; or any other, whose own names the file must then have.
+        name_or_path: a name in the index, which is fetched, or a file.
+        whole: refuse a file that leaves more than the classifier at its start value, whose
+            features would mean nothing.
+
+    Returns:
+        LoadReport: what was loaded, what was left and what was not used, and why.
 
     Raises:
-        WeightsError: if the file cannot be read, lacks a key of the model or has one too many;
-            the message lists them.
+        WeightsError: if the weights cannot be found, fetched, verified or read, or a key of the
+            file or the model is not explained; the model is then as it was.
+
+    Examples::
+        >>> import torch, nr3d
+        >>> model = nr3d.models.VideoReID(depth=18, num_classes=5)
+        >>> torch.save(model.state_dict(), "weights.pth")
+        >>> report = nr3d.weights.load(model, "weights.pth")
+        >>> print(report.layout, len(report.loaded), dict(report.left))
+        nr3d 142 {}
     """
-    checkpoint = read_checkpoint(path)
-    state = _tensors(checkpoint.get("state_dict", checkpoint), path)
-    if _TRUNK_ONLY in state:
-        head = {key for key in state if key.startswith("fc.")}
-        trunk = {key: value for key, value in state.items() if key not in head}
-        backbone = model.get_submodule("backbone")
-        _check(backbone, trunk, path)
-        backbone.load_state_dict(trunk, strict=False)  # checked above
-        logger.info("Loaded the trunk from %s", path)
-        return
+    entry, path = _locate(name_or_path)
+    state = read_tensors(path)
     own = model.state_dict()
-    if _CLASSIFIER in state and state[_CLASSIFIER].shape != own[_CLASSIFIER].shape:
-        logger.info(
-            "%s classifies %d identities, the model %d: its classifier is not loaded",
-            path,
-            len(state[_CLASSIFIER]),
-            len(own[_CLASSIFIER]),
-        )
-        state[_CLASSIFIER] = own[_CLASSIFIER]
-    _check(model, state, path)
-    model.load_state_dict(state, strict=False)  # checked above
-    logger.info("Loaded the weights of %s", path)
+    ours = isinstance(getattr(model, "backbone", None), nn.Module)
+    layout = recognise(state) if ours else None
+    _check_layout(layout, entry, state, own, path)
 
+    renamed, unused = _rename(state, layout, path)
+    left: dict[str, str] = {}
+    why_trunk = _why_only_the_trunk(model, layout, renamed, own) if layout else None
+    if why_trunk:
+        left = {key: why_trunk for key in own if not key.startswith("backbone.")}
+        dropped = {key for key in renamed.values() if not key.startswith("backbone.")}
+        unused |= {key: why_trunk for key, name in renamed.items() if name in dropped}
+    else:
+        theirs = {name: key for key, name in renamed.items()}.get(_CLASSIFIER)
+        if (
+            theirs is not None
+            and _CLASSIFIER in own
+            and len(state[theirs]) != len(own[_CLASSIFIER])
+        ):
+            why = f"{len(state[theirs])} identities in the file, {len(own[_CLASSIFIER])} here"
+            heads = [key for key in own if key.startswith("classifier.")]
+            left |= dict.fromkeys(heads, why)
+            unused |= {key: why for key, name in renamed.items() if name in heads}
+    for key in own:
+        if key not in left and key not in renamed.values() and _is_counter(key):
+            left[key] = "a file from before batches were counted; nothing is computed from it"
+    used = {name: state[key] for key, name in renamed.items() if key not in unused}
+    _check(own, used, left, path)
 
-def _tensors(state: object, path: str | Path) -> dict[str, Tensor]:
-    if not isinstance(state, Mapping) or not all(isinstance(v, Tensor) for v in state.values()):
+    report = LoadReport(path, layout.name if layout else None, tuple(used), left, unused, entry)
+    if whole and not report.whole:
         raise WeightsError(
-            f"{path} holds no weights: expected a state dict, or a dict that has one as "
-            "'state_dict'."
+            f"{path} does not give this model its features. {report} Build the network that it "
+            "was trained as: the same model.name and not3d.aggregation."
         )
-    return {key.removeprefix("module."): value for key, value in state.items()}
+    model.load_state_dict(used, strict=False)  # checked above
+    if entry is not None and report.whole and ours:
+        model.entry = entry  # type: ignore[assignment]
+        if entry.feature is not None:
+            model.feature = entry.feature  # type: ignore[assignment]
+    logger.info("%s", report)
+    return report
 
 
-def _check(model: nn.Module, state: Mapping[str, Tensor], path: str | Path) -> None:
-    """Refuse a state dict whose keys or shapes are not the model's."""
-    own = model.state_dict()
-    # Files saved before torch 0.4 have no batch counters; nothing is computed from them here.
-    missing = [k for k in own if k not in state and not k.endswith("num_batches_tracked")]
-    unexpected = [key for key in state if key not in own]
+def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
+    """Give the file, fetched if it is a name in the index."""
+    text = str(name_or_path)
+    path = Path(text).expanduser()
+    if isinstance(name_or_path, str) and "/" not in text and "." in text:
+        entries = available()
+        if text in entries:
+            return entries[text], fetch(entries[text])
+        if not path.is_file() and text.split(".")[0] in {e.architecture for e in entries.values()}:
+            find(text)  # says what there is
+    return None, path
+
+
+def _check_layout(
+    layout: Layout | None,
+    entry: WeightsEntry | None,
+    state: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    path: Path,
+) -> None:
+    if entry is not None and entry.layout and layout and entry.layout != layout.name:
+        raise WeightsError(
+            f"{path} has the layout {layout.name}, its entry {entry.name} in {entry.where} says "
+            f"{entry.layout}: correct the entry."
+        )
+    if layout is None and not set(state) & set(own):
+        known = "; ".join(f"{known.name} ({known.of})" for known in LAYOUTS.values())
+        raise WeightsError(
+            f"{path} has no key of this model and no layout that is known: it starts with "
+            f"{', '.join(list(state)[:4])}. Known are {known}. Rename its keys to the model's."
+        )
+
+
+def _rename(
+    state: Mapping[str, Tensor], layout: Layout | None, path: Path
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Give our name for each key of the file, and the reason for those that have none."""
+    if layout is None:
+        return {key: key for key in state}, {}
+    renamed: dict[str, str] = {}
+    unused: dict[str, str] = {}
+    unexplained = []
+    for key in state:
+        # A trunk's file may have our names for parts of its own, such as a classifier.
+        reason, name = layout.reason_unused(key), layout.rename(key)
+        if reason is not None:
+            unused[key] = reason
+        elif name is not None:
+            renamed[key] = name
+        else:
+            unexplained.append(key)
+    if unexplained:
+        raise WeightsError(
+            f"{path} has keys that the layout {layout.name} ({layout.of}) does not explain: "
+            f"{_some(unexplained)}. Take them out of the file if they are not needed, or build "
+            "the model that has them."
+        )
+    return renamed, unused
+
+
+def _why_only_the_trunk(
+    model: nn.Module, layout: Layout, renamed: Mapping[str, str], own: Mapping[str, Tensor]
+) -> str | None:
+    """Say why no more than the trunk of a file is of use to a model; None if all of it is."""
+    if layout.trunk_only:
+        return "the file holds a trunk only"
+    has, wants = (
+        any(key.startswith("aggregation.") for key in keys) for keys in (renamed.values(), own)
+    )
+    if has != wants:
+        names = {True: "attention", False: "the mean"}
+        return f"the file's network aggregates by {names[has]}, the model by {names[wants]}"
+    if getattr(model.backbone, "last_relu", True) and not layout.last_relu:
+        return "the last block of the file's trunk is linear, the model's is not"
+    return None
+
+
+def _some(keys: list[str]) -> str:
+    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
+
+
+def _check(
+    own: Mapping[str, Tensor], used: Mapping[str, Tensor], left: Mapping[str, str], path: Path
+) -> None:
+    """Refuse tensors that are not those of the model, apart from what is left."""
+    missing = [key for key in own if key not in used and key not in left]
+    unexpected = [key for key in used if key not in own]
     shapes = [
-        f"{key} is {tuple(state[key].shape)}, the model's {tuple(own[key].shape)}"
-        for key in state
-        if key in own and state[key].shape != own[key].shape
+        f"{key} is {tuple(tensor.shape)}, the model's {tuple(own[key].shape)}"
+        for key, tensor in used.items()
+        if key in own and tensor.shape != own[key].shape
     ]
     problems = [
-        f"{what}: {', '.join(keys[:4])}{f' and {len(keys) - 4} more' if len(keys) > 4 else ''}"
+        f"{what}: {_some(keys)}"
         for what, keys in (
             ("missing in the file", missing),
             ("unknown to the model", unexpected),

@@ -1,0 +1,262 @@
+"""Fetch an index entry's file: from this machine, or from its sources in order, verified."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+
+from nr3d.errors import WeightsError
+from nr3d.weights.archive import download_member
+from nr3d.weights.cache import file_of, mismatch, sha256_of, write_receipt, wrong_with
+from nr3d.weights.drive import download_drive
+from nr3d.weights.entry import Source, WeightsEntry
+from nr3d.weights.http import PATIENCE, Patience, SourceError, download
+from nr3d.weights.index import find
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What :func:`verify` found.
+
+    Args:
+        name: of the entry.
+        path: its file on this machine; None if there is none.
+        state: ``ok``, ``wrong`` or ``missing``.
+        detail: why, for a person.
+    """
+
+    name: str
+    path: Path | None
+    state: str
+    detail: str
+
+
+def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
+    """Give the file of an index entry, downloaded if it is not here, and verified.
+
+    A file on this machine is used where it lies: a ``path`` source, the cache, torch.hub's cache.
+    Else the sources are tried in order. A download gets its name when it is verified; one that is
+    cut off is gone on with by the next call. Two processes fetch the same file once.
+
+    Args:
+        name: of an entry, or the entry.
+        patience: how long a source is waited for.
+
+    Returns:
+        Path: the file, whose content is what the entry says.
+
+    Raises:
+        WeightsError: if there is no such entry, no source gives its file (the message names each
+            with its reason, and where to put the file by hand), or the disk is full.
+
+    Examples::
+        path = nr3d.weights.fetch("nr3d_resnet50_ibn.imagenet")
+    """
+    entry = find(name) if isinstance(name, str) else name
+    place, failed = file_of(entry), dict[str, str]()
+    local = _local(entry, place, failed)
+    if local is not None:
+        return local
+    if _offline():
+        raise WeightsError(_nowhere(entry, place, failed, offline=True))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(place, entry.name):
+            local = _in_cache(entry, place, failed, quiet=True)  # by the process that had the lock
+            if local is None:
+                for source in entry.sources:
+                    if source.path:
+                        continue  # tried above
+                    try:
+                        _download(entry, source, place, patience)
+                        return place
+                    except SourceError as error:
+                        failed[str(source)] = str(error)
+                        logger.warning("%s: %s: %s", entry.name, source, error)
+    except OSError as error:
+        raise WeightsError(
+            f"{place.parent} cannot be written ({error}): set NR3D_HOME to a folder that can."
+        ) from error
+    if local is not None:
+        return local
+    raise WeightsError(_nowhere(entry, place, failed, offline=False))
+
+
+def cached(name: str | WeightsEntry) -> Path | None:
+    """Give the file of an entry on this machine as it lies there, unverified; None without one."""
+    entry = find(name) if isinstance(name, str) else name
+    places = [Path(source.path) for source in entry.sources if source.path]
+    for path in (*places, file_of(entry), *_in_hub(entry)):
+        if path.is_file():
+            return path
+    return None
+
+
+def verify(name: str | WeightsEntry) -> Verification:
+    """Check an entry's file on this machine; no network is used.
+
+    Args:
+        name: of an entry, or the entry.
+
+    Raises:
+        WeightsError: if there is no such entry.
+    """
+    entry = find(name) if isinstance(name, str) else name
+    path = cached(entry)
+    if path is None:
+        return Verification(entry.name, None, "missing", f"no file at {file_of(entry)}")
+    reason = _wrong_at(entry, path)
+    if reason is None:
+        return Verification(entry.name, path, "ok", f"{path}, SHA-256 {sha256_of(path)}")
+    return Verification(entry.name, path, "wrong", f"{path}: {reason}")
+
+
+# On this machine
+
+
+def _offline() -> bool:
+    return os.environ.get("NR3D_OFFLINE", "").strip().lower() in ("1", "true", "yes", "on")
+
+
+def _wrong_at(entry: WeightsEntry, path: Path) -> str | None:
+    """Say what is wrong with an entry's file, wherever it lies; None if it is right."""
+    if path == file_of(entry):
+        return wrong_with(entry, path)
+    for source in entry.sources:
+        if source.path and Path(source.path) == path:
+            return mismatch(entry.hash_of(source), path, sha256_of(path))
+        if source.url and path in _hub_files(source):
+            return mismatch(entry.hash_of(source), path, sha256_of(path))
+    return "it is not of this entry"
+
+
+def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
+    """Give a verified file on this machine, noting why those that are there are not taken."""
+    for source in entry.sources:
+        if source.path:
+            path = Path(source.path)
+            reason = _wrong_at(entry, path) if path.is_file() else "no such file"
+            if reason is None:
+                return path
+            failed[str(source)] = reason
+    found = _in_cache(entry, place, failed)
+    if found is not None:
+        return found
+    for path in _in_hub(entry):
+        reason = _wrong_at(entry, path)
+        if reason is None:
+            return path
+        logger.warning("%s is not used: %s", path, reason)
+    return None
+
+
+def _in_cache(
+    entry: WeightsEntry, place: Path, failed: dict[str, str], *, quiet: bool = False
+) -> Path | None:
+    if not place.is_file():
+        return None
+    reason = wrong_with(entry, place)
+    if reason is None:
+        return place
+    failed[str(place)] = reason
+    if not quiet:
+        logger.warning("%s is not used: %s", place, reason)
+    return None
+
+
+def _hub_files(source: Source) -> list[Path]:
+    import torch
+
+    name = PurePosixPath(source.url or "").name
+    return [Path(torch.hub.get_dir()) / "checkpoints" / name] if name else []
+
+
+def _in_hub(entry: WeightsEntry) -> list[Path]:
+    """Files of torch.hub's with the name and the known hash of a source."""
+    return [
+        path
+        for source in entry.sources
+        if source.url and entry.hash_of(source) is not None
+        for path in _hub_files(source)
+        if path.is_file()
+    ]
+
+
+# From the sources
+
+
+@contextmanager
+def _locked(place: Path, name: str) -> Iterator[None]:
+    """Keep other processes from fetching the same file."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(f"{place}.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        logger.info("Waiting for another process that fetches %s", name)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patience) -> None:
+    """Download from one source, verify, and give the file its name."""
+    part = place.with_name(f"{place.name}.{sha256(str(source).encode()).hexdigest()[:8]}.part")
+    resumed = part.exists()
+    reason = _download_once(entry, source, place, part, patience)
+    if reason is not None and resumed:
+        # The old bytes may be at fault, not those of today.
+        reason = _download_once(entry, source, place, part, patience)
+    if reason is not None:
+        raise SourceError(reason)
+
+
+def _download_once(
+    entry: WeightsEntry, source: Source, place: Path, part: Path, patience: Patience
+) -> str | None:
+    """Say why what a source gives is not the file; None once it is in its place."""
+    if source.drive:
+        whole = download_drive(source.drive, part, label=entry.name, patience=patience)
+    elif source.zip:
+        whole = download_member(
+            source.zip, source.member or "", part, label=entry.name, patience=patience
+        )
+    else:
+        whole = part
+        download(source.url or "", part, label=entry.name, patience=patience)
+    digest = sha256_of(whole)
+    reason = mismatch(entry.hash_of(source), whole, digest)
+    if reason is None:
+        with whole.open("rb+") as file:
+            os.fsync(file.fileno())
+        whole.replace(place)
+        write_receipt(place, digest, str(source))
+    whole.unlink(missing_ok=True)
+    if part.is_dir():
+        shutil.rmtree(part)
+    return reason
+
+
+def _nowhere(entry: WeightsEntry, place: Path, failed: dict[str, str], *, offline: bool) -> str:
+    """Say in a line what was tried and what to do."""
+    tried = "; ".join(f"{where}: {reason}" for where, reason in failed.items())
+    by_hand = f"put the file by hand at {place}, or go on without (pretrained=False)"
+    if not offline:
+        return f"{entry.name} could not be fetched ({tried or 'it has no source'}). Try again, {by_hand}."
+    remote = " or ".join(str(source) for source in entry.sources if not source.path)
+    return (
+        f"{entry.name} is not on this machine"
+        + (f" ({tried})" if tried else "")
+        + f" and NR3D_OFFLINE allows no network. Fetch it from {remote or 'its source'} elsewhere and {by_hand}."
+    )

@@ -1,0 +1,129 @@
+"""The index of weights: the shipped entries, and the user's own, which come first."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+
+from nr3d.config import read_yaml, write_text, yaml_text
+from nr3d.errors import ConfigError, WeightsError
+from nr3d.registry import registered_models
+from nr3d.weights.entry import WeightsEntry, parse_entry
+
+SHIPPED = Path(__file__).with_name("index.yaml")
+
+_HEADER = "# Weights of one's own: architecture.tag, its sources and what is known of it.\n"
+
+
+def user_index() -> Path:
+    """Give the file of the user's own entries, there or not.
+
+    It is ``$NR3D_WEIGHTS_INDEX``, else ``weights.yaml`` in the platform's folder for
+    configurations.
+    """
+    named = os.environ.get("NR3D_WEIGHTS_INDEX")
+    if named:
+        return Path(named).expanduser().absolute()
+    from platformdirs import user_config_path
+
+    return user_config_path("nr3d", appauthor=False) / "weights.yaml"
+
+
+def available() -> dict[str, WeightsEntry]:
+    """Give every entry by its name, an entry of the user's before a shipped one of that name.
+
+    Raises:
+        WeightsError: if an entry is not usable; the message names the file, the entry, the field
+            and the reason.
+
+    Examples::
+        >>> available()["nr3d_resnet50_ibn.imagenet"].layout
+        'torchvision'
+    """
+    entries = read_index(SHIPPED)
+    own = user_index()
+    if own.is_file():
+        entries |= read_index(own)
+    elif os.environ.get("NR3D_WEIGHTS_INDEX"):
+        raise WeightsError(
+            f"NR3D_WEIGHTS_INDEX names {own}, which is not there: write it by `nr3d weights add`, "
+            "correct the variable or unset it."
+        )
+    return entries
+
+
+def find(name: str) -> WeightsEntry:
+    """Give the entry of a name.
+
+    Raises:
+        WeightsError: if there is none; the message lists the names.
+    """
+    entries = available()
+    if name not in entries:
+        close = difflib.get_close_matches(name, entries, n=1)
+        hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(entries))}."
+        raise WeightsError(
+            f"No weights are named {name!r}. {hint} `nr3d weights add` takes in a file of your own."
+        )
+    return entries[name]
+
+
+def read_index(path: Path) -> dict[str, WeightsEntry]:
+    """Read an index file.
+
+    Raises:
+        WeightsError: for the first entry that is not usable, or a file that is not YAML.
+    """
+    try:
+        content = read_yaml(path)
+    except ConfigError as error:
+        raise WeightsError(str(error)) from error
+    entries = {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
+    known = registered_models()
+    for entry in entries.values():
+        if entry.architecture not in known:
+            close = difflib.get_close_matches(entry.architecture, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "`nr3d models` lists nr3d's."
+            raise WeightsError(
+                f"{path}: entry {entry.name}: there is no model {entry.architecture}; {hint}"
+            )
+    return entries
+
+
+def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
+    """Write an entry into the user's index.
+
+    Args:
+        entry: what to add.
+        replace: put it in the place of the user's entry of that name, if there is one. The file is
+            then written anew, without its comments.
+
+    Returns:
+        Path: the index file.
+
+    Raises:
+        WeightsError: if the user's index holds another entry of that name and ``replace`` is
+            False, or the index or the entry is not usable; the file is then as before.
+    """
+    path = user_index()
+    own = read_index(path) if path.is_file() else {}
+    present = own.get(entry.name)
+    if present is not None and present.to_mapping() == entry.to_mapping():
+        return path
+    if present is not None and not replace:
+        raise WeightsError(
+            f"{path} holds another {entry.name} already: give this one another tag, or replace "
+            "that by --replace."
+        )
+    if present is None:
+        text = path.read_text(encoding="utf-8") if path.is_file() else _HEADER
+        if text and not text.endswith("\n"):
+            text += "\n"
+        text += yaml_text({entry.name: entry.to_mapping()})
+    else:
+        own[entry.name] = entry
+        text = _HEADER + yaml_text({name: each.to_mapping() for name, each in own.items()})
+    parse_entry(entry.name, entry.to_mapping(), str(path))  # what is written can be read
+    write_text(path, text)
+    return path

@@ -1,0 +1,86 @@
+"""What a weights file says of itself: the facts that travel with it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nr3d.weights.checkpoint import is_safetensors, read_checkpoint, safetensors_metadata
+from nr3d.weights.entry import WeightsEntry, parse_entry
+from nr3d.weights.index import available
+
+ENTRY_KEY = "nr3d.entry"
+"""Where a safetensors file of ours holds its entry, as JSON."""
+
+_LOCAL_KEYS = {"data": ("root", "save_dir"), "model": ("load_weights", "resume")}
+"""Keys of a configuration that say where things lie on one machine."""
+
+
+def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
+    """Give what is known of weights by name or file, without fetching anything.
+
+    Args:
+        name_or_path: a name in the index, a training checkpoint or an exported file.
+
+    Returns:
+        WeightsEntry | None: of a file, its own facts and no sources; None if it has none.
+
+    Raises:
+        WeightsError: if the file is missing or cannot be read.
+    """
+    if isinstance(name_or_path, str) and "/" not in name_or_path and "." in name_or_path:
+        entries = available()
+        if name_or_path in entries:
+            return entries[name_or_path]
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and is_safetensors(path):
+        held = safetensors_metadata(path).get(ENTRY_KEY)
+        if held is None:
+            return None
+        name, content = json.loads(held).popitem()
+        return parse_entry(name, content, str(path))
+    return entry_of_checkpoint(read_checkpoint(path), path)
+
+
+def entry_of_checkpoint(
+    checkpoint: Mapping[str, Any], path: Path, name: str | None = None
+) -> WeightsEntry | None:
+    """Give what a training checkpoint of ours holds of its weights' use; None if it has none.
+
+    Args:
+        checkpoint: as read.
+        path: its file, for messages.
+        name: of the entry; default is the architecture with the tag ``run``.
+
+    Raises:
+        WeightsError: if the facts in it are not usable.
+    """
+    facts = checkpoint.get("facts")
+    if not isinstance(facts, Mapping):
+        return None
+    architecture = facts.get("architecture")
+    if name is None and architecture is None:
+        return None
+    content = {key: value for key, value in facts.items() if key not in ("architecture", "results")}
+    config = content.get("config")
+    if isinstance(config, Mapping):
+        content["config"] = _without_places(config)
+    content["metrics"] = [
+        {"dataset": dataset, "protocol": "torchreid", "kind": "measured", "values": figures}
+        for dataset, figures in facts.get("results", {}).items()
+    ]
+    content["versions"] = checkpoint.get("versions")
+    return parse_entry(name or f"{architecture}.run", content, str(path))
+
+
+def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        section: (
+            {key: v for key, v in value.items() if key not in _LOCAL_KEYS.get(section, ())}
+            if isinstance(value, Mapping)
+            else value
+        )
+        for section, value in config.items()
+    }

@@ -1,0 +1,238 @@
+"""Files of other code lines: recognised, renamed, and the same features as in their own network."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+import torchvision
+from torch import Tensor, nn
+
+import nr3d
+from nr3d.errors import WeightsError
+from nr3d.host import torchreid
+from nr3d.weights import LAYOUTS, load
+from nr3d.weights.layouts import recognise
+
+CLIPS = (2, 3, 3, 64, 32)
+
+
+def shake(module: nn.Module, seed: int = 0) -> nn.Module:
+    """Give norms that do something: statistics and weights as after a training."""
+    generator = torch.Generator().manual_seed(seed)
+    for key, value in module.state_dict().items():
+        if key.endswith(("running_mean", "IN.bias", "bn1.bias", "bn2.bias")):
+            value.copy_(0.2 * torch.randn(value.shape, generator=generator))
+        elif key.endswith("running_var"):
+            value.copy_(0.5 + torch.rand(value.shape, generator=generator))
+    return module.eval()
+
+
+def with_last_stride_1(resnet: nn.Module) -> nn.Module:
+    first = resnet.layer4[0]
+    (first.conv2 if hasattr(first, "conv3") else first.conv1).stride = (1, 1)
+    first.downsample[0].stride = (1, 1)
+    return resnet
+
+
+class Vkd(nn.Module):
+    """VKD's network as its code builds it: five numbered stages, the mean, a classifier's neck."""
+
+    def __init__(self, depth: int, identities: int) -> None:
+        super().__init__()
+        resnet = with_last_stride_1(getattr(torchvision.models, f"resnet{depth}")())
+        resnet.layer4[-1].relu = nn.Sequential()
+        stages = [[getattr(resnet, f"layer{i}")] for i in (1, 2, 3, 4)]
+        stem = [resnet.conv1, resnet.bn1, resnet.relu, resnet.maxpool]
+        self.backbone = nn.Module()
+        self.backbone.features_layers = nn.ModuleList(
+            nn.Sequential(*stage) for stage in (stem, *stages)
+        )
+        width = resnet.fc.in_features
+        self.classifier = nn.Module()
+        self.classifier.bottleneck = nn.BatchNorm1d(width)
+        self.classifier.classifier = nn.Linear(width, identities, bias=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        maps = clips.flatten(0, 1)
+        for stage in self.backbone.features_layers:
+            maps = stage(maps)
+        return maps.mean(dim=(2, 3)).view(*clips.shape[:2], -1).mean(dim=1)
+
+
+class Attending(nn.Module):
+    """What the authors' code and VPRT's have in common; only names differ."""
+
+    def attend(self, maps: Tensor, clips: int) -> Tensor:
+        scores = self.attention_conv(nn.functional.adaptive_avg_pool2d(maps, (14, 7))).relu()
+        scores = scores.view(clips, -1, 256).permute(0, 2, 1)
+        weights = self.attention_tconv(scores).relu().view(clips, -1).softmax(dim=1)
+        pooled = maps.mean(dim=(2, 3)).view(*weights.shape, -1)
+        return (weights[..., None] * pooled).sum(dim=1)
+
+
+class Vprt(Attending):
+    def __init__(self, identities: int) -> None:
+        super().__init__()
+        resnet = with_last_stride_1(torchvision.models.resnet18())
+        self.base = nn.Sequential(*list(resnet.children())[:-2])
+        self.attention_conv = nn.Conv2d(512, 256, (14, 7))
+        self.attention_tconv = nn.Conv1d(256, 1, 3, padding=1)
+        self.classifier = nn.Module()
+        self.classifier.bn = nn.BatchNorm1d(512)
+        self.classifier.classifier = nn.Linear(512, identities, bias=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.classifier.bn(self.attend(self.base(clips.flatten(0, 1)), len(clips)))
+
+
+class Authors(Attending):
+    def __init__(self, identities: int) -> None:
+        super().__init__()
+        self.base = nr3d.models.FrameTrunk(18)  # torchvision's names with IBN's, as theirs
+        self.attention_conv = nn.Conv2d(512, 256, (14, 7))
+        self.attention_tconv = nn.Conv1d(256, 1, 3, padding=1)
+        self.bottleneck = nn.BatchNorm1d(512)
+        self.classifier = nn.Linear(512, identities, bias=False)
+        self.class_1 = nn.Linear(512, 4, bias=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.bottleneck(self.attend(self.base(clips.flatten(0, 1)), len(clips)))
+
+
+Case = tuple[str, Callable[[], nn.Module], Callable[[], nn.Module]]
+
+
+def ours(depth: int, **options: object) -> nr3d.models.VideoReID:
+    return nr3d.models.VideoReID(depth, 5, "not3d", **options)
+
+
+CASES: list[Case] = [
+    ("vkd", lambda: Vkd(50, 5), lambda: torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)),
+    ("vprt", lambda: Vprt(5), lambda: ours(18, ibn=False)),
+    ("not3d", lambda: Authors(5), lambda: ours(18)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", ["", "module."])
+@pytest.mark.parametrize(("layout", "theirs", "mine"), CASES, ids=[case[0] for case in CASES])
+def test_a_foreign_file_gives_the_features_of_its_own_network(
+    layout: str,
+    theirs: Callable[[], nn.Module],
+    mine: Callable[[], nn.Module],
+    prefix: str,
+    tmp_path: Path,
+) -> None:
+    torch.manual_seed(1)
+    reference, model = shake(theirs()), mine().eval()
+    state = OrderedDict((prefix + key, value) for key, value in reference.state_dict().items())
+    # As these code lines saved: the older format, and a dict around it.
+    content = state if layout == "vkd" else {"state_dict": state, "epoch": 3}
+    torch.save(content, tmp_path / "chk", _use_new_zipfile_serialization=False)
+    report = load(model, tmp_path / "chk", whole=True)
+    assert report.layout == layout
+    assert set(report.loaded) == set(model.state_dict())
+    assert report.left == {}
+    clips = torch.rand(CLIPS)
+    with torch.no_grad():
+        torch.testing.assert_close(model(clips), reference(clips), rtol=1e-4, atol=1e-4)
+    extra = {f"{key}": "class_1" in key for key in report.unused}
+    assert all(extra.values())
+    assert len(extra) == (1 if layout == "not3d" else 0)
+
+
+def test_vkds_last_block_is_linear() -> None:
+    """Its code takes every ReLU of the block, so that the map is negative in places."""
+    model = torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)
+    assert not any(isinstance(m, nn.ReLU) for m in model.backbone.layer4[-1].modules())
+    assert float(model.eval().featuremaps(torch.rand(CLIPS)).detach().min()) < 0
+
+
+def test_vkd_features_are_taken_before_the_neck() -> None:
+    model = shake(torchreid.models.build_model("vkd_resnet50", 5, "triplet", pretrained=False))
+    clips = torch.rand(CLIPS)
+    with torch.no_grad():
+        pooled = model.featuremaps(clips).mean(dim=(1, 3, 4))
+        torch.testing.assert_close(model(clips), pooled)
+        torch.testing.assert_close(model.embed(clips).features, pooled)
+        model.train()
+        logits, features = model(clips)
+        normed = nn.functional.batch_norm(
+            features, None, None, model.bottleneck.weight, model.bottleneck.bias, training=True
+        )
+        torch.testing.assert_close(logits, normed @ model.classifier.weight.T)
+
+
+@pytest.mark.parametrize("depth", [18, 34, 50, 101])
+@pytest.mark.parametrize("ibn", [True, False])
+def test_an_imagenet_file_goes_into_the_trunk(depth: int, ibn: bool, tmp_path: Path) -> None:
+    source = nr3d.models.FrameTrunk(depth, ibn).state_dict()
+    width = 512 if depth < 50 else 2048
+    source |= {"fc.weight": torch.rand(1000, width), "fc.bias": torch.rand(1000)}
+    # The published files are from before batches were counted.
+    source = {k: v for k, v in source.items() if not k.endswith("num_batches_tracked")}
+    torch.save(source, tmp_path / "w.pth")
+    model = nr3d.models.VideoReID(depth, 5, ibn=ibn, aggregation="mean")
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    report = load(model, tmp_path / "w.pth")
+    assert report.layout == "torchvision"
+    for key, value in model.state_dict().items():
+        expected = source.get(key.removeprefix("backbone."), start[key])
+        assert torch.equal(value, expected), key
+    assert set(report.unused) == {"fc.weight", "fc.bias"}
+    assert set(report.unused.values()) == {"the classifier of the trunk's own training"}
+    reasons = {key: why for key, why in report.left.items() if not key.startswith("backbone")}
+    assert set(reasons.values()) == {"the file holds a trunk only"}
+    assert not report.whole
+    with pytest.raises(WeightsError, match="does not give this model its features"):
+        load(model, tmp_path / "w.pth", whole=True)
+
+
+def test_signatures_tell_the_layouts_apart() -> None:
+    for name, theirs, _ in CASES:
+        found = [
+            layout.name for layout in LAYOUTS.values() if layout.matches(theirs().state_dict())
+        ]
+        assert found == [name]
+    assert [x.name for x in LAYOUTS.values() if x.matches(ours(18).state_dict())] == ["nr3d"]
+    assert recognise(torchvision.models.resnet18().state_dict()) is LAYOUTS["torchvision"]
+    assert recognise({"other.weight": torch.zeros(1)}) is None
+
+
+def test_a_key_that_no_table_explains_is_an_error(tmp_path: Path) -> None:
+    state = Vkd(50, 5).state_dict() | {"backbone.features_layers.5.weight": torch.zeros(3)}
+    torch.save(state, tmp_path / "chk")
+    model = torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)
+    with pytest.raises(WeightsError, match=r"chk has keys .* layout vkd .*features_layers\.5"):
+        load(model, tmp_path / "chk")
+
+
+def test_a_networks_of_another_aggregation_gives_its_trunk_and_says_so(tmp_path: Path) -> None:
+    source = ours(18, ibn=False, aggregation="mean")
+    torch.save(source.state_dict(), tmp_path / "mean.pth")
+    model = ours(18, ibn=False)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    report = load(model, tmp_path / "mean.pth")
+    for key, value in model.state_dict().items():
+        trunk = key.startswith("backbone.")
+        assert torch.equal(value, source.state_dict()[key] if trunk else before[key]), key
+    why = "the file's network aggregates by the mean, the model by attention"
+    assert {key.split(".")[0] for key in report.left} == {"aggregation", "bottleneck", "classifier"}
+    assert {key.split(".")[0] for key in report.unused} == {"bottleneck", "classifier"}
+    assert set(report.left.values()) == set(report.unused.values()) == {why}
+    assert f"Left at its start value: aggregation, bottleneck, classifier (10 tensors): {why}." in (
+        str(report)
+    )
+
+
+def test_a_linear_trunk_starts_a_network_with_relus_and_says_so(tmp_path: Path) -> None:
+    torch.save(Vkd(50, 5).state_dict(), tmp_path / "chk")
+    model = ours(50, ibn=False, aggregation="mean")
+    report = load(model, tmp_path / "chk")
+    assert set(report.left.values()) == {
+        "the last block of the file's trunk is linear, the model's is not"
+    }
+    assert not report.whole
