@@ -93,9 +93,9 @@ def _list(args: argparse.Namespace) -> None:
         rows.append(
             (
                 entry.name,
-                ", ".join(entry.trained_on) or "–",
+                ", ".join(entry.trained_on) or "-",
                 _figures(entry),
-                entry.licence or "–",
+                entry.licence or "-",
                 "yes" if path else "no",
             )
         )
@@ -114,7 +114,7 @@ def _figures(entry: WeightsEntry) -> str:
             + f" ({metric.dataset}, {metric.protocol}, {metric.kind})"
             for metric in entry.metrics
         )
-        or "–"
+        or "-"
     )
 
 
@@ -127,15 +127,15 @@ def markdown_table(entries: dict[str, WeightsEntry]) -> str:
     for entry in entries.values():
         source = entry.sources[0] if entry.sources else None
         digest = (entry.hash_of(source) if source else entry.sha256) or ""
-        size = "×".join(map(str, entry.input_size)) if entry.input_size else "–"
+        size = "×".join(map(str, entry.input_size)) if entry.input_size else "-"
         cells = (
             f"`{entry.name}`",
-            ", ".join(entry.trained_on) or "–",
+            ", ".join(entry.trained_on) or "-",
             f"{size}, {entry.frames} frames" if entry.frames else size,
             _figures(entry),
             f"`{digest}`" if digest else "not published",
-            entry.licence or "–",
-            str(source or "–"),
+            entry.licence or "-",
+            str(source or "-"),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -10,8 +10,8 @@ from nr3d.weights.manifest import entry_of
 from nr3d.weights.publish import Exported, entry_of_file, export
 
 __all__ = [
-    "Exported",
     "LAYOUTS",
+    "Exported",
     "Layout",
     "LoadReport",
     "Metric",

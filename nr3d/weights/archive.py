@@ -72,9 +72,10 @@ def _find(url: str, member: str, patience: Patience) -> zipfile.ZipInfo:
             session() as opened,
             RemoteZip(url, session=opened, timeout=(patience.connect, patience.read)) as archive,
         ):
-            members = [info for info in archive.infolist() if not info.is_dir()]
+            infos: list[zipfile.ZipInfo] = archive.infolist()
     except (RemoteZipError, RequestException, zipfile.BadZipFile, OSError) as error:
         raise SourceError(f"the archive's directory cannot be read ({error})") from error
+    members = [info for info in infos if not info.is_dir()]
     named = [i for i in members if i.filename == member] or [
         i for i in members if i.filename.endswith(f"/{member}")
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -12,6 +13,9 @@ from nr3d.atomic import replacing
 from nr3d.errors import WeightsError
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
+
+BY_HAND = "put there by hand"
+"""Source in the receipt of a file that no source of the entry gave."""
 
 _SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".tar", ".bin")
 
@@ -89,7 +93,7 @@ def mismatch(expected: str | None, path: Path, digest: str) -> str | None:
     try:
         read_tensors(path)
     except WeightsError as error:
-        return str(error)
+        return str(error).replace(str(path), "it", 1)
     return None
 
 
@@ -120,11 +124,6 @@ def wrong_with(entry: WeightsEntry, path: Path) -> str | None:
         if reason is not None:
             return reason
     if receipt is None or receipt.sha256 != digest:
-        try:
+        with contextlib.suppress(OSError):  # a cache that is shared and read-only
             write_receipt(path, digest, known[fits[0]] if fits else BY_HAND)
-        except OSError:
-            pass  # a cache that is shared and read-only
     return None
-
-
-BY_HAND = "put there by hand"

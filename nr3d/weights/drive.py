@@ -7,7 +7,16 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from nr3d.weights.http import PATIENCE, Patience, SourceError, looks_like_html, page_of
+from nr3d.weights.http import (
+    PATIENCE,
+    AgainError,
+    Patience,
+    SourceError,
+    looks_like_html,
+    network,
+    page_of,
+    persist,
+)
 
 
 def download_drive(
@@ -28,33 +37,37 @@ def download_drive(
         SourceError: if Google Drive does not give it.
     """
     import gdown
-    import requests
 
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / "file"
+
+    def gained() -> int:
+        return sum(path.stat().st_size for path in folder.iterdir())
+
     with tqdm(desc=label, unit="B", unit_scale=True, leave=False, disable=None) as bar:
 
         def progress(done: int, total: int | None) -> None:
             bar.total = total
             bar.update(done - bar.n)
 
-        try:
-            gdown.download(
-                id=file_id,
-                output=str(target),
-                quiet=True,
-                resume=True,
-                use_cookies=False,
-                timeout=(patience.connect, patience.read),
-                retries=patience.attempts - 1,
-                progress=progress,
-            )
-        except (
-            gdown.exceptions.DownloadError,
-            gdown.exceptions.FileURLRetrievalError,
-            requests.exceptions.RequestException,
-        ) as error:
-            raise SourceError(_reason(error)) from error
+        def attempt() -> None:
+            try:
+                with network("https://drive.google.com"):
+                    gdown.download(
+                        id=file_id,
+                        output=str(target),
+                        quiet=True,
+                        resume=True,
+                        use_cookies=False,
+                        timeout=(patience.connect, patience.read),
+                        progress=progress,
+                    )
+            except gdown.exceptions.FileURLRetrievalError as error:
+                raise SourceError(_reason(error)) from error
+            except gdown.exceptions.DownloadError as error:
+                raise AgainError(_reason(error)) from error
+
+        persist(attempt, gained, patience)
     with target.open("rb") as file:
         head = file.read(1 << 16)
     if looks_like_html(head):
@@ -68,11 +81,4 @@ def _reason(error: Exception) -> str:
     text = " ".join(str(error).split())
     if re.search(r"quota|many accesses|too many users", text, re.IGNORECASE):
         return "answered with a quota or permission page instead of the file"
-    if "NameResolution" in text:
-        return "cannot resolve drive.google.com"
-    if "refused" in text:
-        return "connection refused by drive.google.com"
-    if "timed out" in text:
-        return "timed out"
-    status = re.search(r"\b([45]\d\d) (?:Client|Server) Error", text)
-    return f"HTTP {status[1]}" if status else text[:120]
+    return text[:120]

@@ -253,10 +253,10 @@ def _nowhere(entry: WeightsEntry, place: Path, failed: dict[str, str], *, offlin
     tried = "; ".join(f"{where}: {reason}" for where, reason in failed.items())
     by_hand = f"put the file by hand at {place}, or go on without (pretrained=False)"
     if not offline:
-        return f"{entry.name} could not be fetched ({tried or 'it has no source'}). Try again, {by_hand}."
+        tried = tried or "it has no source"
+        return f"{entry.name} could not be fetched ({tried}). Try again, {by_hand}."
     remote = " or ".join(str(source) for source in entry.sources if not source.path)
     return (
-        f"{entry.name} is not on this machine"
-        + (f" ({tried})" if tried else "")
-        + f" and NR3D_OFFLINE allows no network. Fetch it from {remote or 'its source'} elsewhere and {by_hand}."
+        f"{entry.name} is not on this machine{f' ({tried})' if tried else ''} and NR3D_OFFLINE "
+        f"allows no network. Fetch it from {remote or 'its source'} elsewhere and {by_hand}."
     )

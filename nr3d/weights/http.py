@@ -7,12 +7,12 @@ import json
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from tqdm import tqdm
@@ -20,8 +20,11 @@ from tqdm import tqdm
 from nr3d.errors import WeightsError
 from nr3d.version import __version__
 
+T = TypeVar("T")
+
 _BUSY = (408, 425, 429, 500, 502, 503, 504)
-_BLOCK = 1 << 18
+_BLOCK = 1 << 14
+"""Bytes read at once; a connection that breaks loses fewer."""
 _MOST_ATTEMPTS = 50
 
 
@@ -53,8 +56,14 @@ class Patience:
 PATIENCE = Patience()
 
 
-class _AgainError(Exception):
-    """An attempt failed in a way that may pass."""
+class AgainError(Exception):
+    """An attempt failed in a way that may pass.
+
+    Args:
+        reason: in a few words.
+        wait: seconds that the server asks for.
+        reached: whether a server was reached at all.
+    """
 
     def __init__(self, reason: str, wait: float | None = None, reached: bool = True) -> None:
         super().__init__(reason)
@@ -97,7 +106,9 @@ def download(
     """
     part.parent.mkdir(parents=True, exist_ok=True)
     with session() as opened, _bar(label) as bar:
-        _persist(lambda: _attempt(opened, url, part, span, patience, bar), part, patience)
+        persist(
+            lambda: _attempt(opened, url, part, span, patience, bar), lambda: _size(part), patience
+        )
 
 
 def read_range(url: str, start: int, length: int, patience: Patience = PATIENCE) -> bytes:
@@ -111,26 +122,36 @@ def read_range(url: str, start: int, length: int, patience: Patience = PATIENCE)
         with _get(opened, url, {"Range": f"bytes={start}-{start + length - 1}"}, patience) as got:
             if got.status_code != 206:
                 raise SourceError("the server does not serve byte ranges")
-            with _network():
+            with network():
                 content: bytes = got.content
         if len(content) != length:
-            raise _AgainError(f"gave {len(content)} of {length} bytes")
+            raise AgainError(f"gave {len(content)} of {length} bytes")
         return content
 
     with session() as opened:
-        return _persist(lambda: attempt(opened), None, patience)
+        content: bytes = persist(lambda: attempt(opened), lambda: 0, patience)
+    return content
 
 
-def _persist(attempt: Any, part: Path | None, patience: Patience) -> Any:
-    """Try until it works, or too often in a row without a gain."""
-    fruitless = 0
+def persist(attempt: Callable[[], T], gained: Callable[[], int], patience: Patience) -> T:
+    """Try until it works, or too often in a row without a gain.
+
+    Args:
+        attempt: what to try; raises :class:`AgainError` for what may pass.
+        gained: bytes that are here so far.
+        patience: how long to try.
+
+    Raises:
+        SourceError: with the reason of the last attempt.
+    """
+    fruitless, reason = 0, ""
     for _ in range(_MOST_ATTEMPTS):
-        before = _size(part)
+        before = gained()
         try:
             return attempt()
-        except _AgainError as error:
+        except AgainError as error:
             reason, wait = str(error), error.wait
-            fruitless = 0 if _size(part) > before else fruitless + 1
+            fruitless = 0 if gained() > before else fruitless + 1
             if fruitless >= (patience.attempts if error.reached else patience.unreachable):
                 break
         pause = patience.backoff * 2 ** max(fruitless - 1, 0) if wait is None else wait
@@ -138,8 +159,8 @@ def _persist(attempt: Any, part: Path | None, patience: Patience) -> Any:
     raise SourceError(reason)
 
 
-def _size(part: Path | None) -> int:
-    return part.stat().st_size if part is not None and part.exists() else 0
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.exists() else 0
 
 
 def _attempt(
@@ -155,7 +176,7 @@ def _attempt(
     if length is not None and have >= length:
         if have > length:
             _forget(part)
-            raise _AgainError("gave more bytes than there are")
+            raise AgainError("gave more bytes than there are")
         return
     headers = {}
     if have or span is not None:
@@ -169,7 +190,7 @@ def _attempt(
             if size is not None and have == size and span is None:
                 return
             _forget(part)
-            raise _AgainError("the server has no such bytes (HTTP 416)")
+            raise AgainError("the server has no such bytes (HTTP 416)")
         ranged = got.status_code == 206
         if not ranged:
             if span is not None and have == 0:
@@ -178,10 +199,10 @@ def _attempt(
                 _forget(part)  # it is another file now, or ranges are not served
                 have = 0
             if span is not None:
-                raise _AgainError("the file has changed on the server")
+                raise AgainError("the file has changed on the server")
         elif _start(got) != first + have or remembered.get("total", _total(got)) != _total(got):
             _forget(part)
-            raise _AgainError("the file has changed on the server")
+            raise AgainError("the file has changed on the server")
         total = _total(got) if ranged else _length(got)
         wanted = length if length is not None else total
         if not have:
@@ -192,9 +213,9 @@ def _attempt(
         have = _write(got, part, have, bar, sniff=first == 0)
         if wanted is not None and have > wanted:
             _forget(part)
-            raise _AgainError("gave more bytes than it said")
+            raise AgainError("gave more bytes than it said")
         if wanted is not None and have < wanted:
-            raise _AgainError(f"broke off after {have:,} of {wanted:,} bytes")
+            raise AgainError(f"broke off after {have:,} of {wanted:,} bytes")
         _drop(_notes(part))
 
 
@@ -203,7 +224,7 @@ def _write(got: Any, part: Path, have: int, bar: Any, *, sniff: bool) -> int:
     with part.open("ab" if have else "wb") as file:
         blocks = got.iter_content(_BLOCK)
         while True:
-            with _network():
+            with network():
                 block = next(blocks, b"")
             if not block:
                 return have
@@ -238,19 +259,19 @@ def _check_space(part: Path, needed: int | None) -> None:
 @contextmanager
 def _get(opened: Any, url: str, headers: dict[str, str], patience: Patience) -> Iterator[Any]:
     """Ask for a URL; the body of a good answer is not read yet."""
-    with _network(url):
+    with network(url):
         got = opened.get(
             url, headers=headers, stream=True, timeout=(patience.connect, patience.read)
         )
     with got:
         if got.status_code in _BUSY:
-            raise _AgainError(_status(got), _retry_after(got))
+            raise AgainError(_status(got), _retry_after(got))
         if got.status_code >= 400 and got.status_code != 416:
             raise SourceError(_status(got))
         kind = got.headers.get("Content-Type", "").lower()
         if got.status_code != 416 and ("text/html" in kind or "xhtml" in kind):
-            with _network():
-                head = next(got.iter_content(_BLOCK), b"")
+            with network():
+                head = next(got.iter_content(1 << 16), b"")
             raise SourceError(page_of(head))
         encoding = got.headers.get("Content-Encoding", "identity").lower()
         if encoding not in ("identity", ""):
@@ -259,7 +280,7 @@ def _get(opened: Any, url: str, headers: dict[str, str], patience: Patience) -> 
 
 
 @contextmanager
-def _network(url: str = "") -> Iterator[None]:
+def network(url: str = "") -> Iterator[None]:
     """Give a failure of the network in a few words, and whether to try again."""
     import requests
     from urllib3.exceptions import HTTPError
@@ -268,24 +289,28 @@ def _network(url: str = "") -> Iterator[None]:
         yield
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
         raise SourceError(f"no secure connection ({_innermost(error)})") from error
+    except requests.exceptions.HTTPError as error:
+        if error.response.status_code in _BUSY:
+            raise AgainError(_status(error.response), _retry_after(error.response)) from error
+        raise SourceError(_status(error.response)) from error
     except (requests.exceptions.RequestException, HTTPError) as error:
         text, host = str(error), urlsplit(url).hostname or "the server"
         if isinstance(error, requests.exceptions.ProxyError):
-            raise _AgainError(
+            raise AgainError(
                 f"no connection to the proxy ({_innermost(error)})", None, False
             ) from (error)
         if "NameResolution" in text or "getaddrinfo" in text:
-            raise _AgainError(f"cannot resolve {host}", None, False) from error
+            raise AgainError(f"cannot resolve {host}", None, False) from error
         if "refused" in text:
-            raise _AgainError(f"connection refused by {host}", None, False) from error
+            raise AgainError(f"connection refused by {host}", None, False) from error
         if "timed out" in text or isinstance(error, requests.exceptions.Timeout):
-            raise _AgainError("timed out", None, not isinstance(error, _connect_timeout())) from (
+            raise AgainError("timed out", None, not isinstance(error, _connect_timeout())) from (
                 error
             )
         if isinstance(error, requests.exceptions.ConnectionError) and url:
             reached = "Remote end closed" in text or "aborted" in text or "reset" in text
-            raise _AgainError(f"no connection ({_innermost(error)})", None, reached) from error
-        raise _AgainError("the connection broke") from error
+            raise AgainError(f"no connection ({_innermost(error)})", None, reached) from error
+        raise AgainError("the connection broke") from error
 
 
 def _connect_timeout() -> Any:

@@ -233,7 +233,7 @@ def _figures(metrics: tuple[Metric, ...]) -> list[str]:
     rows = [f"| dataset | protocol | | {' | '.join(names)} |", "|---|---|---" + "|---" * len(names)]
     rows[1] += "|"
     for metric in metrics:
-        figures = [f"{metric.values[n]:.2%}" if n in metric.values else "–" for n in names]
+        figures = [f"{metric.values[n]:.2%}" if n in metric.values else "-" for n in names]
         rows.append(
             f"| {metric.dataset} | {metric.protocol} | {metric.kind} | {' | '.join(figures)} |"
         )

@@ -121,7 +121,7 @@ def test_a_file_cut_short_is_one_clear_error(tmp_path: Path, zipped: bool, share
     path = tmp_path / "w.pth"
     torch.save({"a": torch.rand(5000)}, path, _use_new_zipfile_serialization=zipped)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
-    with pytest.raises(WeightsError, match="w.pth is not a"):
+    with pytest.raises(WeightsError, match=r"w\.pth is not a"):
         read_checkpoint(path)
 
 
@@ -130,7 +130,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match="holds a list, expected a state dict"):
         read_checkpoint(tmp_path / "list.pth")
     torch.save({"epoch": 1}, tmp_path / "empty.pth")
-    with pytest.raises(WeightsError, match="empty.pth holds no weights.* it has epoch"):
+    with pytest.raises(WeightsError, match=r"empty.pth holds no weights.* it has epoch"):
         read_tensors(tmp_path / "empty.pth")
     with pytest.raises(WeightsError, match="No checkpoint at"):
         read_checkpoint(tmp_path / "nothing.pth")

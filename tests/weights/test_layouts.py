@@ -110,11 +110,16 @@ def ours(depth: int, **options: object) -> nr3d.models.VideoReID:
     return nr3d.models.VideoReID(depth, 5, "not3d", **options)
 
 
+def vkd() -> nr3d.models.VideoReID:
+    model: nr3d.models.VideoReID = torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)
+    return model
+
+
 CASES: list[Case] = [
-    ("vkd", lambda: Vkd(50, 5), lambda: torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)),
+    ("vkd", lambda: Vkd(50, 5), vkd),
     ("vprt", lambda: Vprt(5), lambda: ours(18, ibn=False)),
     ("not3d", lambda: Authors(5), lambda: ours(18)),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("prefix", ["", "module."])
@@ -146,7 +151,7 @@ def test_a_foreign_file_gives_the_features_of_its_own_network(
 
 def test_vkds_last_block_is_linear() -> None:
     """Its code takes every ReLU of the block, so that the map is negative in places."""
-    model = torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)
+    model = vkd()
     assert not any(isinstance(m, nn.ReLU) for m in model.backbone.layer4[-1].modules())
     assert float(model.eval().featuremaps(torch.rand(CLIPS)).detach().min()) < 0
 
@@ -205,7 +210,7 @@ def test_signatures_tell_the_layouts_apart() -> None:
 def test_a_key_that_no_table_explains_is_an_error(tmp_path: Path) -> None:
     state = Vkd(50, 5).state_dict() | {"backbone.features_layers.5.weight": torch.zeros(3)}
     torch.save(state, tmp_path / "chk")
-    model = torchreid.models.build_model("vkd_resnet50", 5, pretrained=False)
+    model = vkd()
     with pytest.raises(WeightsError, match=r"chk has keys .* layout vkd .*features_layers\.5"):
         load(model, tmp_path / "chk")
 

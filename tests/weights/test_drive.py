@@ -1,0 +1,121 @@
+"""Google Drive through gdown's own code; only the way to Google's hosts is replaced."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import pytest
+import requests
+import torch
+
+from nr3d.errors import WeightsError
+from nr3d.weights import Source, WeightsEntry, fetch
+from nr3d.weights.cache import weights_folder
+from nr3d.weights.http import Patience
+
+FILE_ID = "13lprTFafpXORqs7XXMLYaelbtw6NxQM1"
+
+
+def checkpoint() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"module.conv1.weight": torch.rand(300_000)}}, buffer)
+    return buffer.getvalue()
+
+
+CONTENT = checkpoint()
+FIELDS = {"id": FILE_ID, "export": "download", "confirm": "t"}
+CONFIRM = (
+    "<!DOCTYPE html><html><head><title>Google Drive - Virus scan warning</title></head><body>"
+    '<form id="download-form" action="https://drive.usercontent.google.com/download" method="get">'
+    + "".join(f'<input type="hidden" name="{k}" value="{v}">' for k, v in FIELDS.items())
+    + '<input type="submit" value="Download anyway"/></form></body></html>'
+).encode()
+QUOTA = (
+    b"<!DOCTYPE html><html><head><title>Google Drive - Quota exceeded</title></head><body>"
+    b'<p class="uc-error-subcaption">Too many users have viewed or downloaded this file recently. '
+    b"Please try accessing the file again later.</p></body></html>"
+)
+ENTRY = WeightsEntry("nr3d_resnet18_ibn.drive", (Source(drive=FILE_ID),))
+
+
+@pytest.fixture(autouse=True)
+def drive(server, no_weights: object, monkeypatch: pytest.MonkeyPatch):
+    """Google's hosts answer from this machine: ``/uc`` with a page, ``/download`` with the file."""
+    server.files |= {"/uc": CONFIRM, "/download": CONTENT}
+    original = requests.adapters.HTTPAdapter.send
+    asked = []
+
+    def send(self, request: requests.PreparedRequest, **options):
+        parts = urlsplit(request.url)
+        if not parts.hostname.endswith("google.com"):
+            return original(self, request, **options)
+        asked.append(f"{parts.hostname}{parts.path}?{parts.query}")
+        request.url = urlunsplit(("http", server.url[7:], parts.path, parts.query, ""))
+        answer = original(self, request, **options)
+        if parts.path == "/uc":
+            answer.headers["Content-Type"] = "text/html; charset=utf-8"
+        else:
+            answer.headers["Content-Disposition"] = 'attachment; filename="w.pth.tar"'
+        return answer
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    server.asked = asked
+    return server
+
+
+def names() -> list[str]:
+    return sorted(p.name for p in weights_folder().iterdir() if p.suffix != ".lock")
+
+
+def test_the_confirm_page_leads_to_the_file(drive) -> None:
+    path = fetch(ENTRY)
+    assert path.read_bytes() == CONTENT
+    assert [where.split("?")[0] for where in drive.asked] == [
+        "drive.google.com/uc",
+        "drive.usercontent.google.com/download",
+    ]
+    assert "confirm=t" in drive.asked[1]
+    assert names() == [path.name, f"{path.name}.json"]
+    assert fetch(ENTRY) == path
+    assert len(drive.asked) == 2
+
+
+def test_a_quota_page_is_named_and_the_next_source_is_tried(
+    drive, hasty: Patience, tmp_path: Path
+) -> None:
+    drive.files["/uc"] = QUOTA
+    with pytest.raises(WeightsError, match=rf"Google Drive {FILE_ID}: answered with a quota"):
+        fetch(ENTRY, patience=hasty)
+    assert not any(name.endswith(".pth") for name in names())
+    (tmp_path / "w.pth").write_bytes(CONTENT)
+    drive.files["/w.pth"] = CONTENT
+    sources = (*ENTRY.sources, Source(url=f"{drive.url}/w.pth"))
+    assert fetch(WeightsEntry(ENTRY.name, sources), patience=hasty).read_bytes() == CONTENT
+
+
+def test_a_page_in_the_files_place_is_no_file(drive, hasty: Patience) -> None:
+    drive.files["/download"] = b"<html><title>Sign in</title>accounts.google.com</html>"
+    with pytest.raises(WeightsError, match=r"answered with a login page \('Sign in'\)"):
+        fetch(ENTRY, patience=hasty)
+    assert not any(name.endswith(".pth") for name in names())
+
+
+def test_what_was_cut_off_is_gone_on_with(drive, hasty: Patience) -> None:
+    drive.script = ["good", "half", "404"]
+    with pytest.raises(WeightsError):
+        fetch(ENTRY, patience=hasty)
+    assert any(name.endswith(".part") for name in names())
+    drive.script, drive.requests = ["good"], []
+    assert fetch(ENTRY, patience=hasty).read_bytes() == CONTENT
+    asked = drive.requests[-1][1]
+    assert asked is not None, "gdown's part was not used"
+    assert int(asked.removeprefix("bytes=").rstrip("-")) > 0
+
+
+def test_without_a_hash_it_must_hold_weights(drive, hasty: Patience) -> None:
+    drive.files["/download"] = b"some other file" * 1000
+    with pytest.raises(WeightsError, match=r": it is not a \w+(-only)? checkpoint"):
+        fetch(ENTRY, patience=hasty)
+    assert names() == []
