@@ -11,6 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+
+from nr3d.cli import main
+from nr3d.host import torchreid
+
+build_model = torchreid.models.build_model
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -44,20 +50,44 @@ def reid_data(tmp_path: Path, mars_root: Path, prid_root: Path) -> Path:
     return folder
 
 
-def test_commands_run_one_after_the_other(reid_data: Path) -> None:
-    found = commands("nr3d ")
-    assert len(found) == 5
-    # Only standard tools and nr3d itself on the path, as in an activated environment.
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+@pytest.fixture
+def stand_ins(tmp_path: Path) -> dict[str, str]:
+    """An environment in which weights that the README fetches lie on this machine."""
+    index = {}
+    for name in ("nr3d_resnet50_ibn.imagenet", "vkd_resnet50.mars"):
+        path = tmp_path / f"{name}.pth"
+        model = build_model(name.split(".")[0], 8, pretrained=False)
+        torch.save((model.backbone if "imagenet" in name else model).state_dict(), path)
+        index[name] = {"sources": [str(path)]}
+    (tmp_path / "weights.yaml").write_text(json.dumps(index))
+    return {
+        "NR3D_WEIGHTS_INDEX": str(tmp_path / "weights.yaml"),
+        "NR3D_HOME": str(tmp_path / "home"),
+        "NR3D_OFFLINE": "1",
     }
+
+
+def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, str]) -> None:
+    found = commands("nr3d ")
+    assert len(found) == 11
+    # Only standard tools and nr3d itself on the path, as in an activated environment.
+    environment = (
+        os.environ
+        | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        | stand_ins
+    )
     for line in found:
-        words = [*shlex.split(line), *SMALL]
+        # What was trained above is the small network.
+        words = shlex.split(line.replace("nr3d_resnet50_ibn.mars", "nr3d_resnet18_ibn.mars"))
+        if words[1] != "weights":
+            words += SMALL if "vkd" not in line else SMALL[2:]
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, cwd=reid_data, env=environment
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-        assert "rank-1" in done.stdout
+        assert words[1] == "weights" or "rank-1" in done.stdout
+    index = Path(stand_ins["NR3D_WEIGHTS_INDEX"]).read_text()
+    assert "nr3d_resnet18_ibn.mars" in index
     assert (reid_data / "log" / "mars" / "visrank_mars" / "ranking_001.png").is_file()
     assert (reid_data / "log" / "prid-3" / "metrics.jsonl").is_file()
 
@@ -103,6 +133,14 @@ def test_the_example_runs(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "attention weights of the first clip: [" in done.stdout
     assert re.search(r"^rank-1 0\.\d+|^rank-1 1\.0", done.stdout, flags=re.MULTILINE)
+
+
+def test_the_weights_table_is_the_indexs(capsys: pytest.CaptureFixture[str]) -> None:
+    """The README's table is what the command prints of the shipped entries."""
+    assert main(["weights", "list", "--markdown"]) == 0
+    table = capsys.readouterr().out
+    assert table.count("\n") > 10
+    assert table in README
 
 
 def test_the_demos_table_is_the_benchmarks() -> None:

@@ -19,4 +19,4 @@ def run(args: argparse.Namespace) -> None:
     print(f"{'name':<20} {'parameters':>12}  what it is")
     for architecture in ARCHITECTURES.values():
         print(f"{architecture.name:<20} {architecture.parameters:>12,}  {architecture.summary}")
-    print("Parameters are with MARS's 625 identities and attention.")
+    print("Parameters are with MARS's 625 identities and each model's own aggregation.")

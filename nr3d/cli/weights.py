@@ -6,12 +6,13 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from nr3d import weights
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.errors import WeightsError
 from nr3d.weights import Source, WeightsEntry
-from nr3d.weights.index import read_index
+from nr3d.weights.index import SHIPPED, read_index
 
 _MANIFESTS = (".yaml", ".yml", ".json")
 
@@ -83,10 +84,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _list(args: argparse.Namespace) -> None:
-    entries = weights.available()
     if args.markdown:
-        print(markdown_table(entries))
+        print(markdown_table(read_index(SHIPPED)))
         return
+    entries = weights.available()
     rows = [("name", "trained on", "figures", "licence", "here")]
     for entry in entries.values():
         path = weights.cached(entry)
@@ -135,10 +136,15 @@ def markdown_table(entries: dict[str, WeightsEntry]) -> str:
             _figures(entry),
             f"`{digest}`" if digest else "not published",
             entry.licence or "-",
-            str(source or "-"),
+            _link(source),
         )
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def _link(source: Source | None) -> str:
+    address = (source.url or source.zip) if source else None
+    return f"[{urlsplit(address).hostname}]({address})" if address else str(source or "-")
 
 
 def _fetch(args: argparse.Namespace) -> None:

@@ -70,17 +70,19 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         with _locked(place, entry.name):
-            local = _in_cache(entry, place, failed, quiet=True)  # by the process that had the lock
+            local = _in_cache(entry, place, failed)  # by the process that had the lock
             if local is None:
                 for source in entry.sources:
                     if source.path:
                         continue  # tried above
                     try:
                         _download(entry, source, place, patience)
-                        return place
                     except SourceError as error:
                         failed[str(source)] = str(error)
-                        logger.warning("%s: %s: %s", entry.name, source, error)
+                        continue
+                    for where, reason in failed.items():
+                        logger.warning("%s: not from %s: %s", entry.name, where, reason)
+                    return place
     except OSError as error:
         raise WeightsError(
             f"{place.parent} cannot be written ({error}): set NR3D_HOME to a folder that can."
@@ -154,21 +156,17 @@ def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | N
         reason = _wrong_at(entry, path)
         if reason is None:
             return path
-        logger.warning("%s is not used: %s", path, reason)
+        failed[str(path)] = reason
     return None
 
 
-def _in_cache(
-    entry: WeightsEntry, place: Path, failed: dict[str, str], *, quiet: bool = False
-) -> Path | None:
+def _in_cache(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
     if not place.is_file():
         return None
     reason = wrong_with(entry, place)
     if reason is None:
         return place
     failed[str(place)] = reason
-    if not quiet:
-        logger.warning("%s is not used: %s", place, reason)
     return None
 
 

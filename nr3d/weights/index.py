@@ -45,11 +45,6 @@ def available() -> dict[str, WeightsEntry]:
     own = user_index()
     if own.is_file():
         entries |= read_index(own)
-    elif os.environ.get("NR3D_WEIGHTS_INDEX"):
-        raise WeightsError(
-            f"NR3D_WEIGHTS_INDEX names {own}, which is not there: write it by `nr3d weights add`, "
-            "correct the variable or unset it."
-        )
     return entries
 
 
@@ -64,9 +59,16 @@ def find(name: str) -> WeightsEntry:
         close = difflib.get_close_matches(name, entries, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(entries))}."
         raise WeightsError(
-            f"No weights are named {name!r}. {hint} `nr3d weights add` takes in a file of your own."
+            f"No weights are named {name!r}. {hint} `nr3d weights add` takes a file of your own "
+            f"into {describe_user_index()}."
         )
     return entries[name]
+
+
+def describe_user_index() -> str:
+    """Name the user's index, and say if it is not there."""
+    path = user_index()
+    return f"your index {path}" + ("" if path.is_file() else " (no such file yet)")
 
 
 def read_index(path: Path) -> dict[str, WeightsEntry]:

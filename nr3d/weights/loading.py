@@ -13,7 +13,7 @@ from nr3d.errors import WeightsError
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
 from nr3d.weights.fetch import fetch
-from nr3d.weights.index import available, find, user_index
+from nr3d.weights.index import available, describe_user_index, find
 from nr3d.weights.layouts import LAYOUTS, Layout, recognise
 
 logger = logging.getLogger(__name__)
@@ -95,18 +95,18 @@ def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) 
 
 def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> str:
     """Say what there is instead of a tag, and how to come by it."""
-    file = user_index()
+    own = describe_user_index()
     add = f"take in a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
     others = [entry.name for entry in entries.values() if tag in entry.trained_on]
     if not others:
         tags = [entry.tag for entry in entries.values() if entry.architecture == name]
         return (
-            f"There are no weights {name}.{tag}, neither shipped nor in your index {file}. Choose "
+            f"There are no weights {name}.{tag}, neither shipped nor in {own}. Choose "
             f"one of {', '.join(tags) or 'none'} (`nr3d weights list`), or {add}."
         )
     other = entries[others[0]]
     return (
-        f"No public weights {name}.{tag} are known, and your index {file} has none. Three ways "
+        f"No public weights {name}.{tag} are known, and {own} has none. Three ways "
         f"on: train them, `nr3d train --config {tag} --root DIR model.name {name}`; {add}; or use "
         f"a network trained on {tag} that can be downloaded now ({', '.join(others)}): "
         f"build_model('{other.architecture}', pretrained='{other.tag}')."

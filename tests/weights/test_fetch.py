@@ -130,7 +130,7 @@ def test_the_next_source_is_tried(
         path = fetch(WeightsEntry(NAME, sources, sha256=HASH), patience=hasty)
     assert path.read_bytes() == CONTENT
     assert [path for path, _ in server.requests] == ["/gone.pth", "/other.pth", "/w.pth"]
-    assert f"{server.url}/gone.pth: HTTP 404" in caplog.text
+    assert f"not from {server.url}/gone.pth: HTTP 404" in caplog.text
     assert files() == DONE
     with pytest.raises(WeightsError) as caught:
         fetch(WeightsEntry("nr3d_resnet18_ibn.b", sources[:3], sha256=HASH), patience=hasty)
@@ -194,7 +194,7 @@ def test_a_damaged_file_is_fetched_again(
     assert verify(entry).state == "wrong"
     with caplog.at_level("WARNING", logger="nr3d"):
         assert fetch(entry).read_bytes() == CONTENT
-    assert f"{place} is not used: its SHA-256 starts with" in caplog.text
+    assert f"not from {place}: its SHA-256 starts with" in caplog.text
     assert len(server.requests) == 2
 
 
@@ -211,7 +211,7 @@ def test_torch_hubs_file_is_used_where_it_lies_if_it_is_right(
     assert verify(entry).state == "wrong"
     with caplog.at_level("WARNING", logger="nr3d"):
         assert fetch(entry) == file_of(entry)
-    assert f"{hub} is not used" in caplog.text
+    assert f"not from {hub}: its SHA-256" in caplog.text
 
 
 def test_a_file_on_this_machine_is_used_where_it_lies(tmp_path: Path) -> None:
@@ -299,7 +299,7 @@ def test_without_a_network_the_command_says_in_a_line_what_it_tried_and_what_to_
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    last = done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
     for part in (
         "nr3d: error: nr3d_resnet50_ibn.imagenet could not be fetched",
         "resnet50_ibn_a-d9d0bb7b.pth: cannot resolve github.com",
@@ -307,5 +307,4 @@ def test_without_a_network_the_command_says_in_a_line_what_it_tried_and_what_to_
         "put the file by hand at",
         "pretrained=False",
     ):
-        assert part in last
-    assert "Traceback" not in done.stderr
+        assert part in line

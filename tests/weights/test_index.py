@@ -50,9 +50,7 @@ ENTRY = WeightsEntry(
 
 
 @pytest.fixture(autouse=True)
-def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.delenv("NR3D_WEIGHTS_INDEX", raising=False)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+def own_index(no_weights: object) -> Path:
     return user_index()
 
 
@@ -109,8 +107,8 @@ def test_the_variable_names_the_users_index(
 ) -> None:
     path = tmp_path / "own.yaml"
     monkeypatch.setenv("NR3D_WEIGHTS_INDEX", str(path))
-    with pytest.raises(WeightsError, match=r"NR3D_WEIGHTS_INDEX names .*own.yaml.*not there"):
-        available()
+    with pytest.raises(WeightsError, match=r"your index .*own.yaml \(no such file yet\)"):
+        find("nr3d_resnet50_ibn.mars")
     path.write_text("nr3d_resnet50_ibn.mars:\n  sources: [https://example.org/w.pth, sub/w.pth]\n")
     sources = find("nr3d_resnet50_ibn.mars").sources
     assert [str(source) for source in sources] == [

@@ -18,13 +18,9 @@ Build = Callable[..., nr3d.models.VideoReID]
 
 
 @pytest.fixture(autouse=True)
-def own_index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own_index(no_weights: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of the test's own, and nothing that is fetched."""
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    monkeypatch.setenv("NR3D_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setenv("NR3D_OFFLINE", "1")
-    monkeypatch.delenv("NR3D_WEIGHTS_INDEX", raising=False)
     return nr3d.weights.user_index()
 
 

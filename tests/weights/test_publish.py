@@ -35,20 +35,16 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Begin on a machine without weights; called, go on at another."""
+def machine(
+    no_weights: Callable[[str], None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[str], None]:
+    """Begin on a machine without weights, whose user names an index; called, go on at another."""
 
     def move(name: str) -> None:
-        monkeypatch.setenv("NR3D_HOME", str(tmp_path / name / "home"))
-        monkeypatch.setenv("TORCH_HOME", str(tmp_path / name / "torch"))
+        no_weights(name)
         monkeypatch.setenv("NR3D_WEIGHTS_INDEX", str(tmp_path / name / "weights.yaml"))
-        (tmp_path / name).mkdir()
-        monkeypatch.chdir(tmp_path / name)
-        (tmp_path / name / "weights.yaml").write_text("")
 
-    for variable in ("NR3D_OFFLINE", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(variable, raising=False)
-    move("here")
+    move("first")
     return move
 
 
@@ -93,7 +89,9 @@ def test_the_whole_circle_over_http(
 
     machine("there")
     assert main(["weights", "fetch", NAME]) == 2
-    assert f"No weights are named '{NAME}'" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert f"No weights are named '{NAME}'" in err
+    assert "there/weights.yaml (no such file yet)" in err
     source = f"{address}/{NAME}.safetensors"
     assert main(["weights", "add", str(folder / f"{NAME}.yaml"), "--source", source]) == 0
     assert "build_model('nr3d_resnet18_ibn', pretrained='mars')" in capsys.readouterr().out
