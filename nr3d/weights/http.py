@@ -290,9 +290,10 @@ def network(url: str = "") -> Iterator[None]:
     except (requests.exceptions.SSLError, requests.exceptions.InvalidURL) as error:
         raise SourceError(f"no secure connection ({_innermost(error)})") from error
     except requests.exceptions.HTTPError as error:
-        if error.response.status_code in _BUSY:
-            raise AgainError(_status(error.response), _retry_after(error.response)) from error
-        raise SourceError(_status(error.response)) from error
+        answer: Any = error.response
+        if answer.status_code in _BUSY:
+            raise AgainError(_status(answer), _retry_after(answer)) from error
+        raise SourceError(_status(answer)) from error
     except (requests.exceptions.RequestException, HTTPError) as error:
         text, host = str(error), urlsplit(url).hostname or "the server"
         if isinstance(error, requests.exceptions.ProxyError):

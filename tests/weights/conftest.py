@@ -115,8 +115,8 @@ class Server:
                 time.sleep(0.01)
             return
         short = word in ("half", "stall", "truncated")
+        self.sent += len(half if short else body)  # before the client can see the last of it
         to.wfile.write(half if short else body)
-        self.sent += len(half if short else body)
         if word == "stall":
             to.wfile.flush()
             self.let_go.wait(20)
