@@ -44,8 +44,8 @@ class VideoReID(nn.Module):
         feature_dim: D, the size of a feature: 512 for depth 18 and 34, else 2048.
         feature: where the feature is taken; weights that were made for the other place set it.
         architecture: name that the model was built by; None for a network built by its class.
-        entry: the index entry of the weights that were loaded, which tells their input size,
-            frames of a clip and normalisation; None for others.
+        entry: what the index or the file says of the weights that were loaded: their input size,
+            frames of a clip, normalisation; None where nothing is said.
 
     Shape:
         - Input: clips :math:`(B, T, 3, H, W)`, or images :math:`(N, 3, H, W)` as clips of one

@@ -12,11 +12,10 @@ from nr3d.weights.http import (
     AgainError,
     Patience,
     SourceError,
-    looks_like_html,
     network,
-    page_of,
     persist,
 )
+from nr3d.weights.pages import looks_like_html, page_of
 
 
 def download_drive(

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import unescape
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from nr3d.errors import WeightsError
 from nr3d.version import __version__
+from nr3d.weights.pages import looks_like_html, page_of
 
 T = TypeVar("T")
 
@@ -368,36 +368,6 @@ def _total(got: Any) -> int | None:
 def _length(got: Any) -> int | None:
     value = got.headers.get("Content-Length", "")
     return int(value) if value.isdigit() else None
-
-
-# Web pages where a file should be
-
-
-def looks_like_html(head: bytes) -> bool:
-    """Tell from a file's first bytes whether it is a web page."""
-    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
-    return start.startswith((b"<!doctype html", b"<html", b"<head")) or (
-        start.startswith(b"<?xml") and b"<html" in start
-    )
-
-
-def page_of(content: bytes) -> str:
-    """Say what kind of page was sent instead of a file, with its title."""
-    text = content.decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
-    named = f" ('{' '.join(unescape(title[1]).split())[:80]}')" if title else ""
-    low = text.lower()
-    if "quota" in low or "too many users" in low:
-        kind = "a quota page"
-    elif (
-        'type="password"' in low
-        or "accounts.google.com" in low
-        or re.search(r"\b(sign|log) ?in\b", low)
-    ):
-        kind = "a login page"
-    else:
-        kind = "a web page"
-    return f"answered with {kind}{named} instead of the file"
 
 
 # What a part remembers of the file that it is a part of

@@ -9,7 +9,8 @@ from pathlib import Path
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError
 from nr3d.registry import registered_models
-from nr3d.weights.entry import WeightsEntry, parse_entry
+from nr3d.weights.entry import WeightsEntry
+from nr3d.weights.parsing import parse_entry
 
 SHIPPED = Path(__file__).with_name("index.yaml")
 

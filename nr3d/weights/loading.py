@@ -10,11 +10,12 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nr3d.errors import WeightsError
-from nr3d.weights.checkpoint import read_tensors
+from nr3d.weights.checkpoint import read_checkpoint, tensors_of
 from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
 from nr3d.weights.fetch import fetch
 from nr3d.weights.index import available, describe_user_index, find
 from nr3d.weights.layouts import LAYOUTS, Layout, recognise
+from nr3d.weights.manifest import entry_in
 
 logger = logging.getLogger(__name__)
 
@@ -120,6 +121,7 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with ``module.`` before its keys
     or without. A classifier of another number of identities is left at its start value. From a
     network with another aggregation only the trunk is loaded. Both are in the report and logged.
+    What the index or the file says of its use becomes the model's ``entry`` and ``feature``.
 
     Args:
         model: a network of ours; or any other, whose own names the file must then have.
@@ -143,7 +145,8 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
         nr3d 142 {}
     """
     entry, path = _locate(name_or_path)
-    state = read_tensors(path)
+    content = read_checkpoint(path)
+    state = tensors_of(content, path)
     own = model.state_dict()
     ours = isinstance(getattr(model, "backbone", None), nn.Module)
     layout = recognise(state) if ours else None
@@ -180,10 +183,11 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
             "was trained as: the same model.name and not3d.aggregation."
         )
     model.load_state_dict(used, strict=False)  # checked above
-    if entry is not None and report.whole and ours:
-        model.entry = entry  # type: ignore[assignment]
-        if entry.feature is not None:
-            model.feature = entry.feature  # type: ignore[assignment]
+    told = entry or entry_in(content, path)
+    if told is not None and report.whole and ours:
+        model.entry = told  # type: ignore[assignment]
+        if told.feature is not None:
+            model.feature = told.feature  # type: ignore[assignment]
     logger.info("%s", report)
     return report
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.weights.checkpoint import is_safetensors, read_checkpoint, safetensors_metadata
-from nr3d.weights.entry import WeightsEntry, parse_entry
+from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.index import available
+from nr3d.weights.parsing import parse_entry
 
 ENTRY_KEY = "nr3d.entry"
 """Where a safetensors file of ours holds its entry, as JSON."""
@@ -35,13 +36,28 @@ def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
         if name_or_path in entries:
             return entries[name_or_path]
     path = Path(name_or_path).expanduser()
-    if path.is_file() and is_safetensors(path):
-        held = safetensors_metadata(path).get(ENTRY_KEY)
-        if held is None:
-            return None
-        name, content = json.loads(held).popitem()
-        return parse_entry(name, content, str(path))
-    return entry_of_checkpoint(read_checkpoint(path), path)
+    # A safetensors file says it in its header: its tensors need not be read.
+    content = {} if path.is_file() and is_safetensors(path) else read_checkpoint(path)
+    return entry_in(content, path)
+
+
+def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
+    """Give what a file on this machine says of its weights; None if it says nothing.
+
+    Args:
+        content: what :func:`read_checkpoint` gives of it; not asked for of safetensors.
+        path: the file.
+
+    Raises:
+        WeightsError: if what it says is not usable.
+    """
+    if not is_safetensors(path):
+        return entry_of_checkpoint(content, path)
+    held = safetensors_metadata(path).get(ENTRY_KEY)
+    if held is None:
+        return None
+    name, fields = json.loads(held).popitem()
+    return parse_entry(name, fields, str(path))
 
 
 def entry_of_checkpoint(

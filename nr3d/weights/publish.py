@@ -16,10 +16,11 @@ from nr3d.host import torchreid
 from nr3d.registry import registered_models
 from nr3d.weights.cache import sha256_of
 from nr3d.weights.checkpoint import read_checkpoint, tensors_of
-from nr3d.weights.entry import Metric, Source, WeightsEntry, parse_entry
+from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.layouts import recognise
 from nr3d.weights.loading import LoadReport, load
 from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint
+from nr3d.weights.parsing import parse_entry
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,22 @@ def test_a_training_checkpoint_is_tested_as_it_was_trained(run: Path) -> None:
     }
 
 
+def test_a_file_sets_where_the_feature_is_taken(
+    run: Path, tmp_path: Path, small_model: Callable[..., nr3d.models.VideoReID]
+) -> None:
+    """Also by its path, without an index."""
+    content = torch.load(run / "model-best.pth.tar", weights_only=True)
+    content["facts"]["feature"] = "before"
+    torch.save(content, tmp_path / "before.pth")
+    exported = export(tmp_path / "before.pth", NAME, tmp_path)
+    for path in (tmp_path / "before.pth", exported.weights):
+        model = small_model(8)
+        load(model, path)
+        assert model.feature == "before"
+        assert model.entry is not None
+        assert model.entry.input_size == (32, 16)
+
+
 def test_an_export_that_cannot_be_done_writes_nothing(
     run: Path, tmp_path: Path, small_model: Callable[..., nr3d.models.VideoReID]
 ) -> None:

@@ -1,0 +1,33 @@
+"""Web pages that come where a file should be: recognised and named."""
+
+from __future__ import annotations
+
+import re
+from html import unescape
+
+
+def looks_like_html(head: bytes) -> bool:
+    """Tell from a file's first bytes whether it is a web page."""
+    start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return start.startswith((b"<!doctype html", b"<html", b"<head")) or (
+        start.startswith(b"<?xml") and b"<html" in start
+    )
+
+
+def page_of(content: bytes) -> str:
+    """Say what kind of page was sent instead of a file, with its title."""
+    text = content.decode("utf-8", "replace")
+    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
+    named = f" ('{' '.join(unescape(title[1]).split())[:80]}')" if title else ""
+    low = text.lower()
+    if "quota" in low or "too many users" in low:
+        kind = "a quota page"
+    elif (
+        'type="password"' in low
+        or "accounts.google.com" in low
+        or re.search(r"\b(sign|log) ?in\b", low)
+    ):
+        kind = "a login page"
+    else:
+        kind = "a web page"
+    return f"answered with {kind}{named} instead of the file"

@@ -1,0 +1,223 @@
+"""An index entry from what a file holds: each field checked, the first wrong one named."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from nr3d.errors import WeightsError
+from nr3d.weights.entry import (
+    AGGREGATED_BY,
+    DISTANCES,
+    FEATURES,
+    KINDS,
+    PROTOCOLS,
+    Metric,
+    Source,
+    WeightsEntry,
+)
+
+_NAME = re.compile(r"[A-Za-z0-9_]+\.[A-Za-z0-9][A-Za-z0-9_-]*")
+_HASH = re.compile(r"[0-9a-f]{8,64}")
+
+
+def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
+    """Make an entry of what an index file holds for it.
+
+    Args:
+        name: ``architecture.tag``.
+        content: field names to values, as :meth:`WeightsEntry.to_mapping` gives them.
+        where: the index file, for messages. A relative ``path`` source starts from its folder.
+
+    Raises:
+        WeightsError: naming the entry, the field and the reason.
+    """
+
+    def refuse(what: str, reason: str) -> WeightsError:
+        return WeightsError(f"{where}: entry {name!s}: {what} {reason}. Correct it there.")
+
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise WeightsError(
+            f"{where}: {name!r} is not a name for weights, expected architecture.tag such as "
+            "nr3d_resnet50_ibn.mars. Correct it there."
+        )
+    if not isinstance(content, Mapping):
+        raise refuse("its content", f"is {content!r}, expected fields such as sources and sha256")
+    unknown = [key for key in content if key not in _FIELDS]
+    if unknown:
+        close = difflib.get_close_matches(str(unknown[0]), _FIELDS, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"fields are {', '.join(_FIELDS)}"
+        raise refuse(f"field {unknown[0]!r}", f"is not known; {hint}")
+    values: dict[str, Any] = {}
+    for key, value in content.items():
+        if value is None:
+            continue
+        try:
+            values[key] = _FIELDS[key](value)
+        except _BadValueError as error:
+            raise refuse(f"field {key}", str(error)) from None
+    entry = WeightsEntry(name, where=where, **values)
+    base = Path(where).parent
+    sources = tuple(
+        replace(source, path=str(base / Path(source.path).expanduser())) if source.path else source
+        for source in entry.sources
+    )
+    return replace(entry, sources=sources)
+
+
+class _BadValueError(ValueError):
+    """What is wrong with a field's value, to follow the field's name."""
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _BadValueError(f"is {value!r}, expected a text")
+    return value
+
+
+def _file_name(value: object) -> str:
+    if Path(_text(value)).name != value:
+        raise _BadValueError(f"is {value!r}, expected a file's name without folders")
+    return str(value)
+
+
+def _one_of(*choices: str) -> Callable[[object], str]:
+    def check(value: object) -> str:
+        if value not in choices:
+            raise _BadValueError(f"is {value!r}, expected one of {', '.join(choices)}")
+        return str(value)
+
+    return check
+
+
+def _count(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise _BadValueError(f"is {value!r}, expected a whole number from 1")
+    return value
+
+
+def _hash(value: object) -> str:
+    text = str(value).lower()
+    if not isinstance(value, str) or not _HASH.fullmatch(text):
+        raise _BadValueError(
+            f"is {value!r}, expected 64 hexadecimal digits in quotes, or the first 8 or more of "
+            "them"
+        )
+    return text
+
+
+def _list(value: object) -> Sequence[Any]:
+    if isinstance(value, str) or not isinstance(value, Sequence):
+        raise _BadValueError(f"is {value!r}, expected a list")
+    return value
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    return tuple(_text(item) for item in _list(value))
+
+
+def _input_size(value: object) -> tuple[int, int]:
+    sides = [_count(side) for side in _list(value)]
+    if len(sides) != 2:
+        raise _BadValueError(f"is {value!r}, expected [height, width] in pixels")
+    return sides[0], sides[1]
+
+
+def _channels(value: object) -> tuple[float, float, float]:
+    numbers = _list(value)
+    if len(numbers) != 3 or not all(type(n) in (int, float) for n in numbers):
+        raise _BadValueError(f"is {value!r}, expected three numbers")
+    return float(numbers[0]), float(numbers[1]), float(numbers[2])
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _BadValueError(f"is {value!r}, expected names with values")
+    return {str(key): inner for key, inner in value.items()}
+
+
+def _config(value: object) -> str | Mapping[str, Any]:
+    return _text(value) if isinstance(value, str) else _mapping(value)
+
+
+def _versions(value: object) -> Mapping[str, str]:
+    return {name: str(version) for name, version in _mapping(value).items()}
+
+
+def _sources(value: object) -> tuple[Source, ...]:
+    return tuple(parse_source(item) for item in _list(value))
+
+
+def parse_source(value: object) -> Source:
+    """Make a source of an address or of its fields; a text is a URL or a path.
+
+    Raises:
+        ValueError: saying what was expected.
+    """
+    if isinstance(value, str):
+        value = {"url" if "://" in value else "path": value}
+    if not isinstance(value, Mapping):
+        raise _BadValueError(f"holds {value!r}, expected an address or its fields")
+    known = [item.name for item in fields(Source)]
+    for key, inner in value.items():
+        if key not in known:
+            raise _BadValueError(f"has a {key!r}, expected {', '.join(known)}")
+        if not isinstance(inner, str) or not inner:
+            raise _BadValueError(f"has {key} {inner!r}, expected a text")
+    places = [key for key in ("url", "drive", "zip", "path") if key in value]
+    if len(places) != 1:
+        raise _BadValueError(f"has {value!r}, expected exactly one of url, drive, zip and path")
+    if ("member" in value) != ("zip" in value):
+        raise _BadValueError(f"has {value!r}, expected zip and member together")
+    for key in ("url", "zip"):
+        if key in value and not re.match(r"https?://[^/]", value[key]):
+            raise _BadValueError(f"has {key} {value[key]!r}, expected https://…")
+    checked = {key: _hash(inner) if key == "sha256" else inner for key, inner in value.items()}
+    return Source(**checked)
+
+
+def _metrics(value: object) -> tuple[Metric, ...]:
+    found = []
+    for item in _list(value):
+        if not isinstance(item, Mapping) or set(item) != {"dataset", "protocol", "kind", "values"}:
+            raise _BadValueError(f"holds {item!r}, expected dataset, protocol, kind and values")
+        values = _mapping(item["values"])
+        for name, share in values.items():
+            if type(share) not in (int, float) or not 0 <= share <= 1:
+                raise _BadValueError(f"has {name} {share!r}, expected a share from 0 to 1")
+        found.append(
+            Metric(
+                _text(item["dataset"]),
+                _one_of(*PROTOCOLS)(item["protocol"]),
+                _one_of(*KINDS)(item["kind"]),
+                {name: float(share) for name, share in values.items()},
+            )
+        )
+    return tuple(found)
+
+
+_FIELDS: dict[str, Callable[[object], Any]] = {
+    "sources": _sources,
+    "sha256": _hash,
+    "size": _count,
+    "layout": _text,
+    "trained_on": _texts,
+    "identities": _count,
+    "input_size": _input_size,
+    "frames": _count,
+    "mean": _channels,
+    "std": _channels,
+    "aggregation": _one_of(*AGGREGATED_BY),
+    "feature": _one_of(*FEATURES),
+    "dist_metric": _one_of(*DISTANCES),
+    "metrics": _metrics,
+    "licence": _text,
+    "origin": _text,
+    "config": _config,
+    "versions": _versions,
+    "file": _file_name,
+}
