@@ -16,9 +16,17 @@ import numpy.typing as npt
 import torch
 from yacs.config import CfgNode
 
+from nr3d import parallel
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, Tracklet
-from nr3d.engine import LAST, TestResult, VideoNot3DEngine, warmup_multi_step
+from nr3d.engine import (
+    LAST,
+    PRECISIONS,
+    StepOptions,
+    TestResult,
+    VideoNot3DEngine,
+    warmup_multi_step,
+)
 from nr3d.errors import ConfigError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -51,6 +59,7 @@ def _check(cfg: CfgNode) -> None:
     for key, value, choices in (
         ("loss.name", cfg.loss.name, ("not3d",)),
         ("test.dist_metric", cfg.test.dist_metric, ("euclidean", "cosine")),
+        ("train.precision", cfg.train.precision, PRECISIONS),
         ("not3d.test_sample_method", cfg.not3d.test_sample_method, ("dense", "evenly")),
     ):
         if value not in choices:
@@ -61,11 +70,16 @@ def _check(cfg: CfgNode) -> None:
         ("test.visrank_topk", cfg.test.visrank_topk),
         ("data.height", cfg.data.height),
         ("data.width", cfg.data.width),
+        ("train.accumulation_steps", cfg.train.accumulation_steps),
     ):
         if count < 1:
             raise ConfigError(f"{key} is {count}, expected at least 1")
-    if cfg.data.workers < 0:
-        raise ConfigError(f"data.workers is {cfg.data.workers}, expected 0 or more")
+    for key, count in (
+        ("data.workers", cfg.data.workers),
+        ("train.checkpoint_steps", cfg.train.checkpoint_steps),
+    ):
+        if count < 0:
+            raise ConfigError(f"{key} is {count}, expected 0 or more")
 
 
 def _keep_earlier_run(cfg: CfgNode) -> None:
@@ -279,6 +293,15 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
             criterion=criterion,
             center_lr=cfg.not3d.center_lr,
             pooling_method=cfg.video.pooling_method,
+            options=StepOptions(
+                precision=cfg.train.precision,
+                channels_last=cfg.train.channels_last,
+                compile=cfg.train.compile,
+                accumulation_steps=cfg.train.accumulation_steps,
+                checkpoint_steps=cfg.train.checkpoint_steps,
+                gather_features=cfg.train.gather_features,
+                sync_norms=cfg.train.sync_norms,
+            ),
             config=as_mapping(cfg),
         )
 
@@ -304,7 +327,7 @@ def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
 
 
 def train(cfg: CfgNode) -> Outcome:
-    """Train the model of a configuration and test it.
+    """Train the model of a configuration and test it, in all processes that torchrun started.
 
     Args:
         cfg: a whole configuration, such as :func:`nr3d.config.load_config` gives.
@@ -315,8 +338,13 @@ def train(cfg: CfgNode) -> Outcome:
     Raises:
         Nr3dError: for anything that the user can mend; the message says how.
     """
-    started = time.perf_counter()
     _check(cfg)
+    with parallel.joined(cfg.use_gpu):
+        return _train(cfg)
+
+
+def _train(cfg: CfgNode) -> Outcome:
+    started = time.perf_counter()
     _keep_earlier_run(cfg)
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg)
@@ -347,8 +375,13 @@ def evaluate(cfg: CfgNode) -> Outcome:
     Raises:
         Nr3dError: for anything that the user can mend; the message says how.
     """
-    started = time.perf_counter()
     _check(cfg)
+    with parallel.joined(cfg.use_gpu):
+        return _evaluate(cfg)
+
+
+def _evaluate(cfg: CfgNode) -> Outcome:
+    started = time.perf_counter()
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg, training=False)
     model = build_model(cfg, datamanager.num_train_pids, pretrained=False, whole=True)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import logging
 import sys
 from collections.abc import Sequence
 
 from nr3d.cli import demo, models, synthesize, test, train, weights
 from nr3d.errors import Nr3dError
+from nr3d.parallel import launched
 from nr3d.version import __version__
 
 COMMANDS = (demo, train, test, models, weights, synthesize)
@@ -54,9 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("nr3d")
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    # Of the processes that torchrun started one reports; each tells its own errors.
+    first = launched().first
+    logger.setLevel(logging.INFO if first else logging.ERROR)
     try:
-        args.run(args)
+        with contextlib.nullcontext() if first else contextlib.redirect_stdout(io.StringIO()):
+            args.run(args)
     except (Nr3dError, OSError) as error:
         if args.debug:
             raise

@@ -11,6 +11,7 @@ from typing import Any
 from nr3d.atomic import replacing
 from nr3d.engine import TestResult
 from nr3d.experiment import Outcome
+from nr3d.parallel import launched
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all; nothing for None."""
-    if path is None:
+    """Write a JSON file whole or not at all; nothing for None, or but for the first process."""
+    if path is None or not launched().first:
         return
     with replacing(path) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -63,6 +63,14 @@ def default_config() -> CfgNode:
     cfg.train.stepsize = [20]
     cfg.train.gamma = 0.1
     cfg.train.print_freq = 20
+    cfg.train.checkpoint_steps = 0  # steps between checkpoints within an epoch; 0: none
+    # bf16, fp16, float32, or auto: bf16 where the hardware has it, fp16 on an older GPU
+    cfg.train.precision = "auto"
+    cfg.train.channels_last = True
+    cfg.train.compile = False  # the trunk, by torch.compile
+    cfg.train.accumulation_steps = 1  # batches that make a step
+    cfg.train.gather_features = True  # with several processes: the losses see all their clips
+    cfg.train.sync_norms = False  # with several processes: norms see all their frames
     cfg.train.seed = 1
 
     cfg.sgd = CfgNode()

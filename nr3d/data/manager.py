@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 from nr3d.data.sampler import SeededSampler
@@ -24,6 +25,7 @@ from nr3d.data.tracklets import (
 from nr3d.data.transforms import ClipTransform
 from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
+from nr3d.parallel import world
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,11 @@ class ClipLoader(DataLoader[TrackletItem]):
     """A loader of clips that raises the dataset's own errors and gathers skipped frames."""
 
     def __init__(self, dataset: TrackletDataset, bad_frames: set[str], **kwargs: Any) -> None:
-        super().__init__(Guarded(dataset), collate_fn=collate, **kwargs)
+        # A generator of its own: a loader draws a number as it starts, and the run's must not
+        # depend on how often that was. The items have seeds of their own.
+        super().__init__(
+            Guarded(dataset), collate_fn=collate, generator=torch.Generator(), **kwargs
+        )
         self.skipped = bad_frames
 
     def __iter__(self) -> Iterator[TrackletItem]:  # type: ignore[override]
@@ -42,10 +48,10 @@ class ClipLoader(DataLoader[TrackletItem]):
             self.skipped.update(batch.pop("bad_frames"))
             yield batch
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which training epoch (from 0) the next iteration is."""
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Say which training epoch (from 0) the next iteration is, and which batch its first."""
         if isinstance(self.sampler, SeededSampler):
-            self.sampler.set_epoch(epoch)
+            self.sampler.set_epoch(epoch, first_batch)
 
 
 class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
@@ -59,6 +65,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
     ``erased`` (B, T). A test batch has the clips of all its tracklets in ``img`` (Σn, T, 3, H, W),
     and for each tracklet ``pid``, ``camid``, ``dsetid``, ``num_clips`` and ``num_frames``.
+    With several processes each gets its part of every training batch, whole identities with the
+    identity sampler, and every so many-th test tracklet.
 
     Args:
         root: folder that holds the datasets' folders.
@@ -70,7 +78,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         use_gpu: pin the batches' memory where there is a GPU.
         split_id: split of PRID2011 and iLIDS-VID, from 0.
         combineall: train on train, query and gallery together.
-        batch_size_train: B, clips in a training batch. Paper: 64.
+        batch_size_train: B, clips in a training batch, of all processes together. Paper: 64.
         batch_size_test: tracklets in a test batch.
         workers: loader processes; the batches are the same with any number.
         num_instances: tracklets of an identity in a batch. Paper: 4.
@@ -80,7 +88,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         sample_method: training clips: ``restricted`` (paper), ``random``, ``evenly``.
         test_sample_method: test clips: ``dense`` (paper) or ``evenly``.
         cache_frames: keep the resized training frames in memory, for a dataset that fits;
-            loader processes keep them for an epoch, ``workers=0`` for the run.
+            each loader process keeps those that it read.
         crop_padding: pixels added at each side before the random crop. Paper: 10.
         bad_frames: ``error``, or ``skip`` to go on with the tracklet's other frames; the
             skipped ones are in the attribute ``bad_frames``.
@@ -172,9 +180,10 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                 cache_frames=cache_frames,
                 **clip_options,
             ),
-            sampler=SeededSampler(sampler, seed),
-            batch_size=batch_size_train,
+            sampler=SeededSampler(sampler, seed, batch_size_train, world()),
+            batch_size=batch_size_train // world().size,
             drop_last=True,
+            persistent_workers=workers > 0,
             **loader_options,
         )
 
@@ -193,7 +202,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             }
             self.test_dataset[name] = {part: set_.tracklets for part, set_ in datasets.items()}
             self.test_loader[name] = {
-                part: ClipLoader(set_, batch_size=batch_size_test, **loader_options)
+                part: ClipLoader(
+                    set_,
+                    sampler=range(world().rank, len(set_), world().size),
+                    batch_size=batch_size_test,
+                    **loader_options,
+                )
                 for part, set_ in datasets.items()
             }
 
@@ -207,10 +221,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             raise ValueError(f"train.batch_size is {batch_size}, expected at least 1 clip")
         where = f"{' + '.join(self.sources)} ({len(self.train_tracklets)} training tracklets)"
         if name == "RandomIdentitySampler":
-            if num_instances < 1 or batch_size % num_instances:
+            processes = world().size
+            if num_instances < 1 or batch_size % (num_instances * processes):
+                shared = "" if processes == 1 else f" times the run's {processes} processes"
                 raise ValueError(
                     f"train.batch_size is {batch_size}, expected a multiple of "
-                    f"sampler.num_instances ({num_instances})"
+                    f"sampler.num_instances ({num_instances}){shared}"
                 )
             identities = batch_size // num_instances
             if identities > self.num_train_pids:

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.utils.data import Sampler
 
+from nr3d.parallel import World
+
 
 class IndexSampler(Sized, Protocol):
     """What torchreid's and torch's samplers are: indices to iterate over, and their number."""
@@ -30,17 +32,42 @@ class SeededSampler(Sampler[Request]):
     Args:
         sampler: torchreid's or torch's, yielding tracklet indices.
         seed: the run's seed.
+        batch_size: of the batches that the order is cut into; what is left at its end is dropped.
+        world: the processes of the run; this one gets its part of every batch.
+
+    Raises:
+        ValueError: if a batch cannot be shared equally.
     """
 
-    def __init__(self, sampler: IndexSampler, seed: int = 0) -> None:
+    def __init__(
+        self,
+        sampler: IndexSampler,
+        seed: int = 0,
+        batch_size: int = 1,
+        world: World = World(),  # noqa: B008 - immutable
+    ) -> None:
+        if batch_size % world.size:
+            raise ValueError(
+                f"train.batch_size is {batch_size}, expected a multiple of the run's "
+                f"{world.size} processes"
+            )
         self.sampler = sampler
         self.seed = seed
+        self.batch_size = batch_size
+        self.share = batch_size // world.size
+        self.world = world
         self.epoch = 0
+        self.first_batch = 0
         self._drawn: tuple[int, list[int]] | None = None
 
-    def set_epoch(self, epoch: int) -> None:
-        """Say which epoch (from 0) the next iteration is; without it they are counted."""
-        self.epoch = epoch
+    def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
+        """Say which epoch (from 0) the next iteration is; without it they are counted.
+
+        Args:
+            epoch: its number.
+            first_batch: the batch to begin at; those before it are left out.
+        """
+        self.epoch, self.first_batch = epoch, first_batch
 
     def order(self) -> list[int]:
         """The tracklet indices of the current epoch."""
@@ -59,11 +86,13 @@ class SeededSampler(Sampler[Request]):
         return self._drawn[1]
 
     def __iter__(self) -> Iterator[Request]:
-        order, epoch = self.order(), self.epoch
-        self.epoch += 1
-        for position, index in enumerate(order):
-            yield index, (self.seed, epoch, position)
+        order, epoch, first_batch = self.order(), self.epoch, self.first_batch
+        self.epoch, self.first_batch = epoch + 1, 0
+        for batch in range(first_batch, len(order) // self.batch_size):
+            first = batch * self.batch_size + self.world.rank * self.share
+            for position in range(first, first + self.share):
+                yield order[position], (self.seed, epoch, position)
 
     def __len__(self) -> int:
         # Counted, not estimated: torchreid's identity sampler promises more than it yields.
-        return len(self.order())
+        return len(self.order()) // self.batch_size * self.share

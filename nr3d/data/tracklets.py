@@ -43,6 +43,8 @@ class TrackletItem(TypedDict, total=False):
     dsetid: Any
     erased: Tensor
     """Training: (T,), in a batch (B, T): 1 for a frame hit by random erasing."""
+    tracklet: Any
+    """Training: what to call the tracklet in a message."""
     num_clips: Any
     """Testing: clips of the tracklet."""
     num_frames: Any
@@ -176,7 +178,13 @@ class ClipDataset(TrackletDataset):
             else:
                 img, erased = self.transform([read[position] for position in clip], rng)
                 return TrackletItem(
-                    img=img, pid=pid, camid=camid, dsetid=dsetid, erased=erased, bad_frames=bad
+                    img=img,
+                    pid=pid,
+                    camid=camid,
+                    dsetid=dsetid,
+                    erased=erased,
+                    tracklet=self.name(index),
+                    bad_frames=bad,
                 )
         raise self.no_frame_left(index)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 import time
@@ -14,62 +15,58 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from nr3d.engine.records import append_record
-from nr3d.engine.state import BEST, LAST, facts_of, restore_run, run_state
+from nr3d import parallel
+from nr3d.data import ClipDataManager
+from nr3d.engine.batches import on_device
+from nr3d.engine.extraction import TrackletFeatures, extract
+from nr3d.engine.precision import Precision
+from nr3d.engine.randomness import set_random_states
+from nr3d.engine.records import append_record, drop_records_after
+from nr3d.engine.results import TestResult
+from nr3d.engine.state import BEST, LAST, Progress, facts_of, restore_run, run_state
 from nr3d.errors import Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.metrics import MAX_RANK, Labels, rank
+from nr3d.metrics import MAX_RANK, rank
+from nr3d.models import synchronise_norms
 from nr3d.report import write_rankings
 from nr3d.weights import write_checkpoint
 
-CLIPS_AT_ONCE = 32
-"""Test clips that go through the network together, whatever the length of their tracklets."""
-
 
 @dataclass(frozen=True)
-class TrackletFeatures:
-    """One feature per tracklet of a query or gallery set."""
+class StepOptions:
+    """How a training step is computed; nothing here is the method's own.
 
-    features: Tensor
-    """(N, D), pooled over the tracklet's clips."""
-    labels: Labels
-    clips: int
-    frames: int
+    Args:
+        precision: ``'auto'``, ``'bf16'``, ``'fp16'`` or ``'float32'``; see :class:`Precision`.
+        channels_last: keep images and kernels with the channels innermost.
+        compile: compile the trunk with ``torch.compile``, which needs a C++ compiler or a GPU.
+        accumulation_steps: batches whose gradients make one step of the optimizer.
+        checkpoint_steps: steps between checkpoints within an epoch; 0 for none.
+        gather_features: with several processes, compute the losses of the batch of all of them.
+        sync_norms: with several processes, normalise by the batch of all of them.
 
+    Raises:
+        ValueError: for a count out of its range.
+    """
 
-@dataclass(frozen=True)
-class TestResult:
-    """What a test found on one dataset."""
+    precision: str = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    accumulation_steps: int = 1
+    checkpoint_steps: int = 0
+    gather_features: bool = True
+    sync_norms: bool = False
 
-    __test__ = False  # not a pytest class
-
-    dataset: str
-    mAP: float
-    """0..1"""
-    ranks: dict[int, float]
-    """Rank to the share of queries with a true match up to it, 0..1."""
-    query: int
-    valid_queries: int
-    gallery: int
-    frames: int
-    clips: int
-    extract_seconds: float
-    rank_seconds: float
-
-    @property
-    def rank1(self) -> float:
-        """Rank-1, 0..1."""
-        return self.ranks[1]
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """``rank-1`` and the others asked for, and ``mAP``, as shares."""
-        return {**{f"rank-{r}": share for r, share in self.ranks.items()}, "mAP": self.mAP}
+    def __post_init__(self) -> None:
+        for name, least in (("accumulation_steps", 1), ("checkpoint_steps", 0)):
+            if getattr(self, name) < least:
+                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} or more")
 
 
 class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
@@ -80,6 +77,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
     the mean over its clips. :meth:`run` and :meth:`test` have torchreid's arguments and meaning;
     on top of it, ``model-last.pth.tar`` is written after every epoch and ``model-best.pth.tar``
     when rank-1 is the best so far, and ``metrics.jsonl`` gets a line per epoch and per test.
+
+    In processes that torchrun started and :func:`nr3d.parallel.joined` joined, each trains on its
+    share of every batch, with the gradients averaged, and the first alone writes and reports.
 
     Reference:
         Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
@@ -95,15 +95,16 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         criterion (Not3DLoss, optional): Default is the paper's, for the data's identities.
         center_lr: learning rate of the centers. Paper: 0.5.
         pooling_method: from a tracklet's clips to its feature: ``'avg'`` (paper), ``'max'``.
+        options: how a step is computed.
         config: sections and keys that the run was made from, kept in its checkpoints.
 
     Attributes:
         results: dataset name to the :class:`TestResult` of the last test.
         distances: dataset name to the (Q, G) distances that the last test ranked by.
-        best_rank1: of all tests of the run, 0..1.
 
     Raises:
         ValueError: if the model was built for another loss, or for another pooling.
+        Nr3dError: if a run of several processes has data that each would take whole.
 
     Examples::
         datamanager = nr3d.data.ClipDataManager(root="path/to/reid-data", sources="mars")
@@ -124,6 +125,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         criterion: Not3DLoss | None = None,
         center_lr: float = 0.5,
         pooling_method: str = "avg",
+        options: StepOptions | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
@@ -136,12 +138,30 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 f"the model was built with loss={getattr(network, 'loss', None)!r}, expected "
                 "'not3d': build_model(..., loss='not3d')"
             )
-        self.device = torch.device("cuda" if self.use_gpu else "cpu")
+        self.world = parallel.world()
+        if self.world.size > 1 and not isinstance(datamanager, ClipDataManager):
+            raise Nr3dError(
+                f"{type(datamanager).__name__} gives each of the {self.world.size} processes the "
+                "whole data: train with nr3d.data.ClipDataManager, or in one process."
+            )
+        self.options = options or StepOptions()
+        # The GPU that the process took when it joined the others.
+        gpu = torch.device("cuda", torch.cuda.current_device()) if self.use_gpu else None
+        self.device = gpu or torch.device("cpu")
+        self.precision = Precision(self.options.precision, self.device)
         if criterion is None:
             feature_dim: Any = network.feature_dim
             criterion = Not3DLoss(datamanager.num_train_pids, int(feature_dim))
         self.criterion = criterion.to(self.device)
         self.model = model.to(self.device)
+        if self.options.channels_last:
+            self.model.to(memory_format=torch.channels_last)
+        if self.options.sync_norms and self.world.size > 1:
+            synchronise_norms(self.model)
+        if self.options.compile:
+            trunk: Any = network.backbone
+            trunk.compile()
+        self._trained: nn.Module = self.model
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.center_optimizer = SGD(self.criterion.center.parameters(), lr=center_lr)
@@ -149,9 +169,16 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.register_model("center", self.criterion.center, self.center_optimizer, None)
         self.results: dict[str, TestResult] = {}
         self.distances: dict[str, npt.NDArray[np.float32]] = {}
-        self.best_rank1: float | None = None
         self.config = config
+        self.writer: Any = None
+        self.num_batches = len(self.train_loader)
+        self._progress = Progress()
         self._dist_metric: str | None = None
+
+    @property
+    def best_rank1(self) -> float | None:
+        """The best rank-1 of the run's tests, 0..1; None before the first."""
+        return self._progress.best_rank1
 
     def run(
         self,
@@ -197,66 +224,98 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
 
         started = time.perf_counter()
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
-        writer: Any = SummaryWriter(log_dir=save_dir)
-        self.writer = writer
+        self._begin(start_epoch, save_dir, freezes=fixbase_epoch > 0)
         try:
-            _say("=> Start training")
+            self._say("=> Start training")
             for self.epoch in range(start_epoch, max_epoch):
                 epoch_started = time.perf_counter()
                 lr = self.get_current_lr()
-                losses = self.train(print_freq, fixbase_epoch, open_layers)
+                losses = self.train(print_freq, fixbase_epoch, open_layers, save_dir)
                 done = self.epoch + 1
-                record = {"epoch": done, "lr": lr, **losses}
+                record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
                 record["seconds"] = round(time.perf_counter() - epoch_started, 3)
-                append_record(save_dir, {"kind": "epoch", **record})
-                _say(_epoch_line(record, max_epoch))
+                self._record(save_dir, record)
+                self._say(_epoch_line(record, max_epoch))
                 due = eval_freq > 0 and done >= start_eval and done % eval_freq == 0
                 rank1 = None
                 if due or done == max_epoch:
                     if done == max_epoch:
-                        _say("=> Final test")
+                        self._say("=> Final test")
                     rank1 = self.test(**test_options)
                 self.save_model(self.epoch, rank1, save_dir)
             if start_epoch >= max_epoch > 0:
-                _say(f"=> Nothing left to train: {start_epoch} of {max_epoch} epochs are done")
+                self._say(f"=> Nothing left to train: {start_epoch} of {max_epoch} epochs are done")
                 self.test(**test_options)
             elapsed = datetime.timedelta(seconds=round(time.perf_counter() - started))
-            _say(f"Elapsed {elapsed}")
+            self._say(f"Elapsed {elapsed}")
         finally:
-            writer.close()
-            self.writer = None
+            if self.writer is not None:
+                self.writer.close()
+                self.writer = None
+
+    def _begin(self, start_epoch: int, save_dir: str, *, freezes: bool) -> None:
+        """Take up a run where its checkpoint left it, or a new one."""
+        progress = self._progress
+        if progress.epoch != start_epoch:
+            progress = self._progress = Progress(start_epoch, best_rank1=progress.best_rank1)
+        elif progress.random is not None:
+            set_random_states(progress.random)
+            progress.random = None
+        if self.world.size > 1:
+            parallel.copy_from_first([p.data for p in self.criterion.center.parameters()])
+            self._trained = DistributedDataParallel(
+                self.model,
+                device_ids=[self.device.index] if self.device.type == "cuda" else None,
+                find_unused_parameters=freezes,
+            )
+        if self.world.first:
+            # What a stopped run wrote after its last checkpoint is written again.
+            drop_records_after(save_dir, start_epoch)
+            begun = start_epoch * self.num_batches + progress.step
+            writer: Any = SummaryWriter(log_dir=save_dir, purge_step=begun or None)
+            self.writer = writer
 
     def train(
         self,
         print_freq: int = 10,
         fixbase_epoch: int = 0,
         open_layers: str | list[str] | None = None,
+        save_dir: str = "",
     ) -> dict[str, float]:
         """Train one epoch and step the schedule; gives each loss term's mean over the epoch."""
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
+        progress = self._progress
         if hasattr(self.train_loader, "set_epoch"):
-            self.train_loader.set_epoch(self.epoch)
+            self.train_loader.set_epoch(self.epoch, progress.step)
+        elif progress.step:
+            raise Nr3dError(
+                f"The checkpoint stands at batch {progress.step} of an epoch, to which this data "
+                "cannot go: train with nr3d.data.ClipDataManager."
+            )
         self.num_batches = len(self.train_loader)
         if self.num_batches == 0:
             raise Nr3dError(
                 "The training set gives no whole batch: set train.batch_size to fewer clips."
             )
-        meter = torchreid.utils.MetricMeter()
+        meter = _meter_of(progress.sums)
         with tqdm(
             total=self.num_batches,
+            initial=progress.step,
             desc=f"Epoch {self.epoch + 1}/{self.max_epoch}",
             unit="batch",
             leave=False,
-            disable=None,
+            disable=None if self.world.first else True,
         ) as bar:
-            for self.batch_idx, data in enumerate(self.train_loader):
+            batches = on_device(self.train_loader, self.device)
+            for self.batch_idx, data in enumerate(batches, progress.step):
                 summary = self.forward_backward(data)
                 meter.update(summary)
+                progress.step = self.batch_idx + 1
                 bar.set_postfix(loss=f"{summary['loss']:.3f}", refresh=False)
                 bar.update()
                 if print_freq > 0 and (self.batch_idx + 1) % print_freq == 0:
-                    _say(
+                    self._say(
                         f"epoch: [{self.epoch + 1}/{self.max_epoch}]"
                         f"[{self.batch_idx + 1}/{self.num_batches}]\t{meter}\t"
                         f"lr {self.get_current_lr():.6f}"
@@ -265,36 +324,105 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                     step = self.epoch * self.num_batches + self.batch_idx
                     for name, value in summary.items():
                         self.writer.add_scalar(f"Train/{name}", value, step)
+                if self._checkpoint_due():
+                    progress.sums = {k: (m.sum, m.count) for k, m in meter.meters.items()}
+                    self._write(self._state(None), Path(save_dir) / LAST)
         self.update_lr()
+        self._progress = Progress(epoch=self.epoch + 1, best_rank1=progress.best_rank1)
         return {name: value.avg for name, value in meter.meters.items()}
 
+    def _checkpoint_due(self) -> bool:
+        """Say whether a checkpoint within the epoch falls after this batch."""
+        done, every = self.batch_idx + 1, self.options.checkpoint_steps
+        return (
+            every > 0
+            and done % (every * self.options.accumulation_steps) == 0
+            and done < self.num_batches
+        )
+
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """Take one step; gives the total, each unweighted loss term and the accuracy in percent."""
+        """Take one step, or with accumulation a part of one.
+
+        Args:
+            data: a training batch.
+
+        Returns:
+            dict: the total, each unweighted loss term and the accuracy in percent; with several
+            processes, of the batch of all of them.
+
+        Raises:
+            Nr3dError: if the loss is not finite.
+        """
+        every = self.options.accumulation_steps
+        first = self.batch_idx // every * every
+        parts = min(every, self.num_batches - first)
+        if self.batch_idx == first:
+            self.optimizer.zero_grad()
+            self.center_optimizer.zero_grad()
+        last = self.batch_idx == first + parts - 1
+        with self._averaging(last):
+            total, summary = self._losses(data)
+            scaled: Any = self.precision.scaler.scale(total / parts)
+            scaled.backward()
+        found = dict(zip(summary, torch.stack(list(summary.values())).tolist(), strict=True))
+        self._check_finite(found, data)
+        if last:
+            self._step()
+        return found
+
+    def _averaging(self, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Average the gradients over the processes at the last part of a step alone."""
+        if isinstance(self._trained, DistributedDataParallel) and not last:
+            waiting: contextlib.AbstractContextManager[None] = self._trained.no_sync()
+            return waiting
+        return contextlib.nullcontext()
+
+    def _losses(self, data: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Give a batch's total loss to go back from, and what to report of it."""
         clips, pids = self.parse_data_for_train(data)
         clips, pids = clips.to(self.device), pids.to(self.device)  # (B, T, 3, H, W), (B,)
-        logits, features, scores = self.model(clips)
+        with self.precision.autocast():
+            logits, features, scores = self._trained(clips)
         erased = data.get("erased")
         erased = torch.zeros_like(scores) if erased is None else erased.to(self.device)  # (B, T)
+        logits, features, scores = logits.float(), features.float(), scores.float()
+        if self.options.gather_features:
+            logits, features, scores = map(parallel.gather, (logits, features, scores))
+            pids, erased = parallel.gather(pids), parallel.gather(erased)
         total, terms = self.criterion(logits, features, scores, pids, erased)
-        summary = {"loss": total.item()}
-        summary |= {f"loss_{name}": term.item() for name, term in terms.items()}
-        if not torch.isfinite(total):
+        summary = {"loss": total.detach()} | {f"loss_{name}": x for name, x in terms.items()}
+        summary["acc"] = torchreid.metrics.accuracy(logits.detach(), pids)[0].reshape(())
+        if self.world.size > 1 and not self.options.gather_features:
+            means = parallel.add_up(torch.stack(list(summary.values()))) / self.world.size
+            summary = dict(zip(summary, means.unbind(), strict=True))
+        return total, summary
+
+    def _check_finite(self, summary: Mapping[str, float], data: Mapping[str, Any]) -> None:
+        if not np.isfinite(summary["loss"]):
+            terms = ", ".join(f"{k} {v:g}" for k, v in summary.items() if k.startswith("loss"))
+            tracklets = "; ".join(data.get("tracklet", ["not named by this data"]))
             raise Nr3dError(
                 f"The loss is not finite at epoch {self.epoch + 1}, batch {self.batch_idx + 1} "
-                f"({', '.join(f'{name} {value:g}' for name, value in summary.items())}): lower "
-                "train.lr. The last checkpoint is as it was."
+                f"({terms}): lower train.lr, or look at the batch's tracklets ({tracklets}). "
+                "The last checkpoint is as it was."
             )
-        self.optimizer.zero_grad()
-        self.center_optimizer.zero_grad()
-        total.backward()
-        self.optimizer.step()
-        if self.criterion.center_weight > 0:
-            for parameter in self.criterion.center.parameters():
-                if parameter.grad is not None:
-                    parameter.grad /= self.criterion.center_weight
-            self.center_optimizer.step()
-        summary["acc"] = torchreid.metrics.accuracy(logits, pids)[0].item()
-        return summary
+
+    def _step(self) -> None:
+        """Step both optimizers by the gradients that are there."""
+        scaler = self.precision.scaler
+        centers = self.criterion.center_weight > 0
+        if centers:
+            scaled = [p.grad for p in self.criterion.center.parameters() if p.grad is not None]
+            for grad in scaled:
+                # Equal on all processes, to the last bit.
+                grad.copy_(parallel.add_up(grad.contiguous()) / self.world.size)
+            scaler.unscale_(self.center_optimizer)
+            for grad in scaled:
+                grad /= self.criterion.center_weight
+        scaler.step(self.optimizer)
+        if centers:
+            scaler.step(self.center_optimizer)
+        scaler.update()
 
     def test(
         self,
@@ -323,107 +451,84 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         if not ranks or min(ranks) < 1 or max(ranks) > MAX_RANK:
             raise ValueError(f"ranks are {ranks}, expected ranks from 1 to {MAX_RANK}")
         self.set_model_mode("eval")
+        parallel.copy_from_first(list(self.model.buffers()))
         self._dist_metric = dist_metric
         rank1 = 0.0
         for name, loaders in self.test_loader.items():
             domain = "source" if name in self.datamanager.sources else "target"
-            _say(f"##### Evaluating {name} ({domain}) #####")
+            self._say(f"##### Evaluating {name} ({domain}) #####")
             started = time.perf_counter()
             query = self._extract(loaders["query"], "query")
             gallery = self._extract(loaders["gallery"], "gallery")
             extracted = time.perf_counter()
-            ranking = rank(
-                query.features,
-                gallery.features,
-                query.labels,
-                gallery.labels,
-                dist_metric=dist_metric,
-                normalize_feature=normalize_feature,
-                rerank=rerank,
-                use_metric_cuhk03=use_metric_cuhk03,
-            )
-            result = TestResult(
-                dataset=name,
-                mAP=ranking.mAP,
-                ranks={r: float(ranking.cmc[r - 1]) for r in sorted({1, *ranks})},
-                query=len(query.features),
-                valid_queries=ranking.valid_queries,
-                gallery=len(gallery.features),
-                frames=query.frames + gallery.frames,
-                clips=query.clips + gallery.clips,
-                extract_seconds=extracted - started,
-                rank_seconds=time.perf_counter() - extracted,
-            )
-            _say("** Results **")
-            _say(f"mAP: {result.mAP:.1%}")
-            _say("CMC curve")
-            for r in ranks:
-                _say(f"Rank-{r:<3}: {result.ranks[r]:.1%}")
-            if visrank:
-                pages = write_rankings(
-                    ranking.distances,
-                    self.datamanager.fetch_test_loaders(name)[0],
-                    self.datamanager.fetch_test_loaders(name)[1],
-                    Path(save_dir) / f"visrank_{name}",
-                    topk=visrank_topk,
-                    title=f"{name}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+            if self.world.first:
+                ranking = rank(
+                    query.features,
+                    gallery.features,
+                    query.labels,
+                    gallery.labels,
+                    dist_metric=dist_metric,
+                    normalize_feature=normalize_feature,
+                    rerank=rerank,
+                    use_metric_cuhk03=use_metric_cuhk03,
                 )
-                _say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
-            if self.writer is not None:
-                self.writer.add_scalar(f"Test/{name}/rank1", result.rank1, self.epoch)
-                self.writer.add_scalar(f"Test/{name}/mAP", result.mAP, self.epoch)
-            if save_dir:
-                append_record(save_dir, self._test_record(result))
-            self.results[name] = result
-            self.distances[name] = ranking.distances
-            rank1 = result.rank1
+                result = TestResult(
+                    dataset=name,
+                    mAP=ranking.mAP,
+                    ranks={r: float(ranking.cmc[r - 1]) for r in sorted({1, *ranks})},
+                    query=len(query.features),
+                    valid_queries=ranking.valid_queries,
+                    gallery=len(gallery.features),
+                    frames=query.frames + gallery.frames,
+                    clips=query.clips + gallery.clips,
+                    extract_seconds=extracted - started,
+                    rank_seconds=time.perf_counter() - extracted,
+                )
+                self._report(result, ranks, save_dir)
+                self.distances[name] = ranking.distances
+                if visrank:
+                    pages = write_rankings(
+                        ranking.distances,
+                        self.datamanager.fetch_test_loaders(name)[0],
+                        self.datamanager.fetch_test_loaders(name)[1],
+                        Path(save_dir) / f"visrank_{name}",
+                        topk=visrank_topk,
+                        title=f"{name}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+                    )
+                    self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
+            self.results[name] = parallel.of_first(result if self.world.first else None)
+            rank1 = self.results[name].rank1
         return rank1
+
+    def _report(self, result: TestResult, ranks: Sequence[int], save_dir: str) -> None:
+        """Print a test's figures as torchreid does, and record them."""
+        self._say("** Results **")
+        self._say(f"mAP: {result.mAP:.1%}")
+        self._say("CMC curve")
+        for r in ranks:
+            self._say(f"Rank-{r:<3}: {result.ranks[r]:.1%}")
+        if self.writer is not None:
+            self.writer.add_scalar(f"Test/{result.dataset}/rank1", result.rank1, self.epoch)
+            self.writer.add_scalar(f"Test/{result.dataset}/mAP", result.mAP, self.epoch)
+        if save_dir:
+            record = {
+                "kind": "test",
+                "epoch": self.epoch + 1 if self.writer is not None else None,
+                "dataset": result.dataset,
+                **result.figures,
+                "seconds": round(result.extract_seconds + result.rank_seconds, 3),
+            }
+            self._record(save_dir, record)
 
     def extract_features(self, input: Tensor) -> Tensor:
         """Give the features (B, D) of clips (B, T, 3, H, W); the model is in eval mode."""
         features: Tensor = self.model(input)
         return features
 
-    @torch.inference_mode()
-    def _extract(self, loader: Any, part: str) -> TrackletFeatures:
-        """Give the feature of every tracklet of a loader, pooled over its clips."""
-        features: list[Tensor] = []
-        pids: list[int] = []
-        camids: list[int] = []
-        clips = frames = 0
-        with tqdm(
-            total=len(loader.dataset), desc=f"Extracting {part}", unit="tracklet", disable=None
-        ) as bar:
-            bar.leave = False
-            for data in loader:
-                images, batch_pids, batch_camids = self.parse_data_for_eval(data)
-                counts = data.get("num_clips", torch.ones(len(batch_pids), dtype=torch.long))
-                of_clips = torch.cat(
-                    [
-                        self.extract_features(some.to(self.device)).float().cpu()
-                        for some in torch.split(images, CLIPS_AT_ONCE)
-                    ]
-                )  # (Σn, D)
-                for own in torch.split(of_clips, counts.tolist()):
-                    pooled = own.mean(dim=0) if self.pooling_method == "avg" else own.amax(dim=0)
-                    features.append(pooled)
-                pids += batch_pids.tolist()
-                camids += batch_camids.tolist()
-                clips += len(images)
-                default = counts * images.shape[1]
-                frames += int(torch.as_tensor(data.get("num_frames", default)).sum())
-                bar.update(len(batch_pids))
-        matrix = torch.stack(features) if features else torch.empty(0, 0)
-        return TrackletFeatures(matrix, Labels.of(pids, camids), clips, frames)
-
-    def _test_record(self, result: TestResult) -> dict[str, Any]:
-        return {
-            "kind": "test",
-            "epoch": self.epoch + 1 if self.writer is not None else None,
-            "dataset": result.dataset,
-            **result.figures,
-            "seconds": round(result.extract_seconds + result.rank_seconds, 3),
-        }
+    def _extract(self, loader: Any, name: str) -> TrackletFeatures:
+        return extract(
+            loader, self.extract_features, self.device, pooling=self.pooling_method, name=name
+        )
 
     def save_model(
         self, epoch: int, rank1: float | None, save_dir: str, is_best: bool = False
@@ -436,22 +541,42 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             save_dir: the run's folder.
             is_best: write the best also if rank-1 does not say so.
         """
-        if rank1 is not None and (self.best_rank1 is None or rank1 > self.best_rank1):
-            self.best_rank1, is_best = rank1, True
-        state = run_state(
+        progress = self._progress
+        progress.epoch, progress.step = epoch + 1, 0
+        if rank1 is not None and (progress.best_rank1 is None or rank1 > progress.best_rank1):
+            progress.best_rank1, is_best = rank1, True
+        state = self._state(rank1)
+        if is_best:
+            self._write(state, Path(save_dir) / BEST)
+        self._write(state, Path(save_dir) / LAST)
+
+    def _write(self, state: dict[str, Any], path: Path) -> None:
+        """Write a checkpoint, by the first process alone."""
+        if self.world.first:
+            write_checkpoint(state, path)
+
+    def _record(self, save_dir: str, record: dict[str, Any]) -> None:
+        if self.world.first:
+            append_record(save_dir, record)
+
+    def _say(self, line: str) -> None:
+        """Report on standard output, as torchreid's engines do, without breaking a bar."""
+        if self.world.first:
+            tqdm.write(line)
+            sys.stdout.flush()  # also where it is a file that somebody follows
+
+    def _state(self, rank1: float | None) -> dict[str, Any]:
+        return run_state(
             self.model,
             self.criterion.center,
             self.optimizer,
             self.center_optimizer,
             self.scheduler,
-            epoch=epoch + 1,
+            scaler=self.precision.scaler,
+            progress=self._progress,
             rank1=rank1,
-            best_rank1=self.best_rank1,
             facts=self._facts(tested=rank1 is not None),
         )
-        if is_best:
-            write_checkpoint(state, Path(save_dir) / BEST)
-        write_checkpoint(state, Path(save_dir) / LAST)
 
     def _facts(self, *, tested: bool) -> dict[str, Any]:
         """What belongs to the weights; the figures if they were tested as they are now."""
@@ -475,21 +600,26 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         Raises:
             WeightsError: if the file cannot be read, is not a run's, or is another network's.
         """
-        epoch, self.best_rank1 = restore_run(
+        self._progress = restore_run(
             path,
             self.model,
             self.criterion.center,
             self.optimizer,
             self.center_optimizer,
             self.scheduler,
+            scaler=self.precision.scaler,
+            facts=self._facts(tested=False),
         )
-        return epoch
+        return self._progress.epoch
 
 
-def _say(line: str) -> None:
-    """Report on standard output, as torchreid's engines do, without breaking a progress bar."""
-    tqdm.write(line)
-    sys.stdout.flush()  # also where it is a file that somebody follows
+def _meter_of(sums: Mapping[str, tuple[float, int]]) -> Any:
+    """Give torchreid's meter with what an epoch had summed up before it was stopped."""
+    meter = torchreid.utils.MetricMeter()
+    for name, (total, count) in sums.items():
+        one = meter.meters[name]
+        one.sum, one.count, one.avg = total, count, total / count
+    return meter
 
 
 def _epoch_line(record: dict[str, Any], max_epoch: int) -> str:

@@ -7,6 +7,8 @@ import math
 from pathlib import Path
 from typing import Any
 
+from nr3d.atomic import replacing
+
 FILE_NAME = "metrics.jsonl"
 
 
@@ -45,3 +47,19 @@ def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
         except json.JSONDecodeError:
             continue  # cut short by a kill
     return records
+
+
+def drop_records_after(save_dir: str | Path, epoch: int) -> None:
+    """Take the lines of later epochs out of a run's ``metrics.jsonl``.
+
+    A run that goes on from a checkpoint writes them again.
+
+    Args:
+        save_dir: the run's folder.
+        epoch: the last epoch (from 1) whose lines stay; lines without an epoch stay too.
+    """
+    path = Path(save_dir) / FILE_NAME
+    if path.is_file():
+        kept = [r for r in read_records(save_dir) if (r.get("epoch") or 0) <= epoch]
+        with replacing(path) as partial:
+            partial.write_text("".join(f"{json.dumps(r)}\n" for r in kept), encoding="utf-8")

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nr3d.engine.randomness import random_states
 from nr3d.errors import WeightsError
 from nr3d.models import AGGREGATIONS
 from nr3d.version import versions
 from nr3d.weights import read_checkpoint
+
+logger = logging.getLogger(__name__)
 
 LAST = "model-last.pth.tar"
 BEST = "model-best.pth.tar"
@@ -28,6 +34,40 @@ _KEYS = (
     "best_rank1",
 )
 
+_MAY_DIFFER: tuple[str, ...] = (
+    "data.cache_frames",
+    "data.root",
+    "data.save_dir",
+    "data.targets",
+    "data.workers",
+    "model.",
+    "test.",
+    "train.checkpoint_steps",
+    "train.max_epoch",
+    "train.print_freq",
+    "use_gpu",
+)
+"""Keys of a configuration that do not change what the next steps compute."""
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Args:
+        epoch: epochs done.
+        step: batches done of the epoch after those.
+        sums: of that epoch: name of a figure to its sum and its number of values.
+        best_rank1: the best so far, 0..1; None before the first test.
+        random: the states of the random generators; None to leave them as they are.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    sums: dict[str, tuple[float, int]] = field(default_factory=dict)
+    best_rank1: float | None = None
+    random: dict[str, Any] | None = None
+
 
 def run_state(
     model: nn.Module,
@@ -36,9 +76,9 @@ def run_state(
     center_optimizer: Optimizer,
     scheduler: Any | None,
     *,
-    epoch: int,
+    scaler: torch.amp.GradScaler,
+    progress: Progress,
     rank1: float | None,
-    best_rank1: float | None,
     facts: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Gather what a run needs to go on, and what its weights need to be used and published.
@@ -47,8 +87,9 @@ def run_state(
         model, center: the network and its center loss.
         optimizer, center_optimizer: theirs.
         scheduler: the network's.
-        epoch: epochs done.
-        rank1, best_rank1: of the last test, and the best so far; 0..1.
+        scaler: of the loss.
+        progress: how far the run has come.
+        rank1: of the test after the last step, 0..1; None without one.
         facts: plain values that belong to the weights: see :func:`facts_of`.
 
     Returns:
@@ -60,9 +101,13 @@ def run_state(
         "optimizer": optimizer.state_dict(),
         "center_optimizer": center_optimizer.state_dict(),
         "scheduler": None if scheduler is None else scheduler.state_dict(),
-        "epoch": epoch,
+        "scaler": scaler.state_dict(),
+        "epoch": progress.epoch,
+        "step": progress.step,
+        "sums": dict(progress.sums),
+        "random": random_states(),
         "rank1": rank1,
-        "best_rank1": best_rank1,
+        "best_rank1": progress.best_rank1,
         "facts": dict(facts),
         "versions": versions(),
     }
@@ -104,18 +149,25 @@ def restore_run(
     optimizer: Optimizer,
     center_optimizer: Optimizer,
     scheduler: Any | None,
-) -> tuple[int, float | None]:
+    *,
+    scaler: torch.amp.GradScaler,
+    facts: Mapping[str, Any],
+) -> Progress:
     """Put a run back to where its checkpoint left it.
+
+    A configuration or versions that differ in what the next steps compute are logged.
 
     Args:
         path: a checkpoint of a run.
-        model, center, optimizer, center_optimizer, scheduler: as for :func:`run_state`.
+        model, center, optimizer, center_optimizer, scheduler, scaler: as for :func:`run_state`.
+        facts: of this run.
 
     Returns:
-        tuple: epochs done, and the best rank-1 so far (0..1, None before the first test).
+        Progress: how far the run had come. The random states are in it, not yet set.
 
     Raises:
-        WeightsError: if the file cannot be read, is not a run's, or is another network's.
+        WeightsError: if the file cannot be read, is not a run's, or is that of another network or
+            other data; the message says what differs.
     """
     checkpoint = read_checkpoint(path)
     missing = [key for key in _KEYS if key not in checkpoint]
@@ -124,6 +176,7 @@ def restore_run(
             f"{path} is not a training checkpoint: it has no {', '.join(missing)}. To start from "
             "its weights alone, set model.load_weights instead of model.resume."
         )
+    _check_same_run(path, checkpoint, facts)
     if (scheduler is None) != (checkpoint["scheduler"] is None):
         raise WeightsError(
             f"{path} was trained {'without' if scheduler else 'with'} a learning-rate scheduler "
@@ -135,12 +188,82 @@ def restore_run(
         center.load_state_dict(checkpoint["centers"])
         optimizer.load_state_dict(checkpoint["optimizer"])
         center_optimizer.load_state_dict(checkpoint["center_optimizer"])
+        _lay_out_as_parameters(optimizer)
         if scheduler is not None:
             scheduler.load_state_dict(checkpoint["scheduler"])
+        if checkpoint.get("scaler") and scaler.is_enabled():
+            scaler.load_state_dict(checkpoint["scaler"])
     except (RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())
         raise WeightsError(
             f"{path} is another run's: {reason[:300]}. Resume with the model, dataset and "
             "optimizer that it was trained with."
         ) from error
-    return int(checkpoint["epoch"]), checkpoint["best_rank1"]
+    return Progress(
+        epoch=int(checkpoint["epoch"]),
+        step=int(checkpoint.get("step", 0)),
+        sums=dict(checkpoint.get("sums", {})),
+        best_rank1=checkpoint["best_rank1"],
+        random=checkpoint.get("random"),
+    )
+
+
+def _lay_out_as_parameters(optimizer: Optimizer) -> None:
+    """Give an optimizer's state the memory layout of its parameters.
+
+    Fused steps go through both in the order of the memory; a checkpoint from another layout has
+    another order.
+    """
+    for parameter, state in optimizer.state.items():
+        for key, value in state.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                state[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
+
+
+def _check_same_run(
+    path: str | Path, checkpoint: Mapping[str, Any], facts: Mapping[str, Any]
+) -> None:
+    """Refuse another run's checkpoint, naming what differs; log what may."""
+    theirs = checkpoint.get("facts", {})
+    differing = [
+        f"{key} {theirs[key]!r}, here {value!r}"
+        for key, value in facts.items()
+        if key in theirs
+        and theirs[key] != value
+        and key not in ("config", "results", "dist_metric")
+    ]
+    if differing:
+        raise WeightsError(
+            f"{path} is another run's ({'; '.join(differing)}): set these as they were, or start "
+            "from its weights alone by model.load_weights instead of model.resume."
+        )
+    changed = [
+        f"{key} {before!r}, now {now!r}"
+        for key, before, now in _differences(theirs.get("config") or {}, facts.get("config") or {})
+        if not key.startswith(_MAY_DIFFER)
+    ]
+    changed += [
+        f"{name} {before}, now {now}"
+        for name, before, now in _differences(checkpoint.get("versions") or {}, versions())
+    ]
+    if changed:
+        logger.warning(
+            "%s goes on with another configuration or other versions (%s): the run is no longer "
+            "the same as one that was never stopped",
+            path,
+            "; ".join(changed),
+        )
+
+
+def _differences(
+    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """List the keys whose values differ, sections flattened; those only one of them has are not."""
+    found: list[tuple[str, Any, Any]] = []
+    for key in before.keys() & now.keys():
+        one, other = before[key], now[key]
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += _differences(one, other, f"{prefix}{key}.")
+        elif one != other:
+            found.append((f"{prefix}{key}", one, other))
+    return sorted(found)

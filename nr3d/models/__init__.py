@@ -10,6 +10,8 @@ from nr3d.models.aggregation import (
 from nr3d.models.factory import ARCHITECTURES, Architecture
 from nr3d.models.ibn import IBN
 from nr3d.models.neck import BottleneckNorm
+from nr3d.models.normalisation import normalise
+from nr3d.models.synced_batch_norm import SyncedBatchNorm, synchronise_norms
 from nr3d.models.trunk import FrameTrunk
 from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
 
@@ -25,6 +27,9 @@ __all__ = [
     "FrameTrunk",
     "MeanAggregation",
     "SpatialTemporalAttention",
+    "SyncedBatchNorm",
     "VideoReID",
     "build_aggregation",
+    "normalise",
+    "synchronise_norms",
 ]

@@ -36,7 +36,12 @@ def manager(root: Path, **options: Any) -> ClipDataManager:
 def fingerprint(loader: Any, epochs: int = 1) -> list[tuple[Any, ...]]:
     """Everything in the loader's batches, as comparable values."""
     return [
-        tuple(sorted((key, value.numpy().tobytes()) for key, value in batch.items()))
+        tuple(
+            sorted(
+                (key, value.numpy().tobytes() if isinstance(value, torch.Tensor) else value)
+                for key, value in batch.items()
+            )
+        )
         for _ in range(epochs)
         for batch in loader
     ]
@@ -61,7 +66,7 @@ def test_training_batches(mars_root: Path) -> None:
         assert batch["img"].dtype == torch.float32
         assert batch["erased"].shape == (8, 4)
         assert set(batch["erased"].flatten().tolist()) <= {0.0, 1.0}
-        assert set(batch) == {"img", "pid", "camid", "dsetid", "erased"}
+        assert set(batch) == {"img", "pid", "camid", "dsetid", "erased", "tracklet"}
         pids, counts = batch["pid"].unique(return_counts=True)
         assert len(pids) == 4
         assert counts.tolist() == [2, 2, 2, 2]

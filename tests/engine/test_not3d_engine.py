@@ -13,13 +13,16 @@ import torch
 
 import nr3d
 from nr3d.data import ClipDataManager
-from nr3d.engine import VideoNot3DEngine, read_records, warmup_multi_step
+from nr3d.engine import StepOptions, VideoNot3DEngine, read_records, warmup_multi_step
 from nr3d.errors import Nr3dError, WeightsError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 from nr3d.weights import read_checkpoint
 
 Build = Callable[..., nr3d.models.VideoReID]
+
+FLOAT32 = StepOptions(precision="float32", channels_last=False)
+"""The same numbers on every processor."""
 
 
 def data_of(root: Path, **options: Any) -> ClipDataManager:
@@ -38,13 +41,19 @@ def data_of(root: Path, **options: Any) -> ClipDataManager:
 
 
 def engine_of(
-    root: Path, build: Build, *, scheduler: bool = True, seed: int = 0, **options: Any
+    root: Path,
+    build: Build,
+    *,
+    scheduler: bool = True,
+    seed: int = 0,
+    step: StepOptions = FLOAT32,
+    **options: Any,
 ) -> VideoNot3DEngine:
     data = data_of(root, **options)
     model = build(data.num_train_pids, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = warmup_multi_step(optimizer, [2], warmup_epochs=2) if scheduler else None
-    return VideoNot3DEngine(data, model, optimizer, schedule)
+    return VideoNot3DEngine(data, model, optimizer, schedule, options=step)
 
 
 def stock_data_of(root: Path) -> Any:

@@ -1,0 +1,75 @@
+"""Mixed precision: which type the network computes in, and what that needs."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from pathlib import Path
+
+import torch
+
+PRECISIONS = ("auto", "bf16", "fp16", "float32")
+"""What :class:`Precision` can be asked for."""
+
+_TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86's two, and Arm's
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Say whether a device multiplies bfloat16 itself, so that it pays."""
+    if device.type == "cuda":
+        return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(_processor_flags() & _BF16_FLAGS)
+
+
+@functools.cache
+def _processor_flags() -> frozenset[str]:
+    """The first processor's feature flags as Linux lists them; none elsewhere."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return frozenset()
+    flags = next((line for line in lines if line.lower().startswith(("flags", "features"))), "")
+    return frozenset(flags.split())
+
+
+class Precision:
+    """The number type of a network's forward and backward pass; its weights stay float32.
+
+    Reference:
+        Micikevicius et al. Mixed Precision Training. ICLR 2018. arXiv:1710.03740.
+
+    Args:
+        name: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``: bf16 where
+            the device multiplies it itself, fp16 on an older GPU, float32 on another processor.
+        device: what the network is on.
+
+    Attributes:
+        name: the type in use, never ``'auto'``.
+        dtype: torch's.
+        scaler: of the loss; does nothing but for fp16.
+
+    Raises:
+        ValueError: for another name.
+
+    Examples::
+        >>> precision = Precision("bf16", torch.device("cpu"))
+        >>> with precision.autocast():
+        ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
+        torch.bfloat16
+    """
+
+    def __init__(self, name: str, device: torch.device) -> None:
+        if name not in PRECISIONS:
+            raise ValueError(f"train.precision is {name!r}, expected one of {list(PRECISIONS)}")
+        if name == "auto":
+            older = "fp16" if device.type == "cuda" else "float32"
+            name = "bf16" if has_bf16(device) else older
+        self.name = name
+        self.dtype = _TYPES[name]
+        self.device = device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
+
+    def autocast(self) -> contextlib.AbstractContextManager[None]:
+        """Compute in this type within the block."""
+        return torch.autocast(self.device.type, self.dtype, enabled=self.name != "float32")

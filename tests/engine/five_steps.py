@@ -1,0 +1,75 @@
+"""Takes five training steps, alone or as one of the processes that torchrun starts.
+
+Usage: five_steps.py ROOT OUT KEY=VALUE...; writes the losses and the state after the steps to OUT.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import torch
+
+from nr3d import parallel
+from nr3d.data import ClipDataManager
+from nr3d.engine import StepOptions, VideoNot3DEngine
+from nr3d.host import torchreid
+
+
+def main() -> None:
+    root, out, *pairs = sys.argv[1:]
+    options: dict[str, Any] = {"precision": "float32"}
+    options |= {key: json.loads(value) for key, value in (pair.split("=") for pair in pairs)}
+    double = options.pop("double", False)
+    with parallel.joined(use_gpu=False):
+        torch.set_num_threads(1)
+        data = ClipDataManager(
+            root=root,
+            sources="mars",
+            height=64,
+            width=32,
+            batch_size_train=options.pop("batch_size", 16),
+            num_instances=2,
+            workers=0,
+            seq_len=2,
+        )
+        torch.manual_seed(0)
+        model = torchreid.models.build_model(
+            "nr3d_resnet18_ibn", data.num_train_pids, loss="not3d", pretrained=False
+        )
+        if double:
+            model.double()
+        optimizer = torch.optim.SGD(model.parameters(), lr=options.pop("lr", 0.01), momentum=0.9)
+        engine = VideoNot3DEngine(data, model, optimizer, options=StepOptions(**options))
+        engine._begin(0, out + ".run", freezes=False)
+        engine.set_model_mode("train")
+        engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
+        losses = []
+        epochs = (batch for _ in range(5) for batch in engine.train_loader)
+        for engine.batch_idx, batch in zip(range(5), epochs, strict=False):
+            batch["img"] = batch["img"].to(model.classifier.weight.dtype)
+            losses.append(engine.forward_backward(batch))
+        centers = parallel.of_all(engine.criterion.center.centers.detach())
+        weights = parallel.of_all(model.classifier.weight.detach())
+        engine.model.float()
+        engine.set_model_mode("eval")
+        found = engine._extract(engine.test_loader["mars"]["gallery"], "gallery")
+        if parallel.world().first:
+            engine.writer.close()
+            torch.save(
+                {
+                    "losses": losses,
+                    "state_dict": model.state_dict(),
+                    "centers": centers,
+                    "weights": weights,
+                    "features": found.features,
+                    "pids": found.labels.pids.tolist(),
+                    "clips": found.clips,
+                },
+                out,
+            )
+
+
+if __name__ == "__main__":
+    main()

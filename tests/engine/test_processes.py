@@ -1,0 +1,165 @@
+"""Runs of two processes, started by torchrun, on the processor."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nr3d.engine import read_records
+from nr3d.weights import read_checkpoint
+
+TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+SCRIPT = str(Path(__file__).with_name("five_steps.py"))
+ENVIRONMENT = os.environ | {"OMP_NUM_THREADS": "1"}
+
+
+def five_steps(out: Path, root: Path, *options: str, processes: int = 2) -> dict[str, Any]:
+    """Give what five steps in one or two processes came to."""
+    launcher = TWO if processes == 2 else []
+    # The network in float64: five steps blow float32's rounding up to the third digit.
+    command = [sys.executable, *launcher, SCRIPT, str(root), str(out), "double=true", *options]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=ENVIRONMENT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = torch.load(out, weights_only=False)
+    return result
+
+
+@pytest.fixture(scope="module")
+def alone(mars_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return five_steps(tmp_path_factory.mktemp("alone") / "steps", mars_root, processes=1)
+
+
+def test_two_processes_with_half_the_batch_each_are_one_with_the_whole(
+    mars_root: Path, tmp_path: Path, alone: dict[str, Any]
+) -> None:
+    two = five_steps(tmp_path / "steps", mars_root, "sync_norms=true")
+    assert len(two["losses"]) == 5
+    for ours, theirs in zip(two["losses"], alone["losses"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+    assert alone["losses"][4]["loss"] != pytest.approx(alone["losses"][0]["loss"], rel=1e-2)
+    for name, value in two["state_dict"].items():
+        torch.testing.assert_close(value, alone["state_dict"][name], rtol=1e-4, atol=1e-5)
+    assert torch.equal(*two["centers"])
+    assert torch.equal(*two["weights"])
+    torch.testing.assert_close(two["centers"][0], alone["centers"][0], rtol=1e-4, atol=1e-5)
+    # The features of all tracklets, in their order, though each process made half of them.
+    assert (two["pids"], two["clips"]) == (alone["pids"], alone["clips"])
+    torch.testing.assert_close(two["features"], alone["features"], rtol=1e-4, atol=1e-4)
+
+
+def test_without_gathering_each_process_has_the_losses_of_its_own_clips(
+    mars_root: Path, tmp_path: Path, alone: dict[str, Any]
+) -> None:
+    two = five_steps(tmp_path / "steps", mars_root, "sync_norms=true", "gather_features=false")
+    first, whole = two["losses"][0], alone["losses"][0]
+    # Means over the clips are the same; the ranked list loss sees fewer pairs.
+    for name in ("loss_id", "loss_center", "loss_erasing_attention", "acc"):
+        assert first[name] == pytest.approx(whole[name], rel=1e-5, abs=1e-6)
+    assert first["loss_ranked_list"] != pytest.approx(whole["loss_ranked_list"], rel=1e-3)
+    assert torch.equal(*two["centers"])
+    assert torch.equal(*two["weights"])
+
+
+def command(root: Path, save_dir: Path, *changes: str) -> list[str]:
+    """The README's command for two processes, on a small scale."""
+    small: dict[str, Any] = {
+        "data.save_dir": save_dir,
+        "data.height": 32,
+        "data.width": 16,
+        "data.workers": 1,
+        "sampler.num_instances": 2,
+        "train.batch_size": 16,
+        "train.max_epoch": 2,
+        "train.stepsize": "[1]",
+        "video.seq_len": 2,
+    }
+    words = [str(word) for pair in small.items() for word in pair]
+    return [
+        *(sys.executable, *TWO, "-m", "nr3d", "train", "--config", "synthetic"),
+        *("--root", str(root), *words, *changes),
+    ]
+
+
+def test_the_command_trains_in_two_processes_and_one_reports(
+    mars_root: Path, tmp_path: Path
+) -> None:
+    out, result = tmp_path / "run", tmp_path / "result.json"
+    done = subprocess.run(
+        [*command(mars_root, out), "--json", str(result)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("** Results **") == 1
+    assert done.stdout.count("epoch 1/2 ") == 1
+    assert [r["kind"] for r in read_records(out)] == ["epoch", "epoch", "test"]
+    assert json.loads(result.read_text())["results"]["mars"]["gallery"] == 8
+    assert read_checkpoint(out / "model-last.pth.tar")["epoch"] == 2
+    assert len(list(out.glob("events.*"))) == 1
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(mars_root: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        command(mars_root, tmp_path / "run", "train.batch_size", "6"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode != 0
+    assert (
+        "nr3d: error: train.batch_size is 6, expected a multiple of sampler.num_instances (2) "
+        "times the run's 2 processes" in done.stderr
+    )
+
+
+def test_a_process_that_dies_ends_the_run_with_a_message(mars_root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    run = subprocess.Popen(
+        command(mars_root, out, "train.max_epoch", "500"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    try:
+        limit = time.monotonic() + 120
+        last = out / "model-last.pth.tar"
+        while not last.is_file():
+            assert run.poll() is None and time.monotonic() < limit
+            time.sleep(0.2)
+        ranks = children_of(run.pid)
+        assert len(ranks) == 2
+        os.kill(ranks[1], signal.SIGKILL)
+        errors = run.communicate(timeout=60)[1]
+    finally:
+        run.kill()
+    assert run.returncode != 0
+    assert "Signal 9 (SIGKILL)" in errors or "cannot reach another process of the run" in errors
+    assert "exitcode" in errors  # torchrun's summary names the process that failed first
+    assert read_checkpoint(last)["epoch"] >= 1
+
+
+def children_of(parent: int) -> list[int]:
+    """The processes that one started, in that order."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                fields = (folder / "stat").read_text().rsplit(")", 1)[1].split()
+            except OSError:
+                continue
+            if int(fields[1]) == parent:
+                found.append(int(folder.name))
+    return sorted(found)

@@ -1,0 +1,139 @@
+"""Normalisation in one go, against the split, copied and joined form and torch's own norms."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nr3d.models import IBN, SyncedBatchNorm, normalise, synchronise_norms
+
+
+class Joined(nn.Module):
+    """The usual form of IBN, with the norms of ours."""
+
+    def __init__(self, ibn: IBN) -> None:
+        super().__init__()
+        self.IN, self.BN = ibn.IN, ibn.BN
+
+    def forward(self, x: Tensor) -> Tensor:
+        parts = torch.split(x, [self.IN.num_features, self.BN.num_features], dim=1)
+        return torch.cat([self.IN(parts[0].contiguous()), self.BN(parts[1].contiguous())], dim=1)
+
+
+def pair(channels: int = 10, dtype: torch.dtype = torch.float32) -> tuple[IBN, Joined]:
+    """Ours and the usual form, alike in every number and with running moments of their own."""
+    torch.manual_seed(0)
+    ours, other = IBN(channels), IBN(channels)
+    with torch.no_grad():
+        for parameter in ours.parameters():
+            parameter.uniform_(-1.5, 1.5)
+    other.load_state_dict(ours.state_dict())
+    return ours.to(dtype), Joined(other.to(dtype))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("mean", [0.0, 50.0, -1000.0])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_it_is_the_usual_form_and_its_gradients(
+    training: bool, mean: float, layout: torch.memory_format
+) -> None:
+    ours, usual = pair()
+    exact = pair(dtype=torch.float64)[1]
+    x = (torch.randn(6, 10, 7, 5) * torch.rand(10, 1, 1) + mean).contiguous(memory_format=layout)
+    grad = torch.randn_like(x)
+    found = []
+    for module, dtype in ((ours, x.dtype), (usual, x.dtype), (exact, torch.float64)):
+        module.train(training)
+        given = x.detach().to(dtype, copy=True).requires_grad_()
+        output = module(given)
+        output.backward(grad.to(dtype))
+        assert given.grad is not None
+        if module is ours:
+            assert output.is_contiguous(memory_format=layout)
+            assert given.grad.is_contiguous(memory_format=layout)
+        found.append(
+            [output, given.grad, *(p.grad for p in module.parameters()), *module.buffers()]
+        )
+    for one, other, truth in zip(*found, strict=True):
+        # Both are float32's roundings of the same; ours is no further from it than theirs.
+        allowed = 5 * (other - truth).abs().max() + 2e-6 * truth.abs().max()
+        assert (one - truth).abs().max() <= allowed
+
+
+def test_running_moments_follow_over_several_steps() -> None:
+    ours, usual = pair()
+    for step in range(4):
+        x = torch.randn(3, 10, 4, 4, generator=torch.Generator().manual_seed(step)) + step
+        ours(x)
+        usual(x)
+    for one, other in zip(ours.buffers(), usual.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    torch.manual_seed(1)
+    x = torch.randn(3, 5, 3, 2, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(5, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(5, dtype=torch.float64, requires_grad=True)
+
+    def output(*inputs: Tensor) -> Tensor:
+        return normalise(*inputs, instance_channels=2).output
+
+    assert torch.autograd.gradcheck(output, (x, weight, bias))
+
+
+@pytest.mark.parametrize("mean", [0.0, 20.0])
+def test_bf16_is_as_close_as_its_digits_allow(mean: float) -> None:
+    ours, usual = pair(64)
+    x = (torch.randn(4, 64, 14, 7) + mean).bfloat16()
+    grad = torch.randn_like(x)
+    found = []
+    for module, given in ((ours, x.clone()), (usual, x.float())):
+        given.requires_grad_()
+        output = module(given)
+        assert output.dtype == given.dtype
+        output.backward(grad.to(given.dtype))
+        assert given.grad is not None
+        found.append((output.float(), given.grad.float()))
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() < 0.03 * other.abs().max()
+        assert (one - other).norm() < 0.008 * other.norm()
+
+
+def test_a_single_value_per_channel_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"shape \(1, 4, 1, 1\), expected more than one value"):
+        normalise(torch.rand(1, 4, 1, 1), torch.ones(4), torch.zeros(4))
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 5, 3), (6, 8)])
+def test_synced_norm_alone_is_torchs(shape: tuple[int, ...]) -> None:
+    torch.manual_seed(0)
+    plain = nn.BatchNorm1d(8) if len(shape) == 2 else nn.BatchNorm2d(8)
+    with torch.no_grad():
+        plain.weight.uniform_(0.5, 1.5)
+        plain.bias.uniform_(-1, 1)
+    synced = SyncedBatchNorm(nn.BatchNorm2d(8))
+    synced.load_state_dict(plain.state_dict())
+    x = torch.randn(shape) * 3 + 2
+    for training in (True, False):
+        plain.train(training)
+        synced.train(training)
+        torch.testing.assert_close(synced(x), plain(x), rtol=1e-5, atol=1e-5)
+        for one, other in zip(synced.buffers(), plain.buffers(), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_synchronising_keeps_the_keys_and_what_is_frozen() -> None:
+    from nr3d.models import VideoReID
+
+    model = VideoReID(depth=18, num_classes=3, loss="not3d")
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    synchronise_norms(model)
+    assert isinstance(model.bottleneck, SyncedBatchNorm)
+    assert isinstance(model.backbone.layer1[0].bn2, SyncedBatchNorm)
+    assert model.backbone.layer1[0].bn1.across
+    assert list(model.state_dict()) == list(before)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert {name for name, p in model.named_parameters() if p.requires_grad} == trained
