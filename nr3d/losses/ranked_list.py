@@ -1,7 +1,10 @@
 """Ranked list loss: keep an identity inside a ball, everybody else outside a larger one."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from nr3d.losses.checks import check_finite_at_least, check_matrix_and_pids
 from nr3d.losses.precision import accumulation_dtype, without_autocast
@@ -45,49 +48,79 @@ def ranked_list_loss(
         tensor(0.)
     """
     check_matrix_and_pids("features", features, pids)
-    with without_autocast(features):
-        directions = _normalize(features.to(accumulation_dtype(features)))  # (B, D)
-        distance = _pairwise_distance(directions)  # (B, B)
-
-        same = pids[:, None] == pids[None, :]  # (B, B)
-        itself = torch.eye(len(pids), dtype=torch.bool, device=pids.device)
-        positive = same & ~itself
-        violating = ~same & (distance < alpha)
-
-        excess = (distance - (alpha - margin)).relu()
-        count = positive.sum(dim=1).clamp(min=1)  # (B,)
-        positive_term = excess.masked_fill(~positive, 0).sum(dim=1) / count
-
-        shortfall = alpha - distance
-        # v_ij / Σ v_ij is a softmax over the violating negatives. The others leave before the
-        # exponential; an anchor without any gets an even row, emptied by the second mask.
-        smallest = torch.finfo(distance.dtype).min
-        share = (temperature * shortfall).masked_fill(~violating, smallest).softmax(dim=1)
-        share = share.masked_fill(~violating, 0)
-        negative_term = (share * shortfall).sum(dim=1)
-
-        return (positive_term + negative_weight * negative_term).mean()
+    wide = features.to(accumulation_dtype(features))
+    loss: Tensor = _RankedList.apply(wide, pids, margin, alpha, temperature, negative_weight)
+    return loss
 
 
-def _normalize(features: Tensor) -> Tensor:
-    """Scale each row to length 1; a row of zeros stays zero and gets a gradient of zero."""
-    length: Tensor = torch.linalg.vector_norm(features, dim=1, keepdim=True)
-    unit = features / length.clamp(min=_SHORTEST)
-    # Without this a row of zeros would get the others' gradient times 1 / _SHORTEST. Such rows
-    # occur: a BatchNorm without bias maps a batch of identical features to zeros.
-    return unit.masked_fill(length < _SHORTEST, 0)
+class _RankedList(torch.autograd.Function):
+    """The loss with its gradient worked out.
 
-
-def _pairwise_distance(rows: Tensor) -> Tensor:
-    """Return the Euclidean distances of all rows, whose gradient at distance 0 is 0.
-
-    By the Gram matrix, so that memory is B·D + B² and never B²·D.
+    A batch is small, so that the time goes into the number of operations: the gradient with
+    respect to the distances comes out of the forward pass, and the backward pass is one product.
+    Memory is B·D + B², never B²·D.
     """
-    square = rows.square().sum(dim=1)  # (B,)
-    squared = square[:, None] + square[None, :] - 2 * (rows @ rows.T)  # (B, B)
-    # sqrt has an infinite slope at 0, where identical features lie, and rounding can go below.
-    touching = squared <= 0
-    return squared.masked_fill(touching, 1).sqrt().masked_fill(touching, 0)
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        features: Tensor,
+        pids: Tensor,
+        margin: float,
+        alpha: float,
+        temperature: float,
+        negative_weight: float,
+    ) -> Tensor:
+        with without_autocast(features):
+            length = torch.linalg.vector_norm(features, dim=1, keepdim=True)
+            # A row of zeros stays zero and gets a gradient of zero, not the others' times
+            # 1 / _SHORTEST. Such rows occur: a BatchNorm without bias maps a batch of identical
+            # features to zeros.
+            inverse = length.reciprocal().masked_fill_(length < _SHORTEST, 0)
+            unit = features * inverse  # (B, D)
+            square = unit.square().sum(dim=1)  # (B,)
+            squared = torch.addmm(square[:, None] + square, unit, unit.T, alpha=-2)  # (B, B)
+            # Rounding can go below 0, where identical features lie.
+            touching = squared <= 0
+            distance = squared.masked_fill_(touching, 0).sqrt_()
+
+            same = pids[:, None] == pids  # (B, B)
+            shortfall = alpha - distance
+            violating = (shortfall > 0).masked_fill_(same, False)
+            positive = same.fill_diagonal_(False)
+
+            excess = (margin - shortfall).relu_()
+            weight = positive.to(distance.dtype)
+            weight /= positive.sum(dim=1, keepdim=True).clamp_(min=1)
+            # v_ij / Σ v_ij is a softmax over the violating negatives. The others leave before the
+            # exponential; an anchor without any gets an even row, emptied by the second mask.
+            others = ~violating
+            smallest = torch.finfo(distance.dtype).min
+            share = (temperature * shortfall).masked_fill_(others, smallest).softmax(dim=1)
+            share.masked_fill_(others, 0)
+            negative = (share * shortfall).sum(dim=1, keepdim=True)  # (B, 1)
+            total = (weight * excess).sum() + negative_weight * negative.sum()
+
+            if ctx.needs_input_grad[0]:
+                # With respect to d_ij, anchor i; the softmax is differentiated through.
+                slope = weight * (excess > 0)
+                spread = (shortfall - negative).mul_(temperature).add_(1)
+                slope.sub_(share * spread, alpha=negative_weight)
+                # d_ij is d_ji; its own slope at 0 is infinite and is taken to be 0.
+                slope = (slope + slope.T).div_(distance).masked_fill_(touching, 0)
+                ctx.save_for_backward(unit, inverse, slope)
+            return total / len(features)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        unit, inverse, slope = ctx.saved_tensors
+        with without_autocast(unit):
+            # Σ_j slope_ij (u_i - u_j), less what is along u_i, over the length
+            of_unit = torch.addmm(slope.sum(dim=1, keepdim=True) * unit, slope, unit, alpha=-1)
+            along = (of_unit * unit).sum(dim=1, keepdim=True)
+            scale = inverse * (grads[0] / len(unit))
+            return of_unit.addcmul_(along, unit, value=-1).mul_(scale), *[None] * 5
 
 
 class RankedListLoss(nn.Module):

@@ -1,0 +1,119 @@
+"""Time the ranked list and the center loss against their loop forms, forward and backward.
+
+    python benchmarks/losses.py --machine "2 cores of an AMD EPYC" --out benchmarks/results/losses
+
+The loop form of the ranked list loss goes through the anchors one by one, each against the batch
+as one vector; that of the center loss through the samples. Memory is what the forward pass keeps
+for the backward pass, in numbers, against N·D + N².
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import torch
+from reporting import in_turn, parser_of, ratio, write
+from torch import Tensor
+
+from nr3d.losses import CenterLoss, RankedListLoss
+
+SIZES = (32, 64, 256)
+DIM = 2048
+INSTANCES = 4
+
+
+def ranked_list_loop(features: Tensor, pids: Tensor) -> Tensor:
+    """The paper's loss with its settings, one anchor at a time."""
+    margin, alpha, temperature = 1.3, 2.0, 1.0
+    unit = torch.nn.functional.normalize(features)
+    distances = (2 - 2 * unit @ unit.T).clamp(min=1e-12).sqrt()
+    total = features.new_zeros(())
+    for anchor in range(len(features)):
+        same = pids == pids[anchor]
+        same[anchor] = False
+        positives = distances[anchor][same]
+        if len(positives):
+            total = total + (positives - (alpha - margin)).clamp(min=0).mean()
+        negatives = distances[anchor][pids != pids[anchor]]
+        negatives = negatives[negatives < alpha]
+        if len(negatives):
+            weights = torch.exp(temperature * (alpha - negatives))
+            total = total + (weights * (alpha - negatives)).sum() / weights.sum()
+    return total / len(features)
+
+
+def center_loop(features: Tensor, pids: Tensor, centers: Tensor) -> Tensor:
+    """The mean squared distance to the own center, one sample at a time."""
+    total = features.new_zeros(())
+    for feature, pid in zip(features, pids.tolist(), strict=True):
+        total = total + (feature - centers[pid]).square().sum()
+    return total / len(features)
+
+
+def kept(loss: Any, features: Tensor, pids: Tensor) -> int:
+    """Count the numbers that a forward pass keeps, each storage once."""
+    storages: dict[int, int] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storages[tensor.untyped_storage().data_ptr()] = tensor.numel()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss(features, pids)
+    return sum(storages.values())
+
+
+def measure(size: int, rounds: int, device: torch.device) -> list[dict[str, Any]]:
+    generator = torch.Generator().manual_seed(size)
+    features = torch.randn(size, DIM, generator=generator).to(device).requires_grad_()
+    pids = torch.arange(size // INSTANCES, device=device).repeat_interleave(INSTANCES)
+    ranked, center = RankedListLoss().to(device), CenterLoss(625, DIM).to(device)
+    pairs = {
+        "ranked list": (lambda: ranked(features, pids), lambda: ranked_list_loop(features, pids)),
+        "center": (
+            lambda: center(features, pids),
+            lambda: center_loop(features, pids, center.centers),
+        ),
+    }
+    found = []
+    for name, (ours, loop) in pairs.items():
+        torch.testing.assert_close(ours(), loop(), rtol=1e-4, atol=1e-4)
+        sides = [lambda side=side: side().backward() for side in (loop, ours)]
+        theirs, own = in_turn(rounds, *sides)
+        found.append(
+            {
+                "loss": name,
+                "N": size,
+                "loop_ms": 1e3 * statistics.median(theirs),
+                "ours_ms": 1e3 * statistics.median(own),
+                "ratio": ratio(theirs, own),
+                "kept": kept(ranked if name == "ranked list" else center, features, pids),
+                "bound": size * DIM + size**2,
+            }
+        )
+    return found
+
+
+def main() -> None:
+    parser = parser_of(__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    args = parser.parse_args()
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    rows = [row for size in SIZES for row in measure(size, args.rounds, device)]
+    lines = [
+        "| loss | N | loop form | nr3d | times faster (least to greatest) | kept / (N·D + N²) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        r = row["ratio"]
+        lines.append(
+            f"| {row['loss']} | {row['N']} | {row['loop_ms']:.2f} ms | {row['ours_ms']:.2f} ms "
+            f"| {r['median']:.1f} ({r['least']:.1f} to {r['greatest']:.1f}) "
+            f"| {row['kept'] / row['bound']:.2f} |"
+        )
+    write(args.out, args.machine, "\n".join(lines), {"rows": rows})
+
+
+if __name__ == "__main__":
+    main()
