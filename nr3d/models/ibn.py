@@ -17,8 +17,8 @@ class IBN(nn.Module):
 
     Reference:
         Pan et al. Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net.
-        ECCV 2018. arXiv:1807.09441. Computed in one go by :func:`normalise`; the usual form splits
-        the channels into two copies and joins the results.
+        ECCV 2018. arXiv:1807.09441. Training computes both in one go by :func:`normalise`; the
+        usual form splits the channels into two copies and joins the results.
 
     Args:
         channels: C, the number of channels; the first ``C // 2`` are normalised by instance.
@@ -45,27 +45,21 @@ class IBN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x``."""
-        weight = torch.cat([self.IN.weight, self.BN.weight])
-        bias = torch.cat([self.IN.bias, self.BN.bias])
         instances = self.IN.num_features
         if self.training:
             normalised = normalise(
                 x,
-                weight,
-                bias,
+                torch.cat([self.IN.weight, self.BN.weight]),
+                torch.cat([self.IN.bias, self.BN.bias]),
                 instance_channels=instances,
                 eps=self.BN.eps,
                 across=self.across,
             )
             update_running_moments(self.BN, normalised)
             return normalised.output
-        by_instance = x[:, :instances]
-        wide = torch.promote_types(x.dtype, torch.float32)
-        variance, mean = torch.var_mean(by_instance.to(wide), (2, 3), correction=0)  # (N, C/2)
-        assert self.BN.running_mean is not None and self.BN.running_var is not None
-        # The running moments are those of every instance.
-        mean = torch.cat([mean, self.BN.running_mean.expand(len(x), -1)], 1)
-        variance = torch.cat([variance, self.BN.running_var.expand(len(x), -1)], 1)
-        scale = weight * (variance + self.BN.eps).rsqrt()  # (N, C)
-        off, scale, bias = (v.to(x.dtype)[..., None, None] for v in (mean, scale, bias))
-        return torch.addcmul(bias, x - off, scale)
+        # Without a backward pass torch's own norms are faster than what the copies cost, and
+        # whatever hooks onto them, such as torchreid's complexity counter, sees them.
+        nhwc = x.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if nhwc else torch.contiguous_format
+        halves = self.IN(x[:, :instances]), self.BN(x[:, instances:])
+        return torch.cat([half.contiguous(memory_format=layout) for half in halves], dim=1)
