@@ -12,6 +12,7 @@ from nr3d.errors import RegistrationError
 from nr3d.host import torchreid
 
 _FACTORY = "__model_factory"
+_VIDEO_DATASETS = "__video_datasets"
 
 
 def register_models(architectures: Mapping[str, Callable[..., Any]]) -> None:
@@ -40,6 +41,21 @@ def register_models(architectures: Mapping[str, Callable[..., Any]]) -> None:
 def registered_models() -> list[str]:
     """Names of all models that torchreid's ``build_model`` takes."""
     return sorted(getattr(torchreid.models, _FACTORY, {}))
+
+
+def registered_video_datasets() -> dict[str, Any]:
+    """Video datasets that torchreid knows: name to what builds it.
+
+    Raises:
+        RegistrationError: if torchreid does not keep them as 0.2.5 and 1.4.0 do.
+    """
+    datasets = getattr(torchreid.data.datasets, _VIDEO_DATASETS, None)
+    if not isinstance(datasets, dict):
+        raise RegistrationError(
+            f"The torchreid at {torchreid.__file__} does not list its video datasets as 0.2.5 and "
+            "1.4.0 do: nr3d cannot tell which there are. Run `pip install torchreid==0.2.5`."
+        )
+    return dict(datasets)
 
 
 def register_names(module: ModuleType, objects: Mapping[str, object]) -> None:

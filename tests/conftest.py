@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +98,43 @@ def prid_root(tmp_path: Path) -> Path:
     split = {"train": ["person_0001", "person_0003"], "test": ["person_0002", "person_0004"]}
     (base / "splits_prid2011.json").write_text(json.dumps([split]))
     return tmp_path
+
+
+def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3) -> Path:
+    """Write a plain tree: identity → camera → how many tracklets."""
+    for number, (person, cameras) in enumerate(people.items()):
+        for camera, tracklets in cameras.items():
+            for tracklet in range(1, tracklets + 1):
+                for frame in range(9, 9 + frames):  # 9, 10: not the order of the text
+                    draw_frame(
+                        folder / person / camera / f"take{tracklet}" / f"{frame}.jpg",
+                        person_colour(number),
+                        (8, 16),
+                    )
+    return folder
+
+
+@pytest.fixture
+def own_datasets() -> Iterator[dict[str, object]]:
+    """torchreid's video datasets, left as they were."""
+    datasets: dict[str, object] = getattr(torchreid.data.datasets, "__video_datasets")
+    before = dict(datasets)
+    yield datasets
+    datasets.clear()
+    datasets.update(before)
+
+
+@pytest.fixture
+def plain_tree(own_datasets: dict[str, object]) -> Callable[..., Path]:
+    """Write a plain tree ``identity/camera/tracklet/frame``; see :func:`write_tree`."""
+    return write_tree
+
+
+@pytest.fixture
+def shop(tmp_path: Path, own_datasets: dict[str, object]) -> Path:
+    """A plain tree: eight people under two cameras, two tracklets each, and two under one."""
+    people = {f"p{number}": {"door": 2, "till": 2} for number in range(1, 9)}
+    return write_tree(tmp_path / "shop", people | {"once1": {"door": 1}, "once2": {"till": 1}})
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import torch
 
 from nr3d.cli import main
 from nr3d.host import torchreid
+from tests.conftest import write_tree
 
 build_model = torchreid.models.build_model
 
@@ -67,9 +68,23 @@ def stand_ins(tmp_path: Path) -> dict[str, str]:
     }
 
 
+def small(line: str, folder: Path) -> list[str]:
+    """Give a command's words on a small scale, and make what it needs or may not find."""
+    # What was trained above is the small network.
+    words = shlex.split(line.replace("nr3d_resnet50_ibn.mars", "nr3d_resnet18_ibn.mars"))
+    if words[1] in ("train", "test"):
+        words += SMALL if "vkd" not in line else SMALL[2:]
+    if words[1:3] == ["data", "splits"]:
+        (folder / "reid-data" / "prid2011" / "splits_prid2011.json").unlink()
+        words += ["--min-frames", "10"]
+    if words[1:3] == ["data", "convert"]:
+        write_tree(folder / words[3], {f"p{n}": {"door": 1, "till": 1} for n in range(4)})
+    return words
+
+
 def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, str]) -> None:
     found = commands("nr3d ")
-    assert len(found) == 11
+    assert len(found) == 19
     # Only standard tools and nr3d itself on the path, as in an activated environment.
     environment = (
         os.environ
@@ -77,19 +92,37 @@ def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, 
         | stand_ins
     )
     for line in found:
-        # What was trained above is the small network.
-        words = shlex.split(line.replace("nr3d_resnet50_ibn.mars", "nr3d_resnet18_ibn.mars"))
-        if words[1] != "weights":
-            words += SMALL if "vkd" not in line else SMALL[2:]
+        words = small(line, reid_data)
         done = subprocess.run(
             words, capture_output=True, text=True, check=False, cwd=reid_data, env=environment
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-        assert words[1] == "weights" or "rank-1" in done.stdout
+        trained = words[1] in ("train", "test") and "--dry-run" not in words
+        assert ("rank-1" in done.stdout) == trained, line
     index = Path(stand_ins["NR3D_WEIGHTS_INDEX"]).read_text()
     assert "nr3d_resnet18_ibn.mars" in index
     assert (reid_data / "log" / "mars" / "visrank_mars" / "ranking_001.png").is_file()
     assert (reid_data / "log" / "prid-3" / "metrics.jsonl").is_file()
+    table = (reid_data / "table.md").read_text()
+    for row in ("the dataset itself", "MARS first"):
+        assert re.search(rf"{row} .*, 10 splits, split 0: ", table)
+    assert len(list((reid_data / "log" / "prid2011_from_mars").glob("split?/result.json"))) == 10
+    assert (reid_data / "reid-data" / "ilids-vid" / "splits.json").is_file()
+
+
+def test_the_command_of_several_processes_runs(reid_data: Path) -> None:
+    (line,) = commands("torchrun ")
+    torchrun, *words = shlex.split(line)
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / torchrun), *words, *SMALL],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=reid_data,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("** Results **") == 1
 
 
 def test_the_two_commands_of_the_first_screen() -> None:

@@ -32,6 +32,7 @@ def test_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
         "nr3d_resnet34_ibn",
         "nr3d_resnet101_ibn",
         "nr3d_resnet50",
+        "nr3d_resnet18",
     ):
         assert f"'{name}'" in listed
     assert "'osnet_x1_0'" in listed

@@ -30,13 +30,19 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
     """Lay results out one line each, with the figures side by side."""
     ranks = sorted({r for _, result in rows for r in result.ranks})
-    width = max(len(label) for label, _ in rows)
-    head = " ".join([" " * width, *(f"{f'rank-{r}':>8}" for r in ranks), f"{'mAP':>8}"])
-    lines = [head]
+    lines = [["", *(f"rank-{r}" for r in ranks), "mAP"]]
     for label, result in rows:
         figures = [result.ranks[r] for r in ranks] + [result.mAP]
-        lines.append(" ".join([f"{label:<{width}}", *(f"{f'{x:.1%}':>8}" for x in figures)]))
-    return "\n".join(lines)
+        lines.append([label, *(f"{x:.1%}" for x in figures)])
+    return columns(lines)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Lay texts out in columns, the first to the left and the others to the right."""
+    width = max(len(row[0]) for row in rows)
+    return "\n".join(
+        " ".join([f"{row[0]:<{width}}", *(f"{text:>8}" for text in row[1:])]) for row in rows
+    )
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from typing import Any
 
-from nr3d import experiment
+from nr3d import dry_run, protocol
 from nr3d.cli.configured import add_config_options, changes_of
-from nr3d.cli.output import add_json_option, print_outcome, write_json
-from nr3d.config import load_config
+from nr3d.cli.output import add_json_option, columns, print_outcome, write_json
 from nr3d.engine import BEST, LAST
+from nr3d.errors import ConfigError
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -18,13 +19,66 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "train", help="train a model by a configuration, and test it"
     )
     add_config_options(parser)
+    parser.add_argument(
+        "--splits",
+        metavar="all|N[,N...]",
+        help="train and test these random splits of PRID2011 or iLIDS-VID, one after the other, "
+        "and give mean and standard deviation; run again, it goes on where it stopped",
+    )
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="load the data, make one step and test one tracklet, estimate time and memory, stop",
+    )
     add_json_option(parser)
     return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    outcome = experiment.train(load_config(args.config, changes_of(args)))
-    print_outcome(outcome)
-    print(f"Checkpoints: {outcome.save_dir / BEST} (best rank-1), {outcome.save_dir / LAST}")
-    write_json(args.json, outcome.summary())
+    plan = protocol.plan(args.config, changes_of(args))
+    if args.dry_run:
+        found = dry_run.rehearse_plan(plan)
+        for name, rehearsal in found.items():
+            if len(found) > 1:
+                print("What is trained first:" if name == "first" else "Then:")
+            print(rehearsal)
+        write_json(args.json, {name: one.to_mapping() for name, one in found.items()})
+    elif args.splits is not None:
+        summary = protocol.train_splits(plan, _splits(args.splits))
+        print()
+        print(_splits_table(summary))
+        print(f"Runs:        {summary['save_dir']}/split*")
+        write_json(args.json, summary)
+    else:
+        outcome = protocol.train(plan)
+        print_outcome(outcome)
+        print(f"Checkpoints: {outcome.save_dir / BEST} (best rank-1), {outcome.save_dir / LAST}")
+        write_json(args.json, outcome.summary())
+
+
+def _splits(text: str) -> list[int] | None:
+    """Read the option; None is all."""
+    if text == "all":
+        return None
+    words = text.split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise ConfigError(f"--splits is {text!r}, expected all, or numbers such as 0 or 0,3,7")
+    return [int(word) for word in words]
+
+
+def _splits_table(summary: Mapping[str, Any]) -> str:
+    """Lay the splits out one line each, then their mean and deviation, with split 0 beside."""
+    names = list(summary["mean"])
+    rows = [["split", *names]]
+    for split in summary["splits"]:
+        rows.append([str(split["split"]), *(f"{split[name]:.1%}" for name in names)])
+    rows.append(["mean", *(f"{summary['mean'][name]:.1%}" for name in names)])
+    if len(summary["splits"]) > 1:
+        rows.append(["± std", *(f"{summary['std'][name]:.1%}" for name in names)])
+    first = [split for split in summary["splits"] if split["split"] == 0]
+    if first and len(summary["splits"]) > 1:
+        rows.append(["split 0", *(f"{first[0][name]:.1%}" for name in names)])
+    count = len(summary["splits"])
+    title = f"{summary['dataset']}, {count} split{'s' if count > 1 else ''}:"
+    return f"{title}\n{columns(rows)}"

@@ -1,11 +1,13 @@
 """Configurations: the keys with their defaults, the shipped files, and changes on top."""
 
+from nr3d.config.comparing import differences
 from nr3d.config.defaults import default_config
 from nr3d.config.files import read_yaml, write_text, yaml_text
 from nr3d.config.loading import load_config, shipped_configs
 
 __all__ = [
     "default_config",
+    "differences",
     "load_config",
     "read_yaml",
     "shipped_configs",

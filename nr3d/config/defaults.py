@@ -83,6 +83,10 @@ def default_config() -> CfgNode:
     cfg.adam.beta1 = 0.9
     cfg.adam.beta2 = 0.999
 
+    cfg.transfer = CfgNode()
+    cfg.transfer.config = ""  # configuration to train first, and to start from its best weights
+    cfg.transfer.save_dir = ""  # where it is or will be; "": its own data.save_dir
+
     cfg.loss = CfgNode()
     cfg.loss.name = "not3d"  # softmax and triplet alone are torchreid's own engines'
     cfg.loss.softmax = CfgNode()
@@ -105,6 +109,7 @@ def default_config() -> CfgNode:
     cfg.not3d.crop_padding = 10  # pixels added at each side before random_crop
     cfg.not3d.warmup_epochs = 10
     cfg.not3d.warmup_factor = 0.01
+    cfg.not3d.metric_loss = "ranked_list"  # or triplet: torchreid's, with its weight
     cfg.not3d.margin = 1.3
     cfg.not3d.alpha = 2.0
     cfg.not3d.temperature = 1.0

@@ -30,7 +30,8 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
     """Load a configuration and change it.
 
     Args:
-        name_or_path: a shipped name (see :func:`shipped_configs`), or a YAML file.
+        name_or_path: a shipped name (see :func:`shipped_configs`), or a YAML file, whose ``base``
+            names another (from its own folder) to start from.
         changes: keys and values in turn, as on the command line:
             ``["train.lr", "1e-4", "data.sources", "[mars, ilidsvid]"]``.
 
@@ -46,9 +47,7 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
         5
     """
     cfg = default_config()
-    path = _find(name_or_path)
-    for key, value in _leaves(read_yaml(path)):
-        _set(cfg, key, value, str(path) if path.parent != _FOLDER else f"config {path.stem}")
+    _apply(cfg, _find(name_or_path), ())
     if len(changes) % 2:
         raise ConfigError(
             f"KEY VALUE pairs expected after the options, got {len(changes)} words: "
@@ -58,6 +57,19 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
         _set(cfg, key, _parse(text), "the command line")
     cfg.freeze()
     return cfg
+
+
+def _apply(cfg: CfgNode, path: Path, above: Sequence[Path]) -> None:
+    """Set a file's keys on top of those of the configuration that it names as its ``base``."""
+    if path in above:
+        raise ConfigError(f"{path} is its own base: {' -> '.join(p.stem for p in [*above, path])}")
+    content = read_yaml(path)
+    base = content.pop("base", None)
+    if base is not None:
+        named = str(base) if str(base) in shipped_configs() else path.parent / str(base)
+        _apply(cfg, _find(named), [*above, path])
+    for key, value in _leaves(content):
+        _set(cfg, key, value, str(path) if path.parent != _FOLDER else f"config {path.stem}")
 
 
 def _find(name_or_path: str | Path) -> Path:

@@ -1,9 +1,13 @@
 """From frames to clips: torchreid's datasets, sampled and transformed as the method needs."""
 
+from nr3d.data.checking import check_dataset
+from nr3d.data.converted import register_converted
+from nr3d.data.converting import convert
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.data.manager import ClipDataManager, ClipLoader, canonical_labels
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
+from nr3d.data.splits import write_prid2011_splits
 from nr3d.data.tracklets import ClipDataset, TestClipDataset, Tracklet
 from nr3d.data.transforms import ClipTransform
 
@@ -16,10 +20,14 @@ __all__ = [
     "TestClipDataset",
     "Tracklet",
     "canonical_labels",
+    "check_dataset",
+    "convert",
     "dense_clips",
     "evenly",
     "in_time_order",
     "random_frames",
     "read_frame",
+    "register_converted",
     "restricted_random",
+    "write_prid2011_splits",
 ]

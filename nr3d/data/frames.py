@@ -1,4 +1,4 @@
-"""Frames of a tracklet: their time order, and reading them from files."""
+"""Frames of a tracklet: which files they are, their time order, and reading them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,19 @@ from pathlib import Path
 from PIL import Image
 
 from nr3d.errors import FrameError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+"""How a frame's file name ends, in small letters."""
+
+
+def is_image(name: str) -> bool:
+    """Whether a file name is an image's, and not a hidden one.
+
+    Examples::
+        >>> is_image("0001.JPG"), is_image("._0001.jpg"), is_image("Thumbs.db")
+        (True, False, False)
+    """
+    return name.lower().endswith(IMAGES) and not name.startswith(".")
 
 
 def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:

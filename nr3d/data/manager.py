@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
+from nr3d.data.converted import INDEX, index_mend, is_name, register_converted
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (
     ClipDataset,
@@ -26,6 +27,7 @@ from nr3d.data.transforms import ClipTransform
 from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.parallel import world
+from nr3d.registry import registered_video_datasets
 
 logger = logging.getLogger(__name__)
 
@@ -273,6 +275,7 @@ def _load(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
             f"There is no folder {root}: give the folder that holds the datasets' folders, by "
             "--root on the command line or root= in Python."
         )
+    _register_own(name, root)
     before = set(root.iterdir())
     try:
         with _quiet():
@@ -295,6 +298,20 @@ def _load(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
             f"Dataset {name!r} cannot be loaded from {root}: {reason.rstrip('.')}. Put its files "
             "there in torchreid's layout, or give another root."
         ) from error
+
+
+def _register_own(name: str, root: Path) -> None:
+    """Register a converted dataset that is meant by a name which torchreid does not know."""
+    folder = root / name
+    if not is_name(name) or name in registered_video_datasets():
+        return
+    if (folder / INDEX).is_file():
+        register_converted(root, name)
+    elif folder.is_dir():
+        raise DataError(
+            f"torchreid knows no dataset {name!r}, and {folder} is not a converted one: it has no "
+            f"{INDEX}. {index_mend(folder)}"
+        )
 
 
 def _unused(image: Any) -> Any:

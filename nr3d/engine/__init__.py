@@ -1,11 +1,12 @@
 """Training and testing through torchreid's engine."""
 
-from nr3d.engine.not3d import StepOptions, VideoNot3DEngine
+from nr3d.engine.not3d import VideoNot3DEngine
 from nr3d.engine.precision import PRECISIONS, Precision
 from nr3d.engine.records import append_record, read_records
 from nr3d.engine.results import TestResult
 from nr3d.engine.schedule import warmup_multi_step
 from nr3d.engine.state import BEST, LAST
+from nr3d.engine.step import StepOptions, TrainingStep
 
 __all__ = [
     "BEST",
@@ -14,6 +15,7 @@ __all__ = [
     "Precision",
     "StepOptions",
     "TestResult",
+    "TrainingStep",
     "VideoNot3DEngine",
     "append_record",
     "read_records",

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,50 +21,20 @@ from tqdm import tqdm
 from nr3d import parallel
 from nr3d.data import ClipDataManager
 from nr3d.engine.batches import on_device
-from nr3d.engine.extraction import TrackletFeatures, extract
 from nr3d.engine.precision import Precision
 from nr3d.engine.randomness import set_random_states
 from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import BEST, LAST, Progress, facts_of, restore_run, run_state
+from nr3d.engine.step import StepOptions, TrainingStep
+from nr3d.engine.testing import evaluate_dataset
 from nr3d.errors import Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.metrics import MAX_RANK, rank
+from nr3d.metrics import MAX_RANK
 from nr3d.models import synchronise_norms
 from nr3d.report import write_rankings
 from nr3d.weights import write_checkpoint
-
-
-@dataclass(frozen=True)
-class StepOptions:
-    """How a training step is computed; nothing here is the method's own.
-
-    Args:
-        precision: ``'auto'``, ``'bf16'``, ``'fp16'`` or ``'float32'``; see :class:`Precision`.
-        channels_last: keep images and kernels with the channels innermost.
-        compile: compile the trunk with ``torch.compile``, which needs a C++ compiler or a GPU.
-        accumulation_steps: batches whose gradients make one step of the optimizer.
-        checkpoint_steps: steps between checkpoints within an epoch; 0 for none.
-        gather_features: with several processes, compute the losses of the batch of all of them.
-        sync_norms: with several processes, normalise by the batch of all of them.
-
-    Raises:
-        ValueError: for a count out of its range.
-    """
-
-    precision: str = "auto"
-    channels_last: bool = True
-    compile: bool = False
-    accumulation_steps: int = 1
-    checkpoint_steps: int = 0
-    gather_features: bool = True
-    sync_norms: bool = False
-
-    def __post_init__(self) -> None:
-        for name, least in (("accumulation_steps", 1), ("checkpoint_steps", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected {least} or more")
 
 
 class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
@@ -161,10 +129,17 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         if self.options.compile:
             trunk: Any = network.backbone
             trunk.compile()
-        self._trained: nn.Module = self.model
         self.optimizer = optimizer
         self.scheduler = scheduler
         self.center_optimizer = SGD(self.criterion.center.parameters(), lr=center_lr)
+        self.step = TrainingStep(
+            self.model,
+            self.criterion,
+            optimizer,
+            self.center_optimizer,
+            self.precision,
+            self.options,
+        )
         self.register_model("model", self.model, optimizer, scheduler)
         self.register_model("center", self.criterion.center, self.center_optimizer, None)
         self.results: dict[str, TestResult] = {}
@@ -263,7 +238,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             progress.random = None
         if self.world.size > 1:
             parallel.copy_from_first([p.data for p in self.criterion.center.parameters()])
-            self._trained = DistributedDataParallel(
+            self.step.model = DistributedDataParallel(
                 self.model,
                 device_ids=[self.device.index] if self.device.type == "cuda" else None,
                 find_unused_parameters=freezes,
@@ -353,51 +328,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         Raises:
             Nr3dError: if the loss is not finite.
         """
-        every = self.options.accumulation_steps
-        first = self.batch_idx // every * every
-        parts = min(every, self.num_batches - first)
-        if self.batch_idx == first:
-            self.optimizer.zero_grad()
-            self.center_optimizer.zero_grad()
-        last = self.batch_idx == first + parts - 1
-        with self._averaging(last):
-            total, summary = self._losses(data)
-            scaled: Any = self.precision.scaler.scale(total / parts)
-            scaled.backward()
-        found = dict(zip(summary, torch.stack(list(summary.values())).tolist(), strict=True))
-        self._check_finite(found, data)
-        if last:
-            self._step()
-        return found
-
-    def _averaging(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Average the gradients over the processes at the last part of a step alone."""
-        if isinstance(self._trained, DistributedDataParallel) and not last:
-            waiting: contextlib.AbstractContextManager[None] = self._trained.no_sync()
-            return waiting
-        return contextlib.nullcontext()
-
-    def _losses(self, data: dict[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give a batch's total loss to go back from, and what to report of it."""
-        clips, pids = self.parse_data_for_train(data)
-        clips, pids = clips.to(self.device), pids.to(self.device)  # (B, T, 3, H, W), (B,)
-        with self.precision.autocast():
-            logits, features, scores = self._trained(clips)
-        erased = data.get("erased")
-        erased = torch.zeros_like(scores) if erased is None else erased.to(self.device)  # (B, T)
-        logits, features, scores = logits.float(), features.float(), scores.float()
-        if self.options.gather_features:
-            logits, features, scores = map(parallel.gather, (logits, features, scores))
-            pids, erased = parallel.gather(pids), parallel.gather(erased)
-        total, terms = self.criterion(logits, features, scores, pids, erased)
-        summary = {"loss": total.detach()} | {f"loss_{name}": x for name, x in terms.items()}
-        summary["acc"] = torchreid.metrics.accuracy(logits.detach(), pids)[0].reshape(())
-        if self.world.size > 1 and not self.options.gather_features:
-            means = parallel.add_up(torch.stack(list(summary.values()))) / self.world.size
-            summary = dict(zip(summary, means.unbind(), strict=True))
-        return total, summary
-
-    def _check_finite(self, summary: Mapping[str, float], data: Mapping[str, Any]) -> None:
+        summary = self.step(data, self.batch_idx, self.num_batches)
         if not np.isfinite(summary["loss"]):
             terms = ", ".join(f"{k} {v:g}" for k, v in summary.items() if k.startswith("loss"))
             tracklets = "; ".join(data.get("tracklet", ["not named by this data"]))
@@ -406,23 +337,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 f"({terms}): lower train.lr, or look at the batch's tracklets ({tracklets}). "
                 "The last checkpoint is as it was."
             )
-
-    def _step(self) -> None:
-        """Step both optimizers by the gradients that are there."""
-        scaler = self.precision.scaler
-        centers = self.criterion.center_weight > 0
-        if centers:
-            scaled = [p.grad for p in self.criterion.center.parameters() if p.grad is not None]
-            for grad in scaled:
-                # Equal on all processes, to the last bit.
-                grad.copy_(parallel.add_up(grad.contiguous()) / self.world.size)
-            scaler.unscale_(self.center_optimizer)
-            for grad in scaled:
-                grad /= self.criterion.center_weight
-        scaler.step(self.optimizer)
-        if centers:
-            scaler.step(self.center_optimizer)
-        scaler.update()
+        return summary
 
     def test(
         self,
@@ -457,47 +372,25 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         for name, loaders in self.test_loader.items():
             domain = "source" if name in self.datamanager.sources else "target"
             self._say(f"##### Evaluating {name} ({domain}) #####")
-            started = time.perf_counter()
-            query = self._extract(loaders["query"], "query")
-            gallery = self._extract(loaders["gallery"], "gallery")
-            extracted = time.perf_counter()
-            if self.world.first:
-                ranking = rank(
-                    query.features,
-                    gallery.features,
-                    query.labels,
-                    gallery.labels,
-                    dist_metric=dist_metric,
-                    normalize_feature=normalize_feature,
-                    rerank=rerank,
-                    use_metric_cuhk03=use_metric_cuhk03,
-                )
-                result = TestResult(
-                    dataset=name,
-                    mAP=ranking.mAP,
-                    ranks={r: float(ranking.cmc[r - 1]) for r in sorted({1, *ranks})},
-                    query=len(query.features),
-                    valid_queries=ranking.valid_queries,
-                    gallery=len(gallery.features),
-                    frames=query.frames + gallery.frames,
-                    clips=query.clips + gallery.clips,
-                    extract_seconds=extracted - started,
-                    rank_seconds=time.perf_counter() - extracted,
-                )
+            result, distances = evaluate_dataset(
+                name,
+                loaders,
+                self.extract_features,
+                self.device,
+                ranks=ranks,
+                pooling=self.pooling_method,
+                dist_metric=dist_metric,
+                normalize_feature=normalize_feature,
+                rerank=rerank,
+                use_metric_cuhk03=use_metric_cuhk03,
+            )
+            self.results[name] = result
+            if distances is not None:
+                self.distances[name] = distances
                 self._report(result, ranks, save_dir)
-                self.distances[name] = ranking.distances
                 if visrank:
-                    pages = write_rankings(
-                        ranking.distances,
-                        self.datamanager.fetch_test_loaders(name)[0],
-                        self.datamanager.fetch_test_loaders(name)[1],
-                        Path(save_dir) / f"visrank_{name}",
-                        topk=visrank_topk,
-                        title=f"{name}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
-                    )
-                    self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
-            self.results[name] = parallel.of_first(result if self.world.first else None)
-            rank1 = self.results[name].rank1
+                    self._draw(result, distances, Path(save_dir), visrank_topk)
+            rank1 = result.rank1
         return rank1
 
     def _report(self, result: TestResult, ranks: Sequence[int], save_dir: str) -> None:
@@ -520,15 +413,29 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             }
             self._record(save_dir, record)
 
+    def _draw(
+        self,
+        result: TestResult,
+        distances: npt.NDArray[np.float32],
+        folder: Path,
+        topk: int,
+    ) -> None:
+        """Draw the rankings of all queries of a dataset."""
+        query, gallery = self.datamanager.fetch_test_loaders(result.dataset)
+        pages = write_rankings(
+            distances,
+            query,
+            gallery,
+            folder / f"visrank_{result.dataset}",
+            topk=topk,
+            title=f"{result.dataset}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+        )
+        self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
+
     def extract_features(self, input: Tensor) -> Tensor:
         """Give the features (B, D) of clips (B, T, 3, H, W); the model is in eval mode."""
         features: Tensor = self.model(input)
         return features
-
-    def _extract(self, loader: Any, name: str) -> TrackletFeatures:
-        return extract(
-            loader, self.extract_features, self.device, pooling=self.pooling_method, name=name
-        )
 
     def save_model(
         self, epoch: int, rank1: float | None, save_dir: str, is_best: bool = False

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nr3d.config import differences
 from nr3d.engine.randomness import random_states
 from nr3d.errors import WeightsError
 from nr3d.models import AGGREGATIONS
@@ -45,6 +46,7 @@ _MAY_DIFFER: tuple[str, ...] = (
     "train.checkpoint_steps",
     "train.max_epoch",
     "train.print_freq",
+    "transfer.",
     "use_gpu",
 )
 """Keys of a configuration that do not change what the next steps compute."""
@@ -239,12 +241,12 @@ def _check_same_run(
         )
     changed = [
         f"{key} {before!r}, now {now!r}"
-        for key, before, now in _differences(theirs.get("config") or {}, facts.get("config") or {})
+        for key, before, now in differences(theirs.get("config") or {}, facts.get("config") or {})
         if not key.startswith(_MAY_DIFFER)
     ]
     changed += [
         f"{name} {before}, now {now}"
-        for name, before, now in _differences(checkpoint.get("versions") or {}, versions())
+        for name, before, now in differences(checkpoint.get("versions") or {}, versions())
     ]
     if changed:
         logger.warning(
@@ -253,17 +255,3 @@ def _check_same_run(
             path,
             "; ".join(changed),
         )
-
-
-def _differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
-) -> list[tuple[str, Any, Any]]:
-    """List the keys whose values differ, sections flattened; those only one of them has are not."""
-    found: list[tuple[str, Any, Any]] = []
-    for key in before.keys() & now.keys():
-        one, other = before[key], now[key]
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += _differences(one, other, f"{prefix}{key}.")
-        elif one != other:
-            found.append((f"{prefix}{key}", one, other))
-    return sorted(found)

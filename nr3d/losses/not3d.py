@@ -1,13 +1,22 @@
 """The training loss of Not 3D Re-ID: four named terms and their weighted sum."""
 
+from typing import Literal, TypeAlias
+
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from nr3d.host import torchreid
 from nr3d.losses.center import CenterLoss, CenterReduction
 from nr3d.losses.checks import check_finite_at_least, check_matrix_and_pids, check_pid_range
 from nr3d.losses.erasing_attention import ErasingAttentionLoss
-from nr3d.losses.precision import accumulation_dtype
+from nr3d.losses.precision import accumulation_dtype, without_autocast
 from nr3d.losses.ranked_list import RankedListLoss
+
+MetricLoss: TypeAlias = Literal["ranked_list", "triplet"]
+
+TRIPLET_MARGIN = 0.3
+"""torchreid's default."""
 
 
 class Not3DLoss(nn.Module):
@@ -16,6 +25,8 @@ class Not3DLoss(nn.Module):
     With the default weights, β = 0.0005 and cross entropy with label smoothing ε as ID::
 
         L = ID + RLL + β · center + E_att
+
+    For comparison, torchreid's triplet loss with hard mining can stand in the place of RLL.
 
     Reference:
         Alsehaim and Breckon, "Not 3D Re-ID: a Simple Single Stream 2D Convolution for Robust
@@ -32,9 +43,12 @@ class Not3DLoss(nn.Module):
         negative_weight: λ of the ranked list loss (paper: 1.0).
         center_reduction: Reduction of the center loss, 'mean' or 'half_sum'.
         id_weight: Weight of the ID loss (paper: 1).
-        ranked_list_weight: Weight of the ranked list loss (paper: 1).
+        ranked_list_weight: Weight of the ranked list loss (paper: 1), or of what stands in its
+            place.
         center_weight: β, weight of the center loss (paper: 0.0005).
         erasing_attention_weight: Weight of the erasing-attention loss (paper: 1).
+        metric_loss: 'ranked_list' (paper), or 'triplet' for torchreid's ``TripletLoss`` with
+            margin 0.3, on the features as they are.
 
     Attributes:
         center: The ``CenterLoss``, whose centers learn from a gradient that carries
@@ -47,11 +61,12 @@ class Not3DLoss(nn.Module):
         - pids: (B,), from 0 to K-1
         - erased: (B, T), 0 or 1 of any type
         - output: the total, (), and a dict of the terms 'id', 'ranked_list', 'center' and
-          'erasing_attention', each (), unweighted and detached
+          'erasing_attention', each (), unweighted and detached; with the triplet loss, 'triplet'
+          takes the place of 'ranked_list'
 
     Raises:
         ValueError: A setting is out of range; in forward, a shape is another one or (on the CPU)
-            a label is out of range.
+            a label is out of range, or the triplet loss finds one identity only.
 
     Example:
         >>> import torch
@@ -80,11 +95,16 @@ class Not3DLoss(nn.Module):
         ranked_list_weight: float = 1.0,
         center_weight: float = 5e-4,
         erasing_attention_weight: float = 1.0,
+        metric_loss: MetricLoss = "ranked_list",
     ) -> None:
         """See the class."""
         super().__init__()
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
+        if metric_loss not in ("ranked_list", "triplet"):
+            raise ValueError(
+                f"metric_loss is {metric_loss!r}, expected one of ranked_list, triplet"
+            )
         check_finite_at_least(
             0,
             id_weight=id_weight,
@@ -99,10 +119,12 @@ class Not3DLoss(nn.Module):
         self.ranked_list_weight = ranked_list_weight
         self.center_weight = center_weight
         self.erasing_attention_weight = erasing_attention_weight
+        self.metric_loss = metric_loss
 
         self.ranked_list = RankedListLoss(margin, alpha, temperature, negative_weight)
         self.center = CenterLoss(num_classes, feature_dim, center_reduction)
         self.erasing_attention = ErasingAttentionLoss()
+        self.triplet = torchreid.losses.TripletLoss(TRIPLET_MARGIN)
 
     def forward(
         self,
@@ -118,23 +140,37 @@ class Not3DLoss(nn.Module):
 
         wide_logits = logits.to(accumulation_dtype(logits))
         id_term = F.cross_entropy(wide_logits, pids, label_smoothing=self.label_smoothing)
-        ranked_list_term = self.ranked_list(features, pids)
+        metric_term = self._metric_term(features, pids)
         center_term = self.center(features, pids)
         erasing_attention_term = self.erasing_attention(attention_scores, erased)
 
         total = (
             self.id_weight * id_term
-            + self.ranked_list_weight * ranked_list_term
+            + self.ranked_list_weight * metric_term
             + self.center_weight * center_term
             + self.erasing_attention_weight * erasing_attention_term
         )
         terms = {
             "id": id_term.detach(),
-            "ranked_list": ranked_list_term.detach(),
+            self.metric_loss: metric_term.detach(),
             "center": center_term.detach(),
             "erasing_attention": erasing_attention_term.detach(),
         }
         return total, terms
+
+    def _metric_term(self, features: Tensor, pids: Tensor) -> Tensor:
+        if self.metric_loss == "ranked_list":
+            ranked: Tensor = self.ranked_list(features, pids)
+            return ranked
+        if torch.equal(pids, pids[:1].expand_as(pids)):
+            raise ValueError(
+                f"the triplet loss needs two identities in a batch, got {len(pids)} clips of one; "
+                "draw batches with RandomIdentitySampler"
+            )
+        # Distances are differences of large squares: no fewer digits than the others have.
+        with without_autocast(features):
+            hard: Tensor = self.triplet(features.to(accumulation_dtype(features)), pids)
+        return hard
 
     def _check_shapes(
         self, logits: Tensor, features: Tensor, attention_scores: Tensor, pids: Tensor
@@ -151,7 +187,8 @@ class Not3DLoss(nn.Module):
     def extra_repr(self) -> str:
         """Name the weights in ``repr``."""
         return (
-            f"label_smoothing={self.label_smoothing}, id_weight={self.id_weight}, "
+            f"label_smoothing={self.label_smoothing}, metric_loss={self.metric_loss!r}, "
+            f"id_weight={self.id_weight}, "
             f"ranked_list_weight={self.ranked_list_weight}, center_weight={self.center_weight}, "
             f"erasing_attention_weight={self.erasing_attention_weight}"
         )

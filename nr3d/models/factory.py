@@ -70,6 +70,9 @@ ARCHITECTURES: dict[str, Architecture] = {
         Architecture(
             "nr3d_resnet50", 50, False, 76_173_377, "ResNet-50 without IBN, for comparison"
         ),
+        Architecture(
+            "nr3d_resnet18", 18, False, 24_343_617, "ResNet-18 without IBN, for comparison"
+        ),
         *(
             Architecture(
                 f"vkd_resnet{depth}",

@@ -114,7 +114,7 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--config", "nothing"], "No configuration 'nothing': give one of ilidsvid, mars"),
+        (["--config", "nothing"], "No configuration 'nothing': give one of ilidsvid, "),
         (["--config", "mars", "train.lrr", "1"], "Unknown key 'train.lrr'"),
         (["--config", "mars", "train.max_epoch", "few"], "'few', expected int"),
         (["--config", "mars", "--root", "/nowhere"], "There is no folder /nowhere"),
@@ -129,6 +129,7 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
         (["--config", "mars", "loss.name", "triplet"], "loss.name is 'triplet', expected one of"),
         (["--config", "mars", "video.pooling_method", "x"], "expected 'avg' or 'max'"),
         (["--config", "mars", "not3d.margin", "-1"], "margin must be a finite number"),
+        (["--config", "mars", "not3d.metric_loss", "x"], "expected one of ranked_list, triplet"),
     ],
 )
 def test_what_the_user_can_mend_is_one_line_and_status_2(

@@ -11,7 +11,17 @@ from nr3d.errors import ConfigError
 
 
 def test_shipped_configs() -> None:
-    assert shipped_configs() == ["ilidsvid", "mars", "prid2011", "synthetic"]
+    assert shipped_configs() == [
+        "ilidsvid",
+        "ilidsvid_from_mars",
+        "ilidsvid_from_mars_ilidsvid",
+        "mars",
+        "mars_ilidsvid",
+        "prid2011",
+        "prid2011_from_mars",
+        "prid2011_from_mars_ilidsvid",
+        "synthetic",
+    ]
 
 
 @pytest.mark.parametrize("name", ["mars", "prid2011", "ilidsvid"])
@@ -35,6 +45,7 @@ def test_the_papers_recipe(name: str) -> None:
     assert (cfg.loss.name, cfg.loss.softmax.label_smooth) == ("not3d", True)
     assert (cfg.not3d.center_reduction, cfg.video.pooling_method) == ("mean", "avg")
     assert cfg.not3d.test_sample_method == "dense"
+    assert cfg.not3d.metric_loss == "ranked_list"
 
 
 def test_changes_in_pythons_and_yamls_words() -> None:
@@ -87,7 +98,7 @@ def test_a_wrong_change_is_one_clear_line(changes: list[str], message: str) -> N
 
 
 def test_a_wrong_file_is_one_clear_line(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="No configuration 'nothing': give one of ilidsvid, mars"):
+    with pytest.raises(ConfigError, match="No configuration 'nothing': give one of ilidsvid, "):
         load_config("nothing")
     path = tmp_path / "bad.yaml"
     path.write_text("train: [1")

@@ -14,6 +14,7 @@ import torch
 from nr3d import parallel
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, VideoNot3DEngine
+from nr3d.engine.extraction import extract
 from nr3d.host import torchreid
 
 
@@ -54,7 +55,8 @@ def main() -> None:
         weights = parallel.of_all(model.classifier.weight.detach())
         engine.model.float()
         engine.set_model_mode("eval")
-        found = engine._extract(engine.test_loader["mars"]["gallery"], "gallery")
+        gallery = engine.test_loader["mars"]["gallery"]
+        found = extract(gallery, engine.extract_features, engine.device)
         if parallel.world().first:
             engine.writer.close()
             torch.save(

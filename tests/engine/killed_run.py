@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import nr3d.cli
-from nr3d.engine import LAST, VideoNot3DEngine
+from nr3d.engine import LAST, TrainingStep, VideoNot3DEngine
 from nr3d.weights import checkpoint
 
 
@@ -38,7 +38,7 @@ def counted(function: Callable[..., Any], call: int, then: Callable[..., Any]) -
 
 def in_a_step(call: int) -> None:
     """Die with the gradients there and the optimizers not stepped."""
-    VideoNot3DEngine._step = counted(VideoNot3DEngine._step, call, lambda *a: die())
+    TrainingStep.update = counted(TrainingStep.update, call, lambda *a: die())
 
 
 def in_a_write(call: int) -> None:

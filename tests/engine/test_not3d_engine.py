@@ -14,6 +14,7 @@ import torch
 import nr3d
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, VideoNot3DEngine, read_records, warmup_multi_step
+from nr3d.engine.extraction import extract
 from nr3d.errors import Nr3dError, WeightsError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -273,7 +274,7 @@ def test_a_tracklets_feature_is_the_mean_over_its_dense_clips(
 ) -> None:
     engine = engine_of(mars_root, small_model)
     engine.set_model_mode("eval")
-    found = engine._extract(engine.test_loader["mars"]["query"], "query")
+    found = extract(engine.test_loader["mars"]["query"], engine.extract_features, engine.device)
     assert found.features.shape == (8, 512)
     dataset = engine.test_loader["mars"]["query"].dataset.dataset
     for index in range(len(dataset)):
@@ -290,7 +291,7 @@ def test_max_pooling_takes_each_dimensions_largest(mars_root: Path, small_model:
     engine = engine_of(mars_root, small_model)
     engine.pooling_method = "max"
     engine.set_model_mode("eval")
-    found = engine._extract(engine.test_loader["mars"]["query"], "query")
+    found = extract(engine.test_loader["mars"]["query"], engine.extract_features, engine.device)
     clips = engine.test_loader["mars"]["query"].dataset.dataset[0]["img"]
     with torch.no_grad():
         expected = engine.model(clips).max(dim=0).values
@@ -301,7 +302,9 @@ def test_results_do_not_depend_on_the_batch_size(mars_root: Path, small_model: B
     def features(batch_size: int) -> torch.Tensor:
         engine = engine_of(mars_root, small_model, batch_size_test=batch_size)
         engine.set_model_mode("eval")
-        return engine._extract(engine.test_loader["mars"]["gallery"], "gallery").features
+        return extract(
+            engine.test_loader["mars"]["gallery"], engine.extract_features, engine.device
+        ).features
 
     torch.testing.assert_close(features(1), features(7), rtol=1e-5, atol=1e-5)
 

@@ -177,7 +177,8 @@ def test_a_loss_that_is_not_finite_names_the_batchs_tracklets(
     engine = engine_of(mars_root, small_model)
     with torch.no_grad():
         engine.model.classifier.weight.fill_(float("inf"))
-    with pytest.raises(Nr3dError, match=r"loss_id nan.*look at the batch's tracklets \(\d{4}/\d{4}C\dT\d{4}"):
+    told = r"loss_id nan.*look at the batch's tracklets \(\d{4}/\d{4}C\dT\d{4}"
+    with pytest.raises(Nr3dError, match=told):
         first_step(engine)
 
 

@@ -134,6 +134,65 @@ def test_centers_learn_from_the_weighted_gradient():
     torch.testing.assert_close(weighted / loss.center_weight, own)
 
 
+def triplet_oracle(features: Tensor, pids: Tensor, margin: float = 0.3) -> Tensor:
+    """For each clip, the farthest of its identity against the nearest of the others."""
+    total = features.new_zeros(())
+    for anchor, pid in zip(features, pids, strict=True):
+        distances = [torch.linalg.vector_norm(anchor - other) for other in features]
+        own = [d for d, other in zip(distances, pids, strict=True) if other == pid]
+        others = [d for d, other in zip(distances, pids, strict=True) if other != pid]
+        total = total + torch.relu(max(own) - min(others) + margin)
+    return total / len(features)
+
+
+def test_triplet_takes_the_ranked_lists_place_and_weight():
+    inputs = batch()
+    _, features, _, pids, _ = inputs
+    loss = Not3DLoss(K, D, metric_loss="triplet", ranked_list_weight=3.0).double()
+    total, terms = loss(*inputs)
+    assert list(terms) == ["id", "triplet", "center", "erasing_attention"]
+    expected = triplet_oracle(features, pids)
+    assert expected > 0
+    torch.testing.assert_close(terms["triplet"], expected.detach())
+    assert torchreid.losses.TripletLoss(0.3)(features, pids) == terms["triplet"]
+
+    without = Not3DLoss(K, D, ranked_list_weight=0.0).double()
+    without.center.load_state_dict(loss.center.state_dict())
+    torch.testing.assert_close(total, without(*inputs)[0] + 3 * expected)
+    (gradient,) = torch.autograd.grad(total - without(*inputs)[0], features)
+    torch.testing.assert_close(gradient, torch.autograd.grad(3 * expected, features)[0])
+    assert "metric_loss='triplet'" in repr(loss)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_triplet_is_computed_in_full_precision_under_autocast(dtype):
+    inputs = batch(dtype)
+    loss = Not3DLoss(K, D, metric_loss="triplet")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        total, terms = loss(*inputs)
+    total.backward()
+    assert inputs[1].grad.dtype == dtype
+    assert terms["triplet"].dtype == torch.float32
+    expected = triplet_oracle(inputs[1].detach().double(), inputs[3])
+    torch.testing.assert_close(terms["triplet"], expected, rtol=1e-4, atol=1e-5, check_dtype=False)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_triplet_of_one_identity_says_what_is_missing(size):
+    with pytest.raises(ValueError, match=f"two identities in a batch, got {size} clips of one"):
+        Not3DLoss(K, D, metric_loss="triplet")(*batch(size=size))
+
+
+def test_triplet_of_identical_clips_has_finite_gradients():
+    logits, scores = torch.zeros(4, K), torch.zeros(4, T)
+    features = torch.zeros(4, D, requires_grad=True)
+    pids, erased = torch.tensor([0, 0, 1, 1]), torch.ones(4, T)
+    total, terms = Not3DLoss(K, D, metric_loss="triplet")(logits, features, scores, pids, erased)
+    total.backward()
+    assert terms["triplet"].item() == pytest.approx(0.3)
+    assert features.grad.isfinite().all()
+
+
 def test_center_is_the_only_part_that_learns():
     loss = Not3DLoss(K, D)
     assert isinstance(loss.center, CenterLoss)
@@ -233,6 +292,7 @@ def test_negative_weights_are_refused(name):
         ({"label_smoothing": 1.5}, "label_smoothing must be from 0 to 1, got 1.5"),
         ({"center_reduction": "sum"}, "choose one of mean, half_sum"),
         ({"alpha": -1.0}, "alpha must be .* got -1.0"),
+        ({"metric_loss": "hinge"}, "metric_loss is 'hinge', expected one of ranked_list, triplet"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):

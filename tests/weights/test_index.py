@@ -68,6 +68,7 @@ def test_the_shipped_entries_are_the_published_ones() -> None:
         "nr3d_resnet50_ibn": ("resnet50_ibn_a-d9d0bb7b.pth", "d9d0bb7b"),
         "nr3d_resnet101_ibn": ("resnet101_ibn_a-59ea0ac6.pth", "59ea0ac6"),
         "nr3d_resnet50": ("resnet50-0676ba61.pth", "0676ba61"),
+        "nr3d_resnet18": ("resnet18-f37072fd.pth", "f37072fd"),
         "vkd_resnet50": ("resnet50-0676ba61.pth", "0676ba61"),
         "vkd_resnet101": ("resnet101-63fe2227.pth", "63fe2227"),
     }

@@ -2,6 +2,34 @@
 
 from __future__ import annotations
 
-from nr3d.data.synthetic.mars import GENERATOR_VERSION, SyntheticSummary, write_mars
+from collections.abc import Callable
 
-__all__ = ["GENERATOR_VERSION", "SyntheticSummary", "write_mars"]
+from nr3d.data.synthetic.dataset import (
+    CAMERA_SHIFT,
+    GENERATOR_VERSION,
+    OCCLUDED,
+    read_occlusion,
+)
+from nr3d.data.synthetic.ilidsvid import write_ilidsvid
+from nr3d.data.synthetic.layout import SyntheticSummary
+from nr3d.data.synthetic.mars import write_mars
+from nr3d.data.synthetic.prid2011 import write_prid2011
+
+WRITERS: dict[str, Callable[..., SyntheticSummary]] = {
+    "mars": write_mars,
+    "prid2011": write_prid2011,
+    "ilidsvid": write_ilidsvid,
+}
+"""torchreid's name of a dataset to what draws one in its layout."""
+
+__all__ = [
+    "CAMERA_SHIFT",
+    "GENERATOR_VERSION",
+    "OCCLUDED",
+    "WRITERS",
+    "SyntheticSummary",
+    "read_occlusion",
+    "write_ilidsvid",
+    "write_mars",
+    "write_prid2011",
+]

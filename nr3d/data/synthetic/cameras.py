@@ -70,8 +70,20 @@ class Camera:
         return round(FRAME_HEIGHT * self.sharpness), round(FRAME_WIDTH * self.sharpness)
 
 
-def sample_camera(seed: int, index: int) -> Camera:
-    """Draw camera ``index`` (1 to 6) of a dataset."""
+def _apart(value: float, neutral: float, shift: float) -> float:
+    """Multiply a deviation; by 1, to the bit what it was."""
+    return float(value + (shift - 1.0) * (value - neutral))
+
+
+def sample_camera(seed: int, index: int, shift: float = 1.0) -> Camera:
+    """Draw camera ``index`` (1 to 6) of a dataset.
+
+    Args:
+        seed: the dataset's.
+        index: its number.
+        shift: multiplies how far its cast, exposure, gamma and haze are from those of a camera
+            that changes nothing.
+    """
     rng = np.random.default_rng([seed, _CAMERA, index])
     # the order of views, scenes and casts is the dataset's, so that no two cameras share one
     order = np.random.default_rng([seed, _CAMERA])
@@ -88,10 +100,14 @@ def sample_camera(seed: int, index: int) -> Camera:
         index=index,
         yaw=_VIEWS[index - 1] + float(rng.uniform(-0.15, 0.15)),
         pitch=pitch,
-        cast=(float(cast[0]), float(cast[1]), float(cast[2])),
-        exposure=float(rng.uniform(0.86, 1.1)),
-        gamma=float(rng.uniform(0.92, 1.14)),
-        haze=float(rng.uniform(0.0, 0.12)),
+        cast=(
+            _apart(cast[0], 1.0, shift),
+            _apart(cast[1], 1.0, shift),
+            _apart(cast[2], 1.0, shift),
+        ),
+        exposure=_apart(rng.uniform(0.86, 1.1), 1.0, shift),
+        gamma=_apart(rng.uniform(0.92, 1.14), 1.0, shift),
+        haze=_apart(rng.uniform(0.0, 0.12), 0.0, shift),
         light=light,
         fill=float(rng.uniform(0.85, 0.93)),
         sharpness=sharpness,

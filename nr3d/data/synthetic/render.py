@@ -17,8 +17,6 @@ from nr3d.data.synthetic.occluders import draw_occluder, sample_occluder
 from nr3d.data.synthetic.paint import Light, View, draw_parts
 from nr3d.data.synthetic.people import Person
 
-_OCCLUDED_SHARE = 0.2
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -64,6 +62,7 @@ def film_tracklet(
     frames: int,
     rng: np.random.Generator,
     passers_by: list[Person],
+    occluded: float,
 ) -> Iterator[Frame]:
     """Yield the frames of one person walking past one camera.
 
@@ -73,6 +72,7 @@ def film_tracklet(
         frames: how many frames.
         rng: the tracklet's own generator.
         passers_by: other people, who walk in front or stand in the background.
+        occluded: how likely it is that something passes in front, 0 to 1.
     """
     height, width = camera.shape
     unit = height / FRAME_HEIGHT
@@ -89,7 +89,7 @@ def film_tracklet(
     left = float(rng.uniform(low, max(low, high)))
     top = int(rng.integers(0, camera.background.shape[0] - height))
     occluder = None
-    if rng.random() < _OCCLUDED_SHARE:
+    if rng.random() < occluded:
         occluder = sample_occluder(rng, frames, drift / unit, passers_by)
     bystander = passers_by[int(rng.integers(len(passers_by)))] if rng.random() < 0.2 else None
     behind = View(

@@ -1,0 +1,186 @@
+"""``nr3d data``: check a dataset, make its splits, convert a plain tree of frames."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nr3d.cli.output import add_json_option, write_json
+from nr3d.config import default_config, load_config
+from nr3d.data import check_dataset, convert, write_prid2011_splits
+from nr3d.data.checking import LEVELS, Report
+from nr3d.data.converting import Conversion
+from nr3d.data.splits import PRID2011_MIN_FRAMES
+from nr3d.errors import ConfigError, DataError
+
+_SHOWN = 6
+"""Places of a finding that are printed; ``--json`` has all."""
+
+
+def add_parser(commands: Any) -> argparse.ArgumentParser:
+    """Add the subcommand and its own."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        "data", help="check a dataset, make its splits, convert a plain tree of frames"
+    )
+    actions = parser.add_subparsers(metavar="ACTION", required=True)
+
+    checking = actions.add_parser(
+        "check", help="layout, counts, tables, splits, frame order, unreadable frames"
+    )
+    checking.add_argument(
+        "dataset",
+        metavar="DATASET",
+        help="mars, prid2011, ilidsvid, or the folder of a converted dataset",
+    )
+    _add_root(checking)
+    checking.add_argument("--quick", action="store_true", help="decode no frame")
+    add_json_option(checking)
+    checking.set_defaults(action=_check)
+
+    splitting = actions.add_parser("splits", help="make PRID2011's missing file of 10 half splits")
+    splitting.add_argument("dataset", choices=["prid2011"])
+    _add_root(splitting)
+    splitting.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="same seed, same file (default: 0)"
+    )
+    splitting.add_argument(
+        "--min-frames",
+        type=int,
+        default=PRID2011_MIN_FRAMES,
+        metavar="N",
+        help="take people with so many frames under each camera (default: %(default)s)",
+    )
+    _add_replace(splitting)
+    splitting.set_defaults(action=_splits)
+
+    converting = actions.add_parser(
+        "convert", help="make a tree identity/camera/tracklet/frame a dataset, where it lies"
+    )
+    converting.add_argument(
+        "folder", metavar="DIR", type=Path, help="holds the identities' folders"
+    )
+    converting.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="same tree and seed, same dataset"
+    )
+    converting.add_argument(
+        "--train-share",
+        type=float,
+        default=0.5,
+        metavar="X",
+        help="share of the identities that train (default: 0.5)",
+    )
+    _add_replace(converting)
+    converting.set_defaults(action=_convert)
+    for action in actions.choices.values():
+        action.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
+        )
+    return parser
+
+
+def _add_root(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--root",
+        default=default_config().data.root,
+        metavar="DIR",
+        help="folder that holds the datasets' folders (default: %(default)s)",
+    )
+
+
+def _add_replace(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--replace", action="store_true", help="write over a file that is there")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what was asked for."""
+    args.action(args)
+
+
+def _check(args: argparse.Namespace) -> None:
+    def progress(frames: Any, total: int) -> Any:
+        return tqdm(frames, total=total, desc="Decoding", unit="frame", leave=False, disable=None)
+
+    report = check_dataset(args.dataset, args.root, quick=args.quick, progress=progress)
+    print(describe(report))
+    write_json(args.json, report.to_mapping())
+    errors = report.of("error")
+    if errors:
+        first = "" if len(errors) == 1 else ", first"
+        raise DataError(
+            f"{args.dataset} has {_number(len(errors), 'error')}{first}: {errors[0].what}. Mend it "
+            "as said and check again."
+        )
+
+
+def describe(report: Report) -> str:
+    """Lay a report out: the counts, then the findings by level."""
+    lines = [f"{report.dataset} in {report.folder}"]
+    width = max((len(name) for name in report.counts), default=0)
+    for name, count in report.counts.items():
+        published = report.published.get(name)
+        beside = f"  published {published:>9,}" if published is not None else ""
+        lines.append(f"  {name:<{width}} {count:>9,}{beside}")
+    if report.decoded:
+        lines.append(f"  {_number(report.decoded, 'frame')} decoded")
+    for level in LEVELS:
+        for finding in report.of(level):
+            number = f", {_number(len(finding.places), 'place')}" if finding.places else ""
+            lines += ["", f"{level}{number}: {finding.what}"]
+            lines += [f"    {place}" for place in finding.places[:_SHOWN]]
+            if len(finding.places) > _SHOWN:
+                lines.append(f"    and {len(finding.places) - _SHOWN:,} more")
+            lines.append(f"  mend: {finding.mend}")
+    found = [_number(len(report.of(level)), level) for level in LEVELS if report.of(level)]
+    lines += ["", ", ".join(found) if found else "Nothing is wrong with it."]
+    return "\n".join(lines)
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
+
+
+def _splits(args: argparse.Namespace) -> None:
+    path, people = write_prid2011_splits(
+        args.root, args.seed, min_frames=args.min_frames, replace=args.replace
+    )
+    print(f"{path}: 10 splits of {people} people, {people - people // 2} to train and ", end="")
+    print(f"{people // 2} to test each")
+    print(f"Drawn with seed {args.seed}: figures on them are not those on the published splits.")
+
+
+def _convert(args: argparse.Namespace) -> None:
+    made = convert(args.folder, args.seed, args.train_share, replace=args.replace)
+    print(
+        f"{made.index}: {made.train_identities} identities to train ({made.train_tracklets} "
+        f"tracklets), {made.test_identities} others to test ({made.query} query and {made.gallery} "
+        f"gallery tracklets), {made.cameras} cameras, {made.frames} frames"
+    )
+    if made.distractors:
+        print(
+            f"Of those to test {made.distractors} are under one camera only: they are in the "
+            "gallery, and not asked for."
+        )
+    root = shlex.quote(str(made.index.parent.parent))
+    print(f"Check it:    nr3d data check {shlex.quote(made.name)} --root {root}")
+    print(f"Train on it: {training_command(made, root)}")
+
+
+def training_command(made: Conversion, root: str) -> str:
+    """Give a command that trains on a converted dataset, of any name and size."""
+    name = f"[{made.name}]"
+    cfg = load_config("synthetic")
+    try:
+        plain = load_config("synthetic", ["data.sources", name]).data.sources == [made.name]
+    except ConfigError:
+        plain = False
+    word = f'"{name}"' if plain else shlex.quote(str([made.name]))
+    words = ["nr3d train --config synthetic --root", root]
+    words += ["data.sources", word, "data.targets", word]
+    instances = cfg.sampler.num_instances
+    if made.train_identities * instances < cfg.train.batch_size:
+        words += ["train.batch_size", str(made.train_identities * instances)]
+    return " ".join(words)

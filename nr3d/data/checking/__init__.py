@@ -1,0 +1,73 @@
+"""Looks at a dataset before hours are spent on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from nr3d.data.checking.converted import check_converted
+from nr3d.data.checking.findings import LEVELS, Finding, Report
+from nr3d.data.checking.frames import Progress, check_readable
+from nr3d.data.checking.ilidsvid import check_ilidsvid
+from nr3d.data.checking.mars import check_mars
+from nr3d.data.checking.prid2011 import check_prid2011
+from nr3d.data.converted import is_name
+from nr3d.errors import ConfigError, DataError
+
+_CHECKS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
+    "mars": ("mars", check_mars),
+    "prid2011": ("prid2011", check_prid2011),
+    "ilidsvid": ("ilids-vid", check_ilidsvid),
+}
+"""torchreid's name → the folder under its root, and what checks it."""
+
+
+def check_dataset(
+    name: str, root: str | Path, *, quick: bool = False, progress: Progress | None = None
+) -> Report:
+    """Check a dataset: its layout, tables and splits, its counts, the order of frames, the frames.
+
+    Args:
+        name: ``'mars'``, ``'prid2011'``, ``'ilidsvid'``, or the folder of a converted dataset.
+        root: folder that holds the datasets' folders.
+        quick: decode no frame.
+        progress: wraps an iterable of so many frames while they are decoded, as ``tqdm`` does.
+
+    Returns:
+        Report: counts and findings; what is wrong with the dataset is in it and not raised.
+
+    Raises:
+        ConfigError: for a dataset that there is no check for.
+        DataError: if there is no folder ``root``.
+
+    Examples::
+
+        report = nr3d.data.check_dataset("mars", "reid-data", quick=True)
+        for finding in report.of("error"):
+            print(finding.what, finding.places[:3], finding.mend)
+    """
+    root = Path(root).expanduser().absolute()
+    if not root.is_dir():
+        raise DataError(
+            f"There is no folder {root}: give the folder that holds the datasets' folders, by "
+            "--root on the command line or root= in Python."
+        )
+    folder, check = _CHECKS.get(name, (name, check_converted))
+    report = Report(name, root / folder)
+    for known, (home, _) in _CHECKS.items():
+        if name == home != known:
+            raise ConfigError(
+                f"The dataset in {report.folder} is called {known!r} by torchreid: check {known}."
+            )
+    if name not in _CHECKS and not (is_name(name) and report.folder.is_dir()):
+        raise ConfigError(
+            f"There is no check for dataset {name!r}, and no folder {report.folder}: expected one "
+            f"of {', '.join(_CHECKS)}, or the folder of a converted dataset."
+        )
+    frames = check(report)
+    if frames:
+        check_readable(report, frames, quick, progress)
+    return report
+
+
+__all__ = ["LEVELS", "Finding", "Progress", "Report", "check_dataset"]

@@ -1,0 +1,97 @@
+"""Converted datasets: the index, and the tree that it is about."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from nr3d.data.checking.answers import check_answers
+from nr3d.data.checking.findings import Report
+from nr3d.data.checking.frames import check_order
+from nr3d.data.converted import INDEX, SPLITS, index_mend, parse_index
+from nr3d.data.tree import SHAPE, scan
+from nr3d.errors import DataError
+
+
+def check_converted(report: Report) -> list[str]:
+    """Check all of a converted dataset but whether its frames can be decoded.
+
+    Args:
+        report: of the dataset, whose folder is there; takes the counts and findings.
+
+    Returns:
+        list: the frames that its index names and that are there.
+    """
+    tree = scan(report.folder)
+    again = index_mend(report.folder)
+    without = f"go on without: {again.partition(': ')[2]}"
+    for problem in tree.problems:
+        report.add(
+            "warning",
+            f"There are {problem.what}, expected {report.folder}/{SHAPE}",
+            problem.mend,
+            problem.places,
+        )
+    try:
+        index = parse_index(report.folder)
+    except DataError as error:
+        report.add("error", str(error), again)
+        return []
+    listed = index.of(*SPLITS)
+    training, testing = (
+        {tracklet.identity for tracklet in index.of(*splits)}
+        for splits in (("train",), ("query", "gallery"))
+    )
+    report.counts |= {
+        "train identities": len(training),
+        "test identities": len(testing),
+        "cameras": len({tracklet.camera for tracklet in listed}),
+        **{f"{split} tracklets": len(index.of(split)) for split in SPLITS},
+        "frames": sum(len(tracklet.frames) for tracklet in listed),
+    }
+    report.add(
+        "error",
+        f"Identities that both train and test in {INDEX}",
+        again,
+        sorted(training & testing),
+    )
+    times = Counter(tracklet.place for tracklet in listed)
+    report.add(
+        "error",
+        f"Tracklets that {INDEX} has more than once",
+        again,
+        [place for place, count in times.items() if count > 1],
+    )
+    check_answers(
+        report,
+        INDEX,
+        [(tracklet.place, tracklet.identity, tracklet.camera) for tracklet in index.of("query")],
+        [(tracklet.identity, tracklet.camera) for tracklet in index.of("gallery")],
+        again,
+    )
+    check_order(report, [(tracklet.place, tracklet.frames) for tracklet in listed], INDEX, again)
+    on_disk = {tracklet.place: set(tracklet.frames) for tracklet in tree.tracklets}
+    named: dict[str, set[str]] = {}
+    found: list[str] = []
+    missing: list[str] = []
+    for tracklet in listed:
+        named.setdefault(tracklet.place, set()).update(tracklet.frames)
+        there = on_disk.get(tracklet.place, set())
+        for frame in tracklet.frames:
+            if frame in there:
+                found.append(f"{report.folder}/{tracklet.place}/{frame}")
+            else:
+                missing.append(f"{tracklet.place}/{frame}")
+    report.add(
+        "error", f"Frames of {INDEX} that are not on disk", f"Restore them, or {without}", missing
+    )
+    report.add(
+        "warning",
+        f"Frames on disk that {INDEX} does not name, and that are not used",
+        again,
+        [
+            f"{place}/{frame}"
+            for place, frames in on_disk.items()
+            for frame in sorted(frames - named.get(place, set()))
+        ],
+    )
+    return found

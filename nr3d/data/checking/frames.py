@@ -1,0 +1,172 @@
+"""A dataset's frames: their time order, and whether each can be decoded."""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import re
+import signal
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+
+from nr3d.data.checking.findings import Report
+from nr3d.data.frames import read_frame
+from nr3d.errors import FrameError
+
+Progress = Callable[[Iterable[str], int], Iterable[str]]
+"""Wraps an iterable of so many frames, as ``tqdm`` does, to show how far it is."""
+
+_CHUNK = 256
+# Fewer frames are decoded before processes have started.
+_WORTH_PROCESSES = 5000
+_DIGITS = re.compile(r"(\d+)")
+
+
+def check_order(
+    report: Report, tracklets: Iterable[tuple[str, Sequence[str]]], source: str, mend: str
+) -> None:
+    """Look whether frames are in time order, and whether some are left out.
+
+    A frame's time is the numbers in its name that are not the same all over its tracklet.
+
+    Args:
+        report: of the dataset; takes the findings.
+        tracklets: what to call each, and its frames' names in the order they are used.
+        source: what gives the order.
+        mend: what to do where it is not that of time.
+    """
+    patternless: list[str] = []
+    unordered: list[str] = []
+    gaps: list[str] = []
+    for where, names in tracklets:
+        # "cam1_p7_0031.png" → "cam", "1", "_p", "7", "_", "0031", ""
+        split = [_DIGITS.split(os.path.splitext(name)[0]) for name in names]  # noqa: PTH122
+        pattern = split[0][::2]
+        other = next((i for i, parts in enumerate(split) if parts[::2] != pattern), None)
+        if other is not None or len(pattern) == 1:
+            unlike = "" if other is None else f" and {names[other]}"
+            patternless.append(f"{where}: {names[0]}{unlike}")
+            continue
+        columns = list(zip(*(parts[1::2] for parts in split), strict=True))
+        varying = [[int(number) for number in column] for column in columns if len(set(column)) > 1]
+        times = list(zip(*varying, strict=True)) if varying else [()] * len(names)
+        fall = _first(times, lambda before, after: after <= before)
+        if fall is not None:
+            unordered.append(f"{where}: {names[fall + 1]} comes after {names[fall]}")
+        elif len(varying) == 1:
+            jump = _first(times, lambda before, after: after[0] > before[0] + 1)
+            if jump is not None:
+                gaps.append(f"{where}: from {names[jump]} to {names[jump + 1]}")
+    report.add(
+        "warning",
+        "Tracklets whose frames are not named by one pattern with a number in it",
+        "Name the frames by their number in time, such as 0001.jpg: the order within a clip is "
+        "read from it.",
+        patternless,
+    )
+    report.add(
+        "warning", f"Tracklets whose frames are not in time order in {source}", mend, unordered
+    )
+    report.add(
+        "note",
+        "Tracklets with gaps in time",
+        "Nothing, where the tracker lost the person; else restore the frames between.",
+        gaps,
+    )
+
+
+def _first(
+    times: Sequence[tuple[int, ...]], holds: Callable[[tuple[int, ...], tuple[int, ...]], bool]
+) -> int | None:
+    """Give the first index at which a time and the next one are like this."""
+    steps = enumerate(itertools.pairwise(times))
+    return next((index for index, (before, after) in steps if holds(before, after)), None)
+
+
+def check_readable(
+    report: Report, paths: Sequence[str], quick: bool, progress: Progress | None = None
+) -> None:
+    """Decode every frame and report those that cannot be.
+
+    Args:
+        report: of the dataset; takes the findings.
+        paths: the frames that are there.
+        quick: decode none, and say so.
+        progress: shows how far it is.
+    """
+    if quick:
+        report.add(
+            "note",
+            f"{len(paths):,} frames were not decoded",
+            "Leave --quick out to find unreadable ones.",
+        )
+        return
+    report.decoded = len(paths)
+    report.add(
+        "error",
+        "Frames that cannot be read",
+        "Unpack these files again, or train and test with data.bad_frames skip, which goes on "
+        "with a tracklet's other frames.",
+        [os.path.relpath(path, report.folder) for path in unreadable(paths, progress)],
+    )
+
+
+def unreadable(
+    paths: Sequence[str], progress: Progress | None = None, processes: bool | None = None
+) -> list[str]:
+    """Decode frames, on all processors, as training would.
+
+    Args:
+        paths: image files.
+        progress: shows how far it is.
+        processes: in processes, or else in threads. Default is what suits the number of frames.
+
+    Returns:
+        list: those that cannot be read, in their order.
+    """
+    bad: list[str] = []
+    chunks = [list(paths[i : i + _CHUNK]) for i in range(0, len(paths), _CHUNK)]
+    if processes is None:
+        processes = len(paths) >= _WORTH_PROCESSES
+    with _pool(processes) as pool:
+        results = pool.map(_unreadable_here, chunks)
+
+        def decoded() -> Iterator[str]:
+            for chunk, found in zip(chunks, results, strict=True):
+                bad.extend(found)
+                yield from chunk
+
+        try:
+            for _ in progress(decoded(), len(paths)) if progress else decoded():
+                pass
+        finally:
+            pool.shutdown(cancel_futures=True)
+    return bad
+
+
+def _pool(processes: bool) -> Executor:
+    workers = os.cpu_count() or 1
+    # Asked without fixing it for the program that this is called from; the first is the default.
+    method = multiprocessing.get_start_method(allow_none=True)
+    method = method or multiprocessing.get_all_start_methods()[0]
+    # Processes that are started anew would run a user's script once more that has no main guard.
+    if processes and workers > 1 and method == "fork":
+        return ProcessPoolExecutor(
+            workers, multiprocessing.get_context("fork"), _leave_interrupts_to_the_first
+        )
+    return ThreadPoolExecutor(workers)
+
+
+def _leave_interrupts_to_the_first() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _unreadable_here(paths: list[str]) -> list[str]:
+    bad = []
+    for path in paths:
+        try:
+            read_frame(path, tracklet="")
+        except FrameError:
+            bad.append(path)
+    return bad

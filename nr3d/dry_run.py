@@ -1,0 +1,282 @@
+"""A rehearsal before a long run: one batch, one step, one test tracklet, and what the run takes."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import shutil
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from yacs.config import CfgNode
+
+from nr3d import building, experiment, parallel, protocol
+from nr3d.data import ClipDataManager
+from nr3d.engine import VideoNot3DEngine
+from nr3d.errors import DataError, Nr3dError
+from nr3d.host import torchreid
+
+_TIMED_CLIPS = 8
+"""Clips whose making is timed, to tell how long a batch takes."""
+
+_CHECKPOINTS = 3
+"""The last, the best, and one that is being written."""
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a run will take, from a single step of it.
+
+    Args:
+        device: that it runs on.
+        precision: that it computes in.
+        tracklets, identities: to train on.
+        batches: of an epoch.
+        epochs: of the run.
+        test_tracklets, test_frames: of a test, all datasets together.
+        tests: of the run.
+        losses: of the step, by name.
+        step_seconds: of a step, the batch being there.
+        batch_seconds: of making a batch, by all of the loader's workers together.
+        epoch_seconds, test_seconds: of an epoch and of a test.
+        memory_bytes: at its highest, of the GPU or of this process.
+        memory_total_bytes: that there are.
+        checkpoint_bytes: of a checkpoint.
+        disk_free_bytes: where the run writes.
+        warnings: what the run would not survive.
+    """
+
+    device: str
+    precision: str
+    tracklets: int
+    identities: int
+    batches: int
+    epochs: int
+    test_tracklets: int
+    test_frames: int
+    tests: int
+    losses: Mapping[str, float]
+    step_seconds: float
+    batch_seconds: float
+    epoch_seconds: float
+    test_seconds: float
+    memory_bytes: int
+    memory_total_bytes: int
+    checkpoint_bytes: int
+    disk_free_bytes: int
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Of the whole run."""
+        return self.epochs * self.epoch_seconds + self.tests * self.test_seconds
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Give everything as plain values, for a machine."""
+        return {**asdict(self), "seconds": self.seconds}
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        terms = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
+        waits = " (the loader is behind: more data.workers)" if self._starved else ""
+        lines = [
+            f"Data:     {self.tracklets} tracklets of {self.identities} people to train, "
+            f"{self.batches} batches an epoch; {self.test_tracklets} tracklets of "
+            f"{self.test_frames} frames to test",
+            f"Step:     {terms}",
+            f"Speed:    {self.step_seconds:.2f} s a step on {self.device} in {self.precision}, "
+            f"{self.batch_seconds:.2f} s to make a batch{waits}",
+            f"Time:     about {_span(self.epoch_seconds)} an epoch and {_span(self.test_seconds)} "
+            f"a test; {self.epochs} epochs and {self.tests} tests: {_span(self.seconds)}",
+            f"Memory:   {self.memory_bytes / 2**30:.1f} of {self.memory_total_bytes / 2**30:.1f} "
+            "GiB",
+            f"Disk:     {_CHECKPOINTS} checkpoints of {self.checkpoint_bytes / 2**20:,.0f} MiB, "
+            f"{self.disk_free_bytes / 2**30:.1f} GiB free",
+            *(f"Warning:  {warning}" for warning in self.warnings),
+        ]
+        return "\n".join(lines)
+
+    @property
+    def _starved(self) -> bool:
+        return self.batch_seconds > 1.1 * self.step_seconds
+
+
+def rehearse_plan(plan: protocol.Plan) -> dict[str, Rehearsal]:
+    """Rehearse what a plan says: ``run``, and before it ``first`` where that is to be trained.
+
+    Raises:
+        Nr3dError: for anything that would stop the run and that the user can mend.
+    """
+    if plan.first is None:
+        return {"run": rehearse(plan.cfg)}
+    # The weights that it will start from are not there yet; no others are fetched for it.
+    later = protocol.changed(plan.cfg, "model.pretrained", False)
+    return {"first": rehearse(plan.first), "run": rehearse(later)}
+
+
+def rehearse(cfg: CfgNode) -> Rehearsal:
+    """Load a run's data and network, take one step and test one tracklet, and write nothing.
+
+    Args:
+        cfg: a whole configuration.
+
+    Raises:
+        Nr3dError: for anything that would stop the run and that the user can mend.
+    """
+    building.check(cfg)
+    with parallel.joined(cfg.use_gpu):
+        experiment.keep_earlier_run(cfg)
+        torchreid.utils.set_random_seed(cfg.train.seed)
+        datamanager = building.build_datamanager(cfg)
+        pretrained = building.pretrained_of(cfg)
+        model = building.build_model(cfg, datamanager.num_train_pids, pretrained=pretrained)
+        engine = building.build_engine(cfg, datamanager, model)
+        if cfg.model.resume:
+            engine.resume(cfg.model.resume)
+        return _rehearse(cfg, datamanager, engine)
+
+
+def _rehearse(cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngine) -> Rehearsal:
+    batches = len(datamanager.train_loader)
+    batch = next(iter(datamanager.train_loader), None)
+    if batch is None:
+        raise DataError(
+            "The training set gives no whole batch: set train.batch_size to fewer clips."
+        )
+    at_once = max(1, datamanager.train_loader.num_workers)
+    clips = min(_TIMED_CLIPS, len(datamanager.train_tracklets))
+    of_clips = _seconds(lambda: [datamanager.train_loader.dataset[i] for i in range(clips)])
+    batch_seconds = of_clips / clips * cfg.train.batch_size / engine.world.size / at_once
+
+    engine.set_model_mode("train")
+    engine.epoch, engine.max_epoch, engine.batch_idx, engine.num_batches = 0, 1, 0, 1
+    losses: dict[str, float] = engine.forward_backward(dict(batch))  # which also warms up
+    step_seconds = _seconds(lambda: engine.forward_backward(dict(batch)))
+    test_seconds, tracklets, frames = _test_seconds(datamanager, engine)
+    in_turn = step_seconds + batch_seconds
+    overlapped = max(step_seconds, batch_seconds)
+    epochs, every = cfg.train.max_epoch, cfg.test.eval_freq
+    due = {e for e in range(1, epochs) if every > 0 and cfg.test.start_eval <= e and not e % every}
+
+    used, total = _memory(engine.device)
+    checkpoint = _bytes_of(
+        [
+            engine.model.state_dict(),
+            engine.criterion.center.state_dict(),
+            engine.optimizer.state_dict(),
+        ]
+    )
+    free = shutil.disk_usage(_existing(Path(cfg.data.save_dir))).free
+    warnings = []
+    if used > 0.9 * total > 0:
+        warnings.append(
+            "memory is all but full: lower train.batch_size and raise train.accumulation_steps"
+        )
+    if _CHECKPOINTS * checkpoint > free:
+        warnings.append("the disk has no room for the checkpoints: give another data.save_dir")
+    return Rehearsal(
+        device=str(engine.device),
+        precision=engine.precision.name,
+        tracklets=len(datamanager.train_tracklets),
+        identities=datamanager.num_train_pids,
+        batches=batches,
+        epochs=epochs,
+        test_tracklets=tracklets,
+        test_frames=frames,
+        tests=len(due) + 1,
+        losses=losses,
+        step_seconds=step_seconds,
+        batch_seconds=batch_seconds,
+        epoch_seconds=batches * (overlapped if datamanager.train_loader.num_workers else in_turn),
+        test_seconds=test_seconds,
+        memory_bytes=used,
+        memory_total_bytes=total,
+        checkpoint_bytes=checkpoint,
+        disk_free_bytes=free,
+        warnings=tuple(warnings),
+    )
+
+
+def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tuple[float, int, int]:
+    """Give how long a test takes, from one tracklet's features, and its tracklets and frames."""
+    engine.set_model_mode("eval")
+    lengths = [
+        (len(paths), loader, index)
+        for name, loaders in datamanager.test_loader.items()
+        for part, loader in loaders.items()
+        for index, (paths, *_) in enumerate(datamanager.test_dataset[name][part])
+    ]
+    if not lengths:
+        raise DataError(
+            f"{', '.join(datamanager.targets)} has no tracklet to test: restore its query and "
+            "gallery."
+        )
+    lengths.sort(key=lambda item: item[0])
+    middle, loader, index = lengths[len(lengths) // 2]
+    started = time.perf_counter()
+    item: Any = loader.dataset[index]
+    if isinstance(item, Nr3dError):
+        raise item
+    read = time.perf_counter() - started
+    clips = item["img"].to(engine.device)
+    with torch.inference_mode():
+        engine.extract_features(clips)  # warms up
+        network = _seconds(lambda: engine.extract_features(clips))
+    frames = sum(length for length, _, _ in lengths)
+    read /= max(1, loader.num_workers)
+    a_frame = (max(read, network) if loader.num_workers else read + network) / middle
+    return frames * a_frame / engine.world.size, len(lengths), frames
+
+
+def _seconds(work: Any) -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    started = time.perf_counter()
+    work()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter() - started
+
+
+def _memory(device: torch.device) -> tuple[int, int]:
+    """Give the most that was used, and what there is, in bytes; zeros where none can tell."""
+    if device.type == "cuda":
+        total = torch.cuda.get_device_properties(device).total_memory
+        return torch.cuda.max_memory_reserved(device), total
+    if sys.platform == "win32":
+        return 0, 0
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak *= 1 if sys.platform == "darwin" else 1024
+    return peak, os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
+def _bytes_of(content: Any) -> int:
+    """Add up the tensors in nested dicts and lists."""
+    if isinstance(content, Tensor):
+        return content.nbytes
+    if isinstance(content, Mapping):
+        return sum(_bytes_of(value) for value in content.values())
+    if isinstance(content, list | tuple):
+        return sum(_bytes_of(value) for value in content)
+    return 0
+
+
+def _existing(folder: Path) -> Path:
+    """Give the nearest folder above that is there."""
+    folder = folder.expanduser().absolute()
+    return next(place for place in (folder, *folder.parents) if place.is_dir())
+
+
+def _span(seconds: float) -> str:
+    """Say a time as a person reads it."""
+    if seconds < 100:
+        return f"{seconds:.1f} s"
+    return str(datetime.timedelta(seconds=round(seconds)))

@@ -1,0 +1,75 @@
+"""A rehearsal of a run: what it tells, and that it writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from nr3d.cli import main
+from nr3d.config import load_config
+from nr3d.dry_run import rehearse
+
+SMALL = [
+    *("model.pretrained", "False", "data.height", "32", "data.width", "16"),
+    *("train.batch_size", "8", "sampler.num_instances", "2", "video.seq_len", "2"),
+    *("train.max_epoch", "25", "test.eval_freq", "10", "data.workers", "0"),
+]
+
+
+def test_it_tells_what_a_run_takes_and_writes_nothing(
+    mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, file = tmp_path / "out", tmp_path / "found.json"
+    words = ["--config", "synthetic", "--root", str(mars_root), *SMALL]
+    words += ["data.save_dir", str(out), "--json", str(file)]
+    assert main(["train", "--dry-run", *words]) == 0
+    found = json.loads(file.read_text())["run"]
+    assert (found["tracklets"], found["identities"], found["batches"]) == (32, 8, 4)
+    assert (found["test_tracklets"], found["test_frames"]) == (16, 80)
+    assert (found["epochs"], found["tests"]) == (25, 3)  # after 10, 20 and the last
+    assert found["seconds"] == pytest.approx(
+        25 * found["epoch_seconds"] + 3 * found["test_seconds"]
+    )
+    # In one process a batch is made, then computed.
+    in_turn = found["step_seconds"] + found["batch_seconds"]
+    assert found["epoch_seconds"] == pytest.approx(4 * in_turn)
+    assert found["losses"]["loss"] > 0
+    # ResNet-18's 24 million parameters with Adam's two moments, in float32.
+    assert 200 * 2**20 < found["checkpoint_bytes"] < 300 * 2**20
+    assert 2**28 < found["memory_bytes"] < found["memory_total_bytes"]
+    assert not out.exists()
+    printed = capsys.readouterr().out
+    for part in ("32 tracklets of 8 people", "Time:     about", "25 epochs and 3 tests", "Disk:"):
+        assert part in printed
+
+
+def test_loader_processes_overlap_with_the_steps(mars_root: Path) -> None:
+    cfg = load_config("synthetic", ["data.root", str(mars_root), *SMALL, "data.workers", "1"])
+    found = rehearse(cfg)
+    assert found.epoch_seconds == pytest.approx(4 * max(found.step_seconds, found.batch_seconds))
+
+
+def test_both_stages_of_a_transfer_are_rehearsed(
+    mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", "mars", "--root", str(mars_root), *SMALL, "transfer.config", "mars"]
+    words += ["model.name", "nr3d_resnet18_ibn", "data.save_dir", str(tmp_path / "out")]
+    words += ["transfer.save_dir", str(tmp_path / "first")]
+    assert main(["train", "--dry-run", *words]) == 0
+    printed = capsys.readouterr().out
+    assert printed.index("What is trained first:") < printed.index("Then:")
+    assert printed.count("Time:     about") == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_would_stop_the_run_stops_the_rehearsal(
+    own_mars_root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", "synthetic", "--root", str(own_mars_root), *SMALL]
+    words += ["train.batch_size", "4"]
+    for frame in sorted((own_mars_root / "mars" / "bbox_test").rglob("*.jpg")):
+        frame.write_bytes(b"not an image")
+    assert main(["train", "--dry-run", *words]) == 2
+    assert "cannot be read" in capsys.readouterr().err

@@ -1,0 +1,79 @@
+"""The results of finished runs, laid out like the paper's table."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nr3d.cli import main
+
+
+def write_run(
+    folder: Path, dataset: str, trained_on: list[str], first: list[str], rank1: float
+) -> Path:
+    folder.mkdir(parents=True)
+    result: dict[str, Any] = {
+        "model": "nr3d_resnet50_ibn",
+        "trained_on": trained_on,
+        "started_from": {"weights": "somewhere", "trained_on": first},
+        "results": {dataset: {"rank-1": rank1, "rank-5": 0.9, "mAP": 0.5, "query": 4}},
+    }
+    (folder / "result.json").write_text(json.dumps(result))
+    return folder
+
+
+def write_splits(folder: Path, first: list[str], shares: list[float]) -> Path:
+    folder.mkdir(parents=True)
+    summary: dict[str, Any] = {
+        "model": "nr3d_resnet50_ibn",
+        "dataset": "prid2011",
+        "trained_on": ["prid2011"],
+        "started_from": {"weights": "somewhere", "trained_on": first} if first else None,
+        "splits": [{"split": i, "rank-1": x, "mAP": x} for i, x in enumerate(shares)],
+        "mean": {"rank-1": sum(shares) / len(shares), "mAP": sum(shares) / len(shares)},
+        "std": {"rank-1": 0.0125, "mAP": 0.0125} if len(shares) > 1 else {"rank-1": None},
+        "save_dir": str(folder),
+    }
+    (folder / "splits.json").write_text(json.dumps(summary))
+    return folder
+
+
+def test_rows_are_what_was_trained_first_and_columns_the_datasets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [
+        write_splits(tmp_path / "prid_from_mars", ["mars"], [0.75]),
+        write_run(tmp_path / "mars", "mars", ["mars"], ["imagenet"], 0.8962),
+        write_run(tmp_path / "both", "mars", ["mars", "ilidsvid"], ["imagenet"], 0.8821),
+        write_splits(tmp_path / "prid", [], [0.25, 0.5]),
+    ]
+    words = ["--markdown", str(tmp_path / "t.md"), "--json", str(tmp_path / "t.json")]
+    assert main(["table", *map(str, folders), *words]) == 0
+    table = (tmp_path / "t.md").read_text()
+    assert table.splitlines() == [
+        "| model | trained on | MARS | PRID2011 |",
+        "|---|---|---|---|",
+        "| nr3d_resnet50_ibn | the dataset itself | 89.62 (50.00) "
+        "| 37.50 ± 1.25 (37.50), 2 splits, split 0: 25.00 |",
+        "| nr3d_resnet50_ibn | MARS first | – | 75.00 (75.00), 1 split |",
+        "| nr3d_resnet50_ibn | MARS and iLIDS-VID first | 88.21 (50.00) | – |",
+    ]
+    assert capsys.readouterr().out.startswith(table)
+    content = json.loads((tmp_path / "t.json").read_text())
+    assert content["protocol"] == "torchreid"
+    by_folder = {row["folder"]: row for row in content["rows"]}
+    assert by_folder[str(folders[3])]["split_0"] == {"rank-1": 0.25, "mAP": 0.25}
+    assert by_folder[str(folders[1])]["mean"] == {"rank-1": 0.8962, "rank-5": 0.9, "mAP": 0.5}
+
+
+@pytest.mark.parametrize("content", [None, "{ half a fi"])
+def test_a_folder_without_a_finished_run_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None
+) -> None:
+    if content is not None:
+        (tmp_path / "result.json").write_text(content)
+    assert main(["table", str(tmp_path)]) == 2
+    assert f"nr3d: error: {tmp_path}" in capsys.readouterr().err
