@@ -19,6 +19,9 @@ TEST = [
     "ruff==0.17.6",
 ]
 
+# Only to draw the plot of an ablation.
+BENCHMARKS = ["matplotlib>=3.8"]
+
 setup(
     name="nr3d",
     version=version(),
@@ -51,7 +54,7 @@ setup(
         "six>=1.16",
         "tensorboard>=2.12",
     ],
-    extras_require={"test": TEST, "all": TEST},
+    extras_require={"test": TEST, "benchmarks": BENCHMARKS, "all": [*TEST, *BENCHMARKS]},
     classifiers=[
         "License :: OSI Approved :: MIT License",
         "Programming Language :: Python :: 3",

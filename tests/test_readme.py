@@ -22,11 +22,14 @@ build_model = torchreid.models.build_model
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+RESULTS = ROOT / "benchmarks" / "results"
+
 # What makes the paper's recipe small enough for a test; appended to the README's words.
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
     *("data.width", "16", "train.batch_size", "4", "sampler.num_instances", "2"),
     *("video.seq_len", "2", "data.workers", "0", "train.max_epoch", "1"),
+    *("not3d.aggregation", "mean"),  # half of the parameters to write
 ]
 
 
@@ -41,13 +44,13 @@ def commands(start: str) -> list[str]:
 
 @pytest.fixture
 def reid_data(tmp_path: Path, mars_root: Path, prid_root: Path) -> Path:
-    """A folder in which ``reid-data`` holds MARS and PRID2011, ten splits, as the README has it."""
+    """A folder in which ``reid-data`` holds MARS, and PRID2011 with four splits."""
     folder = tmp_path / "work"
     (folder / "reid-data").mkdir(parents=True)
     (folder / "reid-data" / "mars").symlink_to(mars_root / "mars")
     (folder / "reid-data" / "prid2011").symlink_to(prid_root / "prid2011")
     splits = prid_root / "prid2011" / "splits_prid2011.json"
-    splits.write_text(json.dumps(json.loads(splits.read_text()) * 10))
+    splits.write_text(json.dumps(json.loads(splits.read_text()) * 4))
     return folder
 
 
@@ -97,16 +100,16 @@ def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, 
             words, capture_output=True, text=True, check=False, cwd=reid_data, env=environment
         )
         assert done.returncode == 0, f"{line}\n{done.stderr}"
-        trained = words[1] in ("train", "test") and "--dry-run" not in words
-        assert ("rank-1" in done.stdout) == trained, line
+        if words[1] in ("train", "test") and "--dry-run" not in words:
+            assert "rank-1" in done.stdout, line
     index = Path(stand_ins["NR3D_WEIGHTS_INDEX"]).read_text()
     assert "nr3d_resnet18_ibn.mars" in index
     assert (reid_data / "log" / "mars" / "visrank_mars" / "ranking_001.png").is_file()
     assert (reid_data / "log" / "prid-3" / "metrics.jsonl").is_file()
     table = (reid_data / "table.md").read_text()
     for row in ("the dataset itself", "MARS first"):
-        assert re.search(rf"{row} .*, 10 splits, split 0: ", table)
-    assert len(list((reid_data / "log" / "prid2011_from_mars").glob("split?/result.json"))) == 10
+        assert re.search(rf"{row} .*, 4 splits, split 0: ", table)
+    assert len(list((reid_data / "log" / "prid2011_from_mars").glob("split?/result.json"))) == 4
     assert (reid_data / "reid-data" / "ilids-vid" / "splits.json").is_file()
 
 
@@ -176,7 +179,8 @@ def test_the_weights_table_is_the_indexs(capsys: pytest.CaptureFixture[str]) -> 
     assert table in README
 
 
-def test_the_demos_table_is_the_benchmarks() -> None:
-    """The README's figures are those that benchmarks/demo.py wrote."""
-    table = (ROOT / "benchmarks" / "results" / "demo.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", sorted(p.stem for p in RESULTS.glob("*.md")))
+def test_figures_are_those_that_the_benchmarks_wrote(name: str) -> None:
+    table = (RESULTS / f"{name}.md").read_text(encoding="utf-8")
     assert table.strip() in README
+    assert (ROOT / "benchmarks" / f"{name}.py").is_file()

@@ -157,7 +157,9 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(
     assert "Traceback" not in out + err
 
 
-def test_a_bad_frame_is_one_line_also_from_a_worker(own_mars_root: Path, tmp_path: Path) -> None:
+def test_a_bad_frame_is_one_line_also_from_a_worker(
+    own_mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     for path in (own_mars_root / "mars" / "bbox_train").glob("*/*F003.jpg"):
         path.write_bytes(path.read_bytes()[:100])
     words = ["train", "--config", "mars", "--root", own_mars_root, *SMALL]
@@ -167,9 +169,8 @@ def test_a_bad_frame_is_one_line_also_from_a_worker(own_mars_root: Path, tmp_pat
     assert done.stderr.count("\n") == 1, done.stderr
     assert "F003.jpg of tracklet" in done.stderr
     assert "data.bad_frames" in done.stderr
-    done = command(*words, "data.bad_frames", "skip")
-    assert done.returncode == 0, done.stderr
-    assert "unreadable frames were left out:" in done.stdout
+    assert main([*map(str, words), "data.bad_frames", "skip"]) == 0
+    assert "unreadable frames were left out:" in capsys.readouterr().out
 
 
 def test_an_earlier_run_is_not_trained_over(
@@ -191,15 +192,15 @@ def test_debug_shows_the_traceback() -> None:
     assert "There is no folder /nowhere" in done.stderr
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(mars_root: Path, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_one_line(
+    mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "file").write_text("in the way")
-    done = command(
-        *("train", "--config", "mars", "--root", mars_root, *SMALL),
-        *("data.save_dir", tmp_path / "file" / "log"),
-    )
-    assert done.returncode == 2
-    assert done.stderr.count("\n") == 1, done.stderr
-    assert str(tmp_path / "file") in done.stderr
+    words = ["train", "--config", "mars", "--root", str(mars_root), *SMALL]
+    assert main([*words, "data.save_dir", str(tmp_path / "file" / "log")]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1, error
+    assert str(tmp_path / "file") in error
 
 
 def test_pairs_may_stand_between_options(capsys: pytest.CaptureFixture[str]) -> None:
@@ -231,30 +232,26 @@ def test_the_console_command_is_the_module(tmp_path: Path) -> None:
         assert done.stdout.startswith("nr3d 0.")
 
 
-def test_synthesize_draws_what_the_synthetic_config_trains_on(tmp_path: Path) -> None:
-    done = command("synthesize", "--out", tmp_path, "--identities", "8", "--seed", "3")
-    assert done.returncode == 0, done.stderr
-    assert "4 people to train" in done.stdout
-    done = command(
-        *("train", "--config", "synthetic", "--root", tmp_path, "train.max_epoch", "1"),
-        *("train.batch_size", "8", "data.height", "32", "data.width", "16"),
-        *("data.save_dir", tmp_path / "log"),
-    )
-    assert done.returncode == 0, done.stderr
-    done = command("synthesize", "--out", tmp_path, "--identities", "10", "--seed", "3")
-    assert done.returncode == 2
-    assert str(tmp_path / "mars") in done.stderr
+def test_synthesize_draws_what_the_synthetic_config_trains_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    drawing = ["synthesize", "--out", str(tmp_path), "--seed", "3", "--identities"]
+    assert main([*drawing, "8"]) == 0
+    assert "4 people to train" in capsys.readouterr().out
+    words = ["train.max_epoch", "1", "train.batch_size", "8", "data.height", "32"]
+    words += ["data.width", "16", "data.save_dir", str(tmp_path / "log")]
+    assert main(["train", "--config", "synthetic", "--root", str(tmp_path), *words]) == 0
+    assert main([*drawing, "10"]) == 2
+    assert str(tmp_path / "mars") in capsys.readouterr().err
 
 
 def test_footage_trains_and_tests(footage: Path, tmp_path: Path) -> None:
-    words = ("--config", "synthetic", "--root", footage, "data.save_dir", tmp_path / "log")
-    done = command("train", *words, "train.max_epoch", "2")
-    assert done.returncode == 0, done.stderr
-    done = command(
-        *("test", *words, "--weights", tmp_path / "log" / "model-best.pth.tar"),
-        *("test.visrank", "True", "--json", tmp_path / "out.json"),
-    )
-    assert done.returncode == 0, done.stderr
-    result = json.loads((tmp_path / "out.json").read_text())["results"]["mars"]
+    words = ["--config", "synthetic", "--root", str(footage)]
+    words += ["data.save_dir", str(tmp_path / "log")]
+    assert main(["train", *words, "train.max_epoch", "2"]) == 0
+    weights = ["--weights", str(tmp_path / "log" / "model-best.pth.tar")]
+    report = tmp_path / "out.json"
+    assert main(["test", *words, *weights, "test.visrank", "True", "--json", str(report)]) == 0
+    result = json.loads(report.read_text())["results"]["mars"]
     assert (result["query"], result["gallery"]) == (8, 24)
     assert (tmp_path / "log" / "visrank_mars" / "ranking_001.png").is_file()
