@@ -18,7 +18,7 @@ from nr3d.building import as_mapping
 from nr3d.config import differences, load_config
 from nr3d.data.splits import SPLIT_FILES, read_splits
 from nr3d.engine import BEST, LAST
-from nr3d.errors import ConfigError
+from nr3d.errors import ConfigError, DataError
 from nr3d.experiment import RESULT_FILE, Outcome
 
 logger = logging.getLogger(__name__)
@@ -143,7 +143,7 @@ def _finish(cfg: CfgNode) -> dict[str, Any]:
         Nr3dError: as for :func:`nr3d.experiment.train`.
     """
     folder = Path(cfg.data.save_dir)
-    result = parallel.of_first(_read(folder / RESULT_FILE))
+    result = parallel.of_first(read_record(folder / RESULT_FILE))
     if result is not None:
         differing = [
             f"{key} {before!r}, now {now!r}"
@@ -162,13 +162,24 @@ def _finish(cfg: CfgNode) -> dict[str, Any]:
         logger.info("%s is gone on with", folder)
         cfg = changed(cfg, "model.resume", str(folder / LAST))
     experiment.train(cfg)
-    return dict(parallel.of_first(_read(folder / RESULT_FILE)))
+    return dict(parallel.of_first(read_record(folder / RESULT_FILE)))
 
 
-def _read(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
+def read_record(path: Path) -> dict[str, Any] | None:
+    """Read what a finished run left in its folder; None if it left no such file.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
         return None
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} cannot be read ({error}): delete it and train again with the same command, "
+            "which goes on from the last checkpoint and writes it anew."
+        ) from error
     return content
 
 

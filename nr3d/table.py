@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from nr3d.errors import DataError
 from nr3d.experiment import RESULT_FILE
-from nr3d.protocol import SPLITS_FILE
+from nr3d.protocol import SPLITS_FILE, read_record
 
 _NAMES = {"mars": "MARS", "prid2011": "PRID2011", "ilidsvid": "iLIDS-VID"}
 """Datasets as papers write them, in the order of the paper's columns."""
@@ -54,7 +53,7 @@ def read_rows(folders: Sequence[str | Path]) -> list[Row]:
 
 
 def _rows_of(folder: Path) -> list[Row]:
-    splits, result = _content(folder / SPLITS_FILE), _content(folder / RESULT_FILE)
+    splits, result = read_record(folder / SPLITS_FILE), read_record(folder / RESULT_FILE)
     if splits is not None:
         std = {name: share for name, share in splits["std"].items() if share is not None}
         first = [row for row in splits["splits"] if row["split"] == 0]
@@ -85,18 +84,6 @@ def _rows_of(folder: Path) -> list[Row]:
         )
         for dataset, found in result["results"].items()
     ]
-
-
-def _content(path: Path) -> dict[str, Any] | None:
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): train again, which takes up what is finished."
-        ) from error
-    return content
 
 
 def _first_on(result: Mapping[str, Any], dataset: str) -> tuple[str, ...]:
