@@ -28,9 +28,9 @@ from reporting import parser_of, write
 
 from nr3d import building, experiment
 from nr3d.config import load_config
-from nr3d.data import ClipTransform, TestClipDataset, Tracklet, dense_clips
+from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, dense_clips
 from nr3d.data.synthetic import read_occlusion, write_mars
-from nr3d.engine import LAST
+from nr3d.engine import LAST, Inference, InferenceOptions, extract_each
 from nr3d.models import VideoReID
 
 VARIANTS: dict[str, tuple[str, list[str]]] = {
@@ -81,7 +81,6 @@ def configuration(variant: str, seed: int, epochs: int, root: Path, save_dir: Pa
     return load_config("synthetic", [*changes, *VARIANTS[variant][1]])
 
 
-@torch.inference_mode()
 def attention_on_occlusion(
     model: VideoReID,
     tracklets: Sequence[Tracklet],
@@ -103,17 +102,18 @@ def attention_on_occlusion(
         ``ratio``; the mean ``largest`` weight in a clip; ``flat``, the share of clips whose frames
         all have the same weight; ``clips``, their number.
     """
-    model.eval()
-    dataset = TestClipDataset(tracklets, transform, seq_len)
+    dataset = TestTracklets(tracklets, transform, seq_len)
+    inference = Inference(model, torch.device("cpu"), InferenceOptions("float32"))
     found: list[dict[str, float]] = []
-    for index, (paths, *_) in enumerate(dataset.tracklets):
-        shares = torch.tensor([hidden[Path(path).name] for path in paths])
-        clips = shares[torch.tensor(dense_clips(len(paths), seq_len))]  # (n, T)
-        occluded, clean = clips >= HIDDEN, clips < CLEAN
+    for row in extract_each(FrameLoader(dataset), inference):
+        paths = dataset.tracklets[row.index][0]
+        clips = torch.tensor(dense_clips(len(paths), seq_len))  # (n, T)
+        shares = torch.tensor([hidden[Path(path).name] for path in paths])[clips]
+        occluded, clean = shares >= HIDDEN, shares < CLEAN
         both = occluded.any(dim=1) & clean.any(dim=1)
-        if not both.any():
-            continue
-        weights = model.embed(dataset[index]["img"][both]).weights  # (n, T)
+        # A frame that fills up its clip stands in it more than once, and has the sum.
+        weights = torch.from_numpy(row.frame_weights) / clips.flatten().bincount()
+        weights = weights[clips][both]  # (n, T)
         for weight, dark, light in zip(weights, occluded[both], clean[both], strict=True):
             found.append(
                 {

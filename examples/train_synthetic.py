@@ -32,9 +32,10 @@ def main(folder: str, identities: int = 32, max_epoch: int = 4) -> float:
     engine = torchreid.engine.VideoNot3DEngine(datamanager, model, optimizer)
     engine.run(save_dir=f"{folder}/log", max_epoch=max_epoch, print_freq=0)
 
-    # The weight of each frame in a clip's feature.
-    clips = next(iter(datamanager.test_loader["mars"]["query"]))["img"]
-    print("attention weights of the first clip:", model.embed(clips).weights[0].tolist())
+    # The weight of each frame in its clip's feature.
+    loader = datamanager.test_loader["mars"]["query"]
+    first = next(nr3d.engine.extract_each(loader, engine.inference()))
+    print("attention weights of the first tracklet's frames:", first.frame_weights.tolist())
     return engine.results["mars"].rank1
 
 

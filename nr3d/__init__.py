@@ -8,7 +8,7 @@ A tracklet's way through the package: ``data`` (frames to clips), ``models`` (cl
 only from those named before it.
 """
 
-from nr3d import config, data, engine, losses, metrics, models, report, weights
+from nr3d import config, data, engine, features, losses, metrics, models, report, weights
 from nr3d.host import torchreid as _torchreid
 from nr3d.registry import register_models, register_names
 from nr3d.version import __version__
@@ -30,6 +30,7 @@ __all__ = [
     "config",
     "data",
     "engine",
+    "features",
     "losses",
     "metrics",
     "models",

@@ -11,12 +11,20 @@ import torch
 from yacs.config import CfgNode
 
 from nr3d.data import ClipDataManager
-from nr3d.engine import PRECISIONS, StepOptions, VideoNot3DEngine, warmup_multi_step
+from nr3d.engine import (
+    PRECISIONS,
+    InferenceOptions,
+    StepOptions,
+    TestOptions,
+    VideoNot3DEngine,
+    warmup_multi_step,
+)
 from nr3d.errors import ConfigError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.metrics import MAX_RANK
+from nr3d.metrics import MAX_RANK, PROTOCOLS
 from nr3d.models import ARCHITECTURES, VideoReID
+from nr3d.parallel import world
 from nr3d.weights import load
 
 LABEL_SMOOTHING = 0.1
@@ -46,6 +54,10 @@ def check(cfg: CfgNode) -> None:
         ("loss.name", cfg.loss.name, ("not3d",)),
         ("test.dist_metric", cfg.test.dist_metric, ("euclidean", "cosine")),
         ("train.precision", cfg.train.precision, PRECISIONS),
+        ("test.precision", cfg.test.precision, PRECISIONS),
+        ("test.evaluator", cfg.test.evaluator, ("nr3d", "torchreid")),
+        ("test.protocol", cfg.test.protocol, PROTOCOLS),
+        ("test.distractors", cfg.test.distractors, ("keep", "drop")),
         ("not3d.test_sample_method", cfg.not3d.test_sample_method, ("dense", "evenly")),
         ("not3d.metric_loss", cfg.not3d.metric_loss, ("ranked_list", "triplet")),
     ):
@@ -53,7 +65,6 @@ def check(cfg: CfgNode) -> None:
             raise ConfigError(f"{key} is {value!r}, expected one of {', '.join(choices)}")
     for key, count in (
         ("train.max_epoch", cfg.train.max_epoch),
-        ("test.batch_size", cfg.test.batch_size),
         ("test.visrank_topk", cfg.test.visrank_topk),
         ("data.height", cfg.data.height),
         ("data.width", cfg.data.width),
@@ -63,10 +74,18 @@ def check(cfg: CfgNode) -> None:
             raise ConfigError(f"{key} is {count}, expected at least 1")
     for key, count in (
         ("data.workers", cfg.data.workers),
+        ("test.batch_size", cfg.test.batch_size),
         ("train.checkpoint_steps", cfg.train.checkpoint_steps),
     ):
         if count < 0:
             raise ConfigError(f"{key} is {count}, expected 0 or more")
+    if cfg.test.memory_gib <= 0:
+        raise ConfigError(f"test.memory_gib is {cfg.test.memory_gib}, expected more than 0")
+    if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
+        raise ConfigError(
+            f"test.protocol is {cfg.test.protocol!r}, which torchreid's evaluator does not know: "
+            "set test.evaluator nr3d"
+        )
 
 
 def as_mapping(cfg: CfgNode) -> dict[str, Any]:
@@ -75,6 +94,13 @@ def as_mapping(cfg: CfgNode) -> dict[str, Any]:
         key: as_mapping(value) if isinstance(value, CfgNode) else value
         for key, value in cfg.items()
     }
+
+
+def device_of(cfg: CfgNode) -> torch.device:
+    """Give the device that a configuration computes on: this process's GPU, or the processor."""
+    if cfg.use_gpu and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager:
@@ -91,6 +117,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
     with _as_config_error():
         datamanager = ClipDataManager(
             root=cfg.data.root,
+            pack=cfg.data.pack,
             sources=cfg.data.sources if training else cfg.data.targets,
             targets=cfg.data.targets,
             height=cfg.data.height,
@@ -101,7 +128,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             use_gpu=cfg.use_gpu,
             split_id=cfg.data.split_id,
             combineall=cfg.data.combineall,
-            batch_size_train=cfg.train.batch_size if training else 1,
+            batch_size_train=cfg.train.batch_size if training else world().size,
             batch_size_test=cfg.test.batch_size,
             # More than there are processors only slows down; the batches are the same.
             workers=min(cfg.data.workers, os.cpu_count() or 1),
@@ -155,8 +182,34 @@ def build_model(
     return model
 
 
-def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -> VideoNot3DEngine:
-    """Build the engine that a configuration describes, with its optimizers and schedule."""
+def test_options(cfg: CfgNode, *, whole: bool = False) -> TestOptions:
+    """Give how a configuration tests.
+
+    Args:
+        cfg: a whole configuration.
+        whole: with every detail, and MARS by all protocols: for a test that stands for itself.
+    """
+    return TestOptions(
+        inference=InferenceOptions(cfg.test.precision, cfg.test.compile),
+        protocol=cfg.test.protocol,
+        all_protocols_on=("mars",) if whole else (),
+        evaluator=cfg.test.evaluator,
+        distractors=cfg.test.distractors,
+        memory=int(cfg.test.memory_gib * 2**30),
+        details=whole,
+    )
+
+
+def build_engine(
+    cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID, *, testing: bool = False
+) -> VideoNot3DEngine:
+    """Build the engine that a configuration describes, with its optimizers and schedule.
+
+    Args:
+        cfg: a whole configuration.
+        datamanager, model: as built by it.
+        testing: for a test alone, which is reported in full.
+    """
     with _as_config_error():
         optimizer = torchreid.optim.build_optimizer(
             model,
@@ -209,6 +262,7 @@ def build_engine(cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID) -
                 gather_features=cfg.train.gather_features,
                 sync_norms=cfg.train.sync_norms,
             ),
+            test_options=test_options(cfg, whole=testing),
             config=as_mapping(cfg),
         )
 

@@ -1,4 +1,4 @@
-"""A rehearsal before a long run: one batch, one step, one test tracklet, and what the run takes."""
+"""A rehearsal before a long run: one batch, one step, one test batch, and what the run takes."""
 
 from __future__ import annotations
 
@@ -204,34 +204,28 @@ def _rehearse(cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngi
 
 
 def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tuple[float, int, int]:
-    """Give how long a test takes, from one tracklet's features, and its tracklets and frames."""
-    engine.set_model_mode("eval")
-    lengths = [
-        (len(paths), loader, index)
-        for name, loaders in datamanager.test_loader.items()
-        for part, loader in loaders.items()
-        for index, (paths, *_) in enumerate(datamanager.test_dataset[name][part])
-    ]
-    if not lengths:
+    """Give how long a test takes, from one batch of frames, and its tracklets and frames."""
+    loaders = [loader for parts in datamanager.test_loader.values() for loader in parts.values()]
+    tracklets = [paths for loader in loaders for paths, *_ in loader.tracklets.tracklets]
+    if not tracklets:
         raise DataError(
             f"{', '.join(datamanager.targets)} has no tracklet to test: restore its query and "
             "gallery."
         )
-    lengths.sort(key=lambda item: item[0])
-    middle, loader, index = lengths[len(lengths) // 2]
+    loader = max(loaders, key=len)  # the gallery, most likely
     started = time.perf_counter()
-    item: Any = loader.dataset[index]
-    if isinstance(item, Nr3dError):
-        raise item
+    batch: Any = loader.dataset[0]
+    if isinstance(batch, Nr3dError):
+        raise batch
     read = time.perf_counter() - started
-    clips = item["img"].to(engine.device)
-    with torch.inference_mode():
-        engine.extract_features(clips)  # warms up
-        network = _seconds(lambda: engine.extract_features(clips))
-    frames = sum(length for length, _, _ in lengths)
+    images = loader.tracklets.transform.normalise(batch["img"].to(engine.device))
+    inference = engine.inference()
+    inference.of_frames(images)  # warms up
+    network = _seconds(lambda: inference.of_frames(images))
     read /= max(1, loader.num_workers)
-    a_frame = (max(read, network) if loader.num_workers else read + network) / middle
-    return frames * a_frame / engine.world.size, len(lengths), frames
+    a_frame = (max(read, network) if loader.num_workers else read + network) / len(images)
+    frames = sum(len(paths) for paths in tracklets)
+    return frames * a_frame / engine.world.size, len(tracklets), frames
 
 
 def _seconds(work: Any) -> float:

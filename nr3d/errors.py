@@ -29,3 +29,7 @@ class FrameError(DataError, OSError):
 
 class WeightsError(Nr3dError):
     """Pretrained weights or a checkpoint cannot be found, verified or loaded."""
+
+
+class FeatureStoreError(Nr3dError):
+    """A feature store is missing, damaged, of another version or made with other settings."""

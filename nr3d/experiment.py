@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +58,9 @@ class Outcome:
     """What a run gave."""
 
     results: Mapping[str, TestResult]
-    """Dataset name to its test."""
+    """Dataset name to its test, by the protocol that counts."""
+    by_protocol: Mapping[str, Mapping[str, TestResult]]
+    """Dataset name to its test by each protocol that was asked for."""
     best_rank1: float | None
     """The best rank-1 of the run's tests, 0..1; None if it did not train."""
     seconds: float
@@ -68,7 +70,7 @@ class Outcome:
     parameters: int
     model: str
     distances: Mapping[str, npt.NDArray[np.float32]]
-    """Dataset name to the (Q, G) matrix that its gallery was ranked by."""
+    """Dataset name to the (Q, G) matrix that its gallery was ranked by, where it was kept."""
     tracklets: Mapping[str, tuple[Sequence[Tracklet], Sequence[Tracklet]]]
     """Dataset name to its query and gallery tracklets."""
 
@@ -77,24 +79,30 @@ class Outcome:
         return {
             "model": self.model,
             "parameters": self.parameters,
-            "results": {
-                name: {
-                    **result.figures,
-                    "query": result.query,
-                    "valid_queries": result.valid_queries,
-                    "gallery": result.gallery,
-                    "frames": result.frames,
-                    "clips": result.clips,
-                    "extract_seconds": result.extract_seconds,
-                    "rank_seconds": result.rank_seconds,
-                }
-                for name, result in self.results.items()
-            },
+            "results": summaries(list(self.by_protocol.values())),
             "best_rank1": self.best_rank1,
             "bad_frames": list(self.bad_frames),
             "seconds": self.seconds,
             "versions": versions(),
         }
+
+
+def summaries(results: Sequence[Mapping[str, TestResult]]) -> dict[str, Any]:
+    """Give the results of datasets as plain values, by dataset.
+
+    The figures of each are those by the protocol that counts, and below ``protocols`` by each.
+
+    Args:
+        results: a dataset's by protocol, the one that counts first.
+    """
+    found = {}
+    for by_protocol in results:
+        first = next(iter(by_protocol.values()))
+        each = {protocol: result.summary() for protocol, result in by_protocol.items()}
+        # Details stand with the protocols alone.
+        plain = replace(first, details={}).summary()
+        found[first.dataset] = {**plain, "protocols": each}
+    return found
 
 
 def config_to_test(
@@ -206,7 +214,7 @@ def _evaluate(cfg: CfgNode) -> Outcome:
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg, training=False)
     model = build_model(cfg, datamanager.num_train_pids, pretrained=False, whole=True)
-    engine = build_engine(cfg, datamanager, model)
+    engine = build_engine(cfg, datamanager, model, testing=True)
     engine.run(
         save_dir=cfg.data.save_dir,
         test_only=True,
@@ -223,6 +231,7 @@ def _evaluate(cfg: CfgNode) -> Outcome:
 def _outcome(cfg: CfgNode, engine: VideoNot3DEngine, started: float) -> Outcome:
     return Outcome(
         results=engine.results,
+        by_protocol=engine.by_protocol,
         best_rank1=engine.best_rank1,
         seconds=time.perf_counter() - started,
         bad_frames=sorted(engine.datamanager.bad_frames),

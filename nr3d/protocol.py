@@ -27,6 +27,7 @@ SPLITS_FILE = "splits.json"
 """What a run over splits found, in its folder."""
 
 _OWN = (
+    "data.pack",
     "data.sources",
     "data.targets",
     "data.split_id",
@@ -39,11 +40,14 @@ _OWN = (
 """Keys that are not changed in what is trained first."""
 
 _MAY_DIFFER = (
+    "data.pack",
     "data.root",
     "data.save_dir",
     "data.workers",
     "model.load_weights",
     "model.resume",
+    "test.batch_size",
+    "test.memory_gib",
     "train.checkpoint_steps",
     "train.print_freq",
     "transfer.save_dir",

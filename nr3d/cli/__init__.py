@@ -9,12 +9,12 @@ import logging
 import sys
 from collections.abc import Sequence
 
-from nr3d.cli import data, demo, models, synthesize, table, test, train, weights
+from nr3d.cli import data, demo, extract, models, pack, synthesize, table, test, train, weights
 from nr3d.errors import Nr3dError
 from nr3d.parallel import launched
 from nr3d.version import __version__
 
-COMMANDS = (demo, train, test, table, models, weights, data, synthesize)
+COMMANDS = (demo, train, test, extract, table, models, weights, data, pack, synthesize)
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,11 +7,11 @@ import argparse
 from nr3d.config import shipped_configs
 
 
-def add_config_options(parser: argparse.ArgumentParser) -> None:
+def add_config_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """Add ``--config``, ``--root`` and the KEY VALUE pairs."""
     parser.add_argument(
         "--config",
-        required=True,
+        required=required,
         metavar="NAME|FILE",
         help=f"{', '.join(shipped_configs())}, or the path of a YAML file",
     )

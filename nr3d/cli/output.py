@@ -45,19 +45,41 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def print_outcome(outcome: Outcome) -> None:
-    """Print a run's results and what the user should know of it."""
+def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
+    """Print the results of datasets, each by its protocols, and what they are of."""
+    rows = []
+    for by_protocol in results:
+        for protocol, result in by_protocol.items():
+            named = len(by_protocol) > 1 or protocol != "torchreid"
+            rows.append((f"{result.dataset} ({protocol})" if named else result.dataset, result))
     print()
-    print(results_table(list(outcome.results.items())))
-    for name, result in outcome.results.items():
+    print(results_table(rows))
+    for label, result in rows:
+        mean_inp = "" if result.mINP is None else f", mINP {result.mINP:.1%}"
+        dropped = "dropped" if result.distractors_dropped else "among them"
         print(
-            f"{name}: {result.valid_queries} of {result.query} queries counted, gallery of "
-            f"{result.gallery} tracklets, {result.frames} frames in {result.clips} clips, "
+            f"{label}: {result.valid_queries} of {result.query} queries counted, gallery of "
+            f"{result.gallery} tracklets ({result.distractors} distractors {dropped}){mean_inp}"
+        )
+    for by_protocol in results:
+        result = next(iter(by_protocol.values()))
+        print(
+            f"{result.dataset}: {result.frames} frames in {result.clips} clips, "
             f"features in {result.extract_seconds:.1f} s, ranking in {result.rank_seconds:.1f} s"
         )
-    if outcome.bad_frames:
-        print(f"{len(outcome.bad_frames)} unreadable frames were left out:")
-        for path in outcome.bad_frames[:5]:
+
+
+def print_outcome(outcome: Outcome) -> None:
+    """Print a run's results and what the user should know of it."""
+    print_results(list(outcome.by_protocol.values()))
+    print_bad_frames(outcome.bad_frames)
+
+
+def print_bad_frames(paths: Sequence[str]) -> None:
+    """Print which frames were left out; nothing for none."""
+    if paths:
+        print(f"{len(paths)} unreadable frames were left out:")
+        for path in paths[:5]:
             print(f"  {path}")
-        if len(outcome.bad_frames) > 5:
-            print(f"  and {len(outcome.bad_frames) - 5} more")
+        if len(paths) > 5:
+            print(f"  and {len(paths) - 5} more")

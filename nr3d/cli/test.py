@@ -1,27 +1,35 @@
-"""``nr3d test``: test weights by torchreid's protocol."""
+"""``nr3d test``: test weights, or features, by torchreid's protocol."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
-from nr3d import experiment
+from nr3d import experiment, extracting
 from nr3d.cli.configured import add_config_options, changes_of
-from nr3d.cli.output import add_json_option, print_outcome, write_json
+from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
+from nr3d.errors import ConfigError
+from nr3d.version import versions
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
     """Add the subcommand."""
     parser: argparse.ArgumentParser = commands.add_parser(
-        "test", help="test weights by torchreid's protocol"
+        "test", help="test weights, or features, by torchreid's protocol"
     )
-    add_config_options(parser)
+    add_config_options(parser, required=False)
     parser.add_argument(
         "--weights",
-        required=True,
         metavar="FILE|NAME",
         help="checkpoint to test, or a name that `nr3d weights list` shows; its input size, clip "
         "length, normalisation and distance are used unless KEY VALUE says otherwise",
+    )
+    parser.add_argument(
+        "--features",
+        type=Path,
+        metavar="FILE",
+        help="a store that `nr3d extract` made, in place of --config, --root and --weights",
     )
     add_json_option(parser)
     return parser
@@ -29,6 +37,23 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Test and print the results."""
+    if args.features is not None:
+        if args.config or args.weights or args.root:
+            raise ConfigError(
+                "--features has the configuration and weights that it was made with: leave out "
+                "--config, --root and --weights"
+            )
+        results = extracting.evaluate(args.features, args.changes)
+        print_results([results])
+        content = {
+            "features": str(args.features),
+            "results": experiment.summaries([results]),
+            "versions": versions(),
+        }
+        write_json(args.json, content)
+        return
+    if not (args.config and args.weights):
+        raise ConfigError("give --config and --weights, or --features")
     cfg = experiment.config_to_test(args.config, args.weights, changes_of(args))
     outcome = experiment.evaluate(cfg)
     print_outcome(outcome)

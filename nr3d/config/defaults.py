@@ -22,6 +22,7 @@ def default_config() -> CfgNode:
 
     cfg.data = CfgNode()
     cfg.data.root = "reid-data"
+    cfg.data.pack = ""  # file that `nr3d pack` wrote of one of the datasets, read in its stead
     cfg.data.sources = ["mars"]
     cfg.data.targets = ["mars"]
     cfg.data.workers = 4
@@ -93,7 +94,16 @@ def default_config() -> CfgNode:
     cfg.loss.softmax.label_smooth = True
 
     cfg.test = CfgNode()
-    cfg.test.batch_size = 1  # tracklets
+    # frames that go through the network together, of any tracklets; 0: 256 with a GPU, 32 without
+    cfg.test.batch_size = 0
+    cfg.test.precision = "auto"  # as train.precision
+    cfg.test.compile = False
+    cfg.test.evaluator = "nr3d"  # or torchreid: its own
+    # or mars-official: the queries stay in the gallery, precision by trapezoids. `nr3d test` gives
+    # MARS by both
+    cfg.test.protocol = "torchreid"
+    cfg.test.distractors = "keep"  # or drop: gallery tracklets of people that no query shows
+    cfg.test.memory_gib = 1.0  # that a ranking may take beside the features
     cfg.test.dist_metric = "euclidean"  # or cosine
     cfg.test.normalize_feature = False
     cfg.test.ranks = [1, 5, 10, 20]

@@ -48,6 +48,32 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
     """
     cfg = default_config()
     _apply(cfg, _find(name_or_path), ())
+    return _changed(cfg, changes)
+
+
+def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNode:
+    """Make a configuration of the plain values of one, and change it.
+
+    Args:
+        content: sections and keys, as :func:`nr3d.building.as_mapping` gives them; keys that are
+            not there have their defaults.
+        changes: as for :func:`load_config`.
+
+    Raises:
+        ConfigError: for an unknown key, or a value of another type.
+
+    Examples::
+        >>> config_of({"test": {"rerank": True}}, ["test.ranks", "[1]"]).test.ranks
+        [1]
+    """
+    cfg = default_config()
+    for key, value in _leaves(content):
+        _set(cfg, key, value, "the stored configuration")
+    return _changed(cfg, changes)
+
+
+def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
+    """Set keys and values in turn, and freeze."""
     if len(changes) % 2:
         raise ConfigError(
             f"KEY VALUE pairs expected after the options, got {len(changes)} words: "

@@ -3,12 +3,15 @@
 from nr3d.data.checking import check_dataset
 from nr3d.data.converted import register_converted
 from nr3d.data.converting import convert
+from nr3d.data.frame_batches import FrameBatch, FrameBatches, FrameLoader
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.data.manager import ClipDataManager, ClipLoader, canonical_labels
+from nr3d.data.packed import Pack
+from nr3d.data.packing import pack
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
 from nr3d.data.splits import write_prid2011_splits
-from nr3d.data.tracklets import ClipDataset, TestClipDataset, Tracklet
+from nr3d.data.tracklets import ClipDataset, TestTracklets, Tracklet
 from nr3d.data.transforms import ClipTransform
 
 __all__ = [
@@ -16,8 +19,12 @@ __all__ = [
     "ClipDataset",
     "ClipLoader",
     "ClipTransform",
+    "FrameBatch",
+    "FrameBatches",
+    "FrameLoader",
+    "Pack",
     "SeededSampler",
-    "TestClipDataset",
+    "TestTracklets",
     "Tracklet",
     "canonical_labels",
     "check_dataset",
@@ -25,6 +32,7 @@ __all__ = [
     "dense_clips",
     "evenly",
     "in_time_order",
+    "pack",
     "random_frames",
     "read_frame",
     "register_converted",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
+from nr3d.data.packed import packed_bytes
 from nr3d.errors import FrameError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
@@ -50,23 +52,26 @@ def read_frame(path: str, tracklet: str) -> Image.Image:
     """Read one frame whole, once.
 
     Args:
-        path: the image file.
+        path: the image file, or what stands for it in a pack.
         tracklet: what to call its tracklet in an error.
 
     Returns:
         Image: RGB.
 
     Raises:
-        FrameError: if the file is missing, truncated or not an image.
+        FrameError: if the file is missing, truncated or not an image, or a pack damaged there.
     """
     try:
-        with Image.open(path) as image:
+        packed = packed_bytes(path)
+        with Image.open(path if packed is None else io.BytesIO(packed)) as image:
             whole: Image.Image = image.convert("RGB")
             return whole
     except FileNotFoundError:
         reason = "is missing"
     except Image.DecompressionBombError as error:
         reason = f"is no video frame ({error})"
+    except UnidentifiedImageError:
+        reason = "is not an image"
     # Pillow's plugins raise SyntaxError, ValueError and more on damaged files.
     except (OSError, SyntaxError, ValueError, IndexError, EOFError) as error:
         reason = f"cannot be read ({error})"

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,14 +9,14 @@ from typing import Any
 import torch
 from torch.utils.data import DataLoader
 
-from nr3d.data.converted import INDEX, index_mend, is_name, register_converted
+from nr3d.data.frame_batches import FrameLoader
+from nr3d.data.loading import load_datasets, quiet
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (
     ClipDataset,
     Guarded,
-    TestClipDataset,
+    TestTracklets,
     Tracklet,
-    TrackletDataset,
     TrackletItem,
     collate,
 )
@@ -27,15 +24,12 @@ from nr3d.data.transforms import ClipTransform
 from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.parallel import world
-from nr3d.registry import registered_video_datasets
-
-logger = logging.getLogger(__name__)
 
 
 class ClipLoader(DataLoader[TrackletItem]):
-    """A loader of clips that raises the dataset's own errors and gathers skipped frames."""
+    """A loader of training clips that raises the data's own errors and gathers bad frames."""
 
-    def __init__(self, dataset: TrackletDataset, bad_frames: set[str], **kwargs: Any) -> None:
+    def __init__(self, dataset: ClipDataset, bad_frames: set[str], **kwargs: Any) -> None:
         # A generator of its own: a loader draws a number as it starts, and the run's must not
         # depend on how often that was. The items have seeds of their own.
         super().__init__(
@@ -65,8 +59,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     identity labels in a fixed order, and batches that depend on the seed alone.
 
     A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
-    ``erased`` (B, T). A test batch has the clips of all its tracklets in ``img`` (Σn, T, 3, H, W),
-    and for each tracklet ``pid``, ``camid``, ``dsetid``, ``num_clips`` and ``num_frames``.
+    ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`.
     With several processes each gets its part of every training batch, whole identities with the
     identity sampler, and every so many-th test tracklet.
 
@@ -81,7 +74,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         split_id: split of PRID2011 and iLIDS-VID, from 0.
         combineall: train on train, query and gallery together.
         batch_size_train: B, clips in a training batch, of all processes together. Paper: 64.
-        batch_size_test: tracklets in a test batch.
+        batch_size_test: N, frames in a test batch, whatever their tracklets. 0 is 256 with a GPU
+            and 32 without.
         workers: loader processes; the batches are the same with any number.
         num_instances: tracklets of an identity in a batch. Paper: 4.
         num_cams, num_datasets: as torchreid's, for its other samplers.
@@ -95,6 +89,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         bad_frames: ``error``, or ``skip`` to go on with the tracklet's other frames; the
             skipped ones are in the attribute ``bad_frames``.
         seed: of the order and of every draw.
+        pack: file that ``nr3d pack`` wrote of one of the datasets, which is then read from it
+            alone, to the same batches; empty for none.
 
     Attributes:
         train_loader, test_loader, test_dataset, num_train_pids, num_train_cams: as torchreid's.
@@ -125,7 +121,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         split_id: int = 0,
         combineall: bool = False,
         batch_size_train: int = 64,
-        batch_size_test: int = 1,
+        batch_size_test: int = 0,
         workers: int = 4,
         num_instances: int = 4,
         num_cams: int = 1,
@@ -138,13 +134,14 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         crop_padding: int = 10,
         bad_frames: str = "error",
         seed: int = 0,
+        pack: str | Path = "",
     ) -> None:
         transforms = [transforms] if isinstance(transforms, str) else list(transforms)
         sources = list(sources) if isinstance(sources, (list, tuple)) else sources
         targets = list(targets) if isinstance(targets, (list, tuple)) else targets
         # VideoDataManager's own __init__ builds frame-wise loaders and loads every dataset three
         # times for them: its base is initialised instead, and the loaders are made here.
-        with _quiet():
+        with quiet():
             super(torchreid.data.VideoDataManager, self).__init__(
                 sources=sources, targets=targets, height=height, width=width, use_gpu=use_gpu
             )
@@ -161,10 +158,9 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             "bad_frames": self.bad_frames,
         }
 
-        loaded = {
-            name: _load(name, root, split_id, combineall)
-            for name in dict.fromkeys([*self.sources, *self.targets])
-        }
+        loaded = load_datasets(
+            [*self.sources, *self.targets], root, pack, split_id=split_id, combineall=combineall
+        )
         trainset = loaded[self.sources[0]]
         for name in self.sources[1:]:
             trainset = trainset + loaded[name]
@@ -189,29 +185,47 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             **loader_options,
         )
 
-        self.test_loader: dict[str, dict[str, ClipLoader]] = {}
+        self._test_options: dict[str, Any] = {
+            **clip_options,
+            "transform": self.transform_te,
+            "sample_method": test_sample_method,
+        }
+        self._frame_options: dict[str, Any] = {
+            "frames": batch_size_test or (256 if self.use_gpu else 32),
+            "workers": workers,
+            "pin_memory": self.use_gpu,
+            "bad_frames": self.bad_frames,
+        }
+        self.test_loader: dict[str, dict[str, FrameLoader]] = {}
         self.test_dataset: dict[str, dict[str, list[Tracklet]]] = {}
         for name in self.targets:
-            parts = {"query": loaded[name].query, "gallery": loaded[name].gallery}
-            datasets = {
-                part: TestClipDataset(
-                    tracklets,
-                    self.transform_te,
-                    sample_method=test_sample_method,
-                    **clip_options,
+            parts = {
+                part: self.frame_loader(tracklets)
+                for part, tracklets in (
+                    ("query", loaded[name].query),
+                    ("gallery", loaded[name].gallery),
                 )
-                for part, tracklets in parts.items()
             }
-            self.test_dataset[name] = {part: set_.tracklets for part, set_ in datasets.items()}
-            self.test_loader[name] = {
-                part: ClipLoader(
-                    set_,
-                    sampler=range(world().rank, len(set_), world().size),
-                    batch_size=batch_size_test,
-                    **loader_options,
-                )
-                for part, set_ in datasets.items()
+            self.test_loader[name] = parts
+            self.test_dataset[name] = {
+                part: loader.tracklets.tracklets for part, loader in parts.items()
             }
+
+    def frame_loader(
+        self, tracklets: Sequence[Tracklet], order: Sequence[int] | None = None
+    ) -> FrameLoader:
+        """Read tracklets as a test does.
+
+        Args:
+            tracklets: torchreid's tuples.
+            order: indices of those to read, in this order. Default is this process's share, every
+                world-size-th from its rank on.
+        """
+        if order is None:
+            order = range(world().rank, len(tracklets), world().size)
+        return FrameLoader(
+            TestTracklets(tracklets, **self._test_options), order, **self._frame_options
+        )
 
     def _build_sampler(
         self, name: str, batch_size: int, num_instances: int, num_cams: int, num_datasets: int
@@ -265,67 +279,3 @@ def canonical_labels(tracklets: Sequence[Tracklet]) -> list[Tracklet]:
         first[pid] = min(first.get(pid, (dsetid, path)), (dsetid, path))
     label = {pid: position for position, pid in enumerate(sorted(first, key=lambda p: first[p]))}
     return [(paths, label[pid], camid, dsetid) for paths, pid, camid, dsetid in tracklets]
-
-
-def _load(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
-    """Load one of torchreid's video datasets, quietly, with an error that says what to do."""
-    root = Path(root).expanduser().resolve()
-    if not root.is_dir():
-        raise DataError(
-            f"There is no folder {root}: give the folder that holds the datasets' folders, by "
-            "--root on the command line or root= in Python."
-        )
-    _register_own(name, root)
-    before = set(root.iterdir())
-    try:
-        with _quiet():
-            return torchreid.data.datasets.init_video_dataset(
-                name,
-                root=str(root),
-                split_id=split_id,
-                combineall=combineall,
-                mode="train",
-                transform=_unused,
-                verbose=False,
-            )
-    except (RuntimeError, ValueError, OSError, AssertionError, LookupError) as error:
-        for made in set(root.iterdir()) - before:
-            # torchreid makes a folder to download into and leaves it when that fails.
-            if made.is_dir() and not any(made.iterdir()):
-                made.rmdir()
-        reason = str(error) or f"{type(error).__name__} while reading its files"
-        raise DataError(
-            f"Dataset {name!r} cannot be loaded from {root}: {reason.rstrip('.')}. Put its files "
-            "there in torchreid's layout, or give another root."
-        ) from error
-
-
-def _register_own(name: str, root: Path) -> None:
-    """Register a converted dataset that is meant by a name which torchreid does not know."""
-    folder = root / name
-    if not is_name(name) or name in registered_video_datasets():
-        return
-    if (folder / INDEX).is_file():
-        register_converted(root, name)
-    elif folder.is_dir():
-        raise DataError(
-            f"torchreid knows no dataset {name!r}, and {folder} is not a converted one: it has no "
-            f"{INDEX}. {index_mend(folder)}"
-        )
-
-
-def _unused(image: Any) -> Any:
-    """A transform for torchreid's datasets, which refuse None; frames are read by ours."""
-    return image
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Send what torchreid prints while it loads to the log."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            yield
-    finally:
-        for line in filter(None, (line.rstrip() for line in printed.getvalue().splitlines())):
-            logger.debug("torchreid: %s", line)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
-import torch
+import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset, default_collate
@@ -33,28 +33,23 @@ _DRAWS: dict[str, _ClipDraw] = {
 
 
 class TrackletItem(TypedDict, total=False):
-    """One item of a dataset, or after collation one batch."""
+    """One training item, or after collation one batch."""
 
     img: Tensor
-    """Training: (T, 3, H, W), in a batch (B, T, 3, H, W). Testing: (n, T, 3, H, W) for the n
-    clips of a tracklet, in a batch those of all its tracklets, one after the other."""
+    """(T, 3, H, W), in a batch (B, T, 3, H, W)."""
     pid: Any
     camid: Any
     dsetid: Any
     erased: Tensor
-    """Training: (T,), in a batch (B, T): 1 for a frame hit by random erasing."""
+    """(T,), in a batch (B, T): 1 for a frame hit by random erasing."""
     tracklet: Any
-    """Training: what to call the tracklet in a message."""
-    num_clips: Any
-    """Testing: clips of the tracklet."""
-    num_frames: Any
-    """Testing: frames of the tracklet that were read."""
+    """What to call the tracklet in a message."""
     bad_frames: list[str]
     """Frames that could not be read and were left out."""
 
 
-class TrackletDataset(Dataset[TrackletItem]):
-    """What both datasets share: the tracklets, and reading their frames."""
+class Tracklets:
+    """What training and testing share: the tracklets, and reading their frames."""
 
     def __init__(
         self,
@@ -109,7 +104,7 @@ class TrackletDataset(Dataset[TrackletItem]):
         )
 
 
-class ClipDataset(TrackletDataset):
+class ClipDataset(Tracklets, Dataset[TrackletItem]):
     """Training: one clip of T frames per draw of a tracklet.
 
     An item is asked for by ``(index, seed)``, where the seed (ints) fixes every random draw of
@@ -189,8 +184,10 @@ class ClipDataset(TrackletDataset):
         raise self.no_frame_left(index)
 
 
-class TestClipDataset(TrackletDataset):
-    """Testing: all clips of a tracklet, every frame decoded once.
+class TestTracklets(Tracklets):
+    """Testing: which frames of a tracklet are read, what they look like, which clips they make.
+
+    :class:`nr3d.data.FrameLoader` reads them.
 
     Args:
         tracklets: torchreid's tuples of frame paths, pid, camid, dsetid.
@@ -201,8 +198,7 @@ class TestClipDataset(TrackletDataset):
 
     Raises:
         ValueError: for another ``sample_method`` or ``bad_frames``.
-        FrameError: when an item is made, if a frame cannot be read.
-        DataError: when an item is made, if no frame of its tracklet can be read.
+        FrameError: when a frame is asked for that cannot be read.
     """
 
     __test__ = False  # not a pytest class
@@ -222,51 +218,39 @@ class TestClipDataset(TrackletDataset):
             )
         self.sample_method = sample_method
 
-    def __getitem__(self, index: int) -> TrackletItem:
-        paths, pid, camid, dsetid = self.tracklets[index]
-        rng = np.random.default_rng(0)  # the transform of a test draws nothing
-        bad: list[str] = []
-        usable = list(range(len(paths)))
-        if self.sample_method == "evenly":
-            usable = sorted(set(evenly(len(paths), self.seq_len)))
-        frames = [
-            self.transform([frame], rng)[0]
-            for position in usable
-            if (frame := self.read(index, position, bad)) is not None
-        ]
-        if not frames:
-            raise self.no_frame_left(index)
-        clips = (
-            dense_clips(len(frames), self.seq_len)
-            if self.sample_method == "dense"
-            else [evenly(len(frames), self.seq_len)]
-        )
-        whole = torch.cat(frames)  # (frames, 3, H, W)
-        return TrackletItem(
-            img=whole[torch.tensor(clips)],  # (n, T, 3, H, W)
-            pid=pid,
-            camid=camid,
-            dsetid=dsetid,
-            num_clips=len(clips),
-            num_frames=len(frames),
-            bad_frames=bad,
-        )
+    def positions(self, index: int) -> Sequence[int]:
+        """Which frames of a tracklet are read, in time order."""
+        frames = len(self.tracklets[index][0])
+        if self.sample_method == "dense":
+            return range(frames)
+        return sorted(set(evenly(frames, self.seq_len)))
+
+    def pixels(self, index: int, position: int, bad: list[str]) -> npt.NDArray[np.uint8] | None:
+        """Give a frame's pixels (H, W, 3), resized; a bad frame as :meth:`read` says."""
+        frame = self.read(index, position, bad)
+        return None if frame is None else np.asarray(self.transform.resize(frame))
+
+    def clips(self, frames: int) -> list[list[int]]:
+        """Which clips a tracklet's frames make, by their place among those that were read."""
+        if self.sample_method == "dense":
+            return dense_clips(frames, self.seq_len)
+        return [evenly(frames, self.seq_len)]
 
 
 class Guarded(Dataset[Any]):
-    """A dataset whose errors for the user travel from a worker as values.
+    """A dataset whose errors for the user travel from a loader process as values.
 
-    torch re-raises what a worker raises with the worker's traceback as its message, which is no
-    longer the one clear line; :func:`collate` and the loader hand the error on as it was.
+    torch re-raises what a loader process raises with its traceback as the message, which is no
+    longer the one clear line; the loaders hand the error on as it was.
     """
 
-    def __init__(self, dataset: TrackletDataset) -> None:
-        self.dataset = dataset
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset: Any = dataset
 
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, request: Any) -> TrackletItem | Nr3dError:
+    def __getitem__(self, request: Any) -> Any:
         try:
             return self.dataset[request]
         except Nr3dError as error:
@@ -274,20 +258,15 @@ class Guarded(Dataset[Any]):
 
 
 def collate(items: Sequence[TrackletItem | Nr3dError]) -> TrackletItem | Nr3dError:
-    """Make a batch; the clips of test tracklets are put one after the other.
-
-    Returns:
-        dict or error: the batch, or the first error among the items.
-    """
+    """Make a training batch, or give the first error among the items."""
     good: list[TrackletItem] = []
     for item in items:
         if isinstance(item, Nr3dError):
             return item
         good.append(item)
     bad_frames = [path for item in good for path in item["bad_frames"]]
-    rest = [{k: v for k, v in item.items() if k not in ("img", "bad_frames")} for item in good]
-    images = [item["img"] for item in good]
-    batch: TrackletItem = default_collate(rest)
-    batch["img"] = torch.cat(images) if "num_clips" in good[0] else torch.stack(images)
+    batch: TrackletItem = default_collate(
+        [{key: value for key, value in item.items() if key != "bad_frames"} for item in good]
+    )
     batch["bad_frames"] = bad_frames
     return batch

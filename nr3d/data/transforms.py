@@ -93,7 +93,7 @@ class ClipTransform:
             left, top = (int(shift) for shift in rng.integers(0, 2 * self.padding + 1, size=2))
             box = (left, top, left + self.width, top + self.height)
             frames = [ImageOps.expand(frame, self.padding).crop(box) for frame in frames]
-        clip = torch.stack([self.normalise(frame) for frame in frames])  # (T, 3, H, W)
+        clip = self.normalise(torch.stack([torch.from_numpy(np.array(f)) for f in frames]))
         erased = torch.zeros(len(clip))
         if "random_erase" in self.transforms:
             for position, frame in enumerate(clip):
@@ -105,10 +105,10 @@ class ClipTransform:
         """Resize a frame to H×W, bicubic."""
         return frame.resize((self.width, self.height), Image.Resampling.BICUBIC)
 
-    def normalise(self, frame: Image.Image) -> Tensor:
-        """Turn a frame into a normalised tensor (3, H, W)."""
-        pixels = torch.from_numpy(np.array(frame)).permute(2, 0, 1)
-        return pixels.float().div_(255).sub_(self.mean).div_(self.std)
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Turn frames (N, H, W, 3) of bytes into what a network takes, (N, 3, H, W)."""
+        mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
+        return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
 
     def erase(self, frame: Tensor, rng: np.random.Generator) -> bool:
         """Erase one rectangle of a normalised frame (3, H, W) in place; False if none fits."""

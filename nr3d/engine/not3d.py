@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
 from torch.utils.tensorboard import SummaryWriter
@@ -21,14 +21,15 @@ from tqdm import tqdm
 from nr3d import parallel
 from nr3d.data import ClipDataManager
 from nr3d.engine.batches import on_device
+from nr3d.engine.inference import Inference
 from nr3d.engine.precision import Precision
 from nr3d.engine.randomness import set_random_states
 from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import BEST, LAST, Progress, facts_of, restore_run, run_state
 from nr3d.engine.step import StepOptions, TrainingStep
-from nr3d.engine.testing import evaluate_dataset
-from nr3d.errors import Nr3dError
+from nr3d.engine.testing import TestOptions, evaluate_dataset
+from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 from nr3d.metrics import MAX_RANK
@@ -64,11 +65,14 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         center_lr: learning rate of the centers. Paper: 0.5.
         pooling_method: from a tracklet's clips to its feature: ``'avg'`` (paper), ``'max'``.
         options: how a step is computed.
+        test_options: how a test is computed and judged.
         config: sections and keys that the run was made from, kept in its checkpoints.
 
     Attributes:
         results: dataset name to the :class:`TestResult` of the last test.
-        distances: dataset name to the (Q, G) distances that the last test ranked by.
+        by_protocol: dataset name to the results by every protocol that was asked for.
+        distances: dataset name to the (Q, G) distances that the last test ranked by, where they
+            take no more than the memory that a test may take.
 
     Raises:
         ValueError: if the model was built for another loss, or for another pooling.
@@ -94,6 +98,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         center_lr: float = 0.5,
         pooling_method: str = "avg",
         options: StepOptions | None = None,
+        test_options: TestOptions | None = None,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
@@ -113,6 +118,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 "whole data: train with nr3d.data.ClipDataManager, or in one process."
             )
         self.options = options or StepOptions()
+        self.test_options = test_options or TestOptions()
         # The GPU that the process took when it joined the others.
         gpu = torch.device("cuda", torch.cuda.current_device()) if self.use_gpu else None
         self.device = gpu or torch.device("cpu")
@@ -143,6 +149,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.register_model("model", self.model, optimizer, scheduler)
         self.register_model("center", self.criterion.center, self.center_optimizer, None)
         self.results: dict[str, TestResult] = {}
+        self.by_protocol: dict[str, Mapping[str, TestResult]] = {}
         self.distances: dict[str, npt.NDArray[np.float32]] = {}
         self.config = config
         self.writer: Any = None
@@ -368,34 +375,43 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.set_model_mode("eval")
         parallel.copy_from_first(list(self.model.buffers()))
         self._dist_metric = dist_metric
+        inference = self.inference()
         rank1 = 0.0
         for name, loaders in self.test_loader.items():
             domain = "source" if name in self.datamanager.sources else "target"
             self._say(f"##### Evaluating {name} ({domain}) #####")
-            result, distances = evaluate_dataset(
+            found = evaluate_dataset(
                 name,
                 loaders,
-                self.extract_features,
-                self.device,
-                ranks=ranks,
+                inference,
                 pooling=self.pooling_method,
+                options=self.test_options,
+                ranks=ranks,
                 dist_metric=dist_metric,
                 normalize_feature=normalize_feature,
                 rerank=rerank,
                 use_metric_cuhk03=use_metric_cuhk03,
             )
-            self.results[name] = result
-            if distances is not None:
-                self.distances[name] = distances
-                self._report(result, ranks, save_dir)
+            result = self.results[name] = found.result
+            self.by_protocol[name] = found.results
+            if self.world.first:
+                if found.distances is not None:
+                    self.distances[name] = found.distances
+                for each in found.results.values():
+                    self._report(each, ranks, save_dir)
                 if visrank:
-                    self._draw(result, distances, Path(save_dir), visrank_topk)
+                    self._draw(result, Path(save_dir), visrank_topk)
             rank1 = result.rank1
         return rank1
 
+    def inference(self) -> Inference:
+        """Give the network as it is now, made ready to extract features."""
+        network: Any = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
+        return Inference(network, self.device, self.test_options.inference)
+
     def _report(self, result: TestResult, ranks: Sequence[int], save_dir: str) -> None:
         """Print a test's figures as torchreid does, and record them."""
-        self._say("** Results **")
+        self._say("** Results **" if result.protocol == "torchreid" else f"** {result.protocol} **")
         self._say(f"mAP: {result.mAP:.1%}")
         self._say("CMC curve")
         for r in ranks:
@@ -408,6 +424,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 "kind": "test",
                 "epoch": self.epoch + 1 if self.writer is not None else None,
                 "dataset": result.dataset,
+                "protocol": result.protocol,
                 **result.figures,
                 "seconds": round(result.extract_seconds + result.rank_seconds, 3),
             }
@@ -416,11 +433,16 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
     def _draw(
         self,
         result: TestResult,
-        distances: npt.NDArray[np.float32],
         folder: Path,
         topk: int,
     ) -> None:
         """Draw the rankings of all queries of a dataset."""
+        if result.dataset not in self.distances:
+            raise DataError(
+                f"The {result.query} x {result.gallery} distances of {result.dataset} take more "
+                "than test.memory_gib: raise it, or test without test.visrank."
+            )
+        distances = self.distances[result.dataset]
         query, gallery = self.datamanager.fetch_test_loaders(result.dataset)
         pages = write_rankings(
             distances,
@@ -431,11 +453,6 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             title=f"{result.dataset}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
         )
         self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
-
-    def extract_features(self, input: Tensor) -> Tensor:
-        """Give the features (B, D) of clips (B, T, 3, H, W); the model is in eval mode."""
-        features: Tensor = self.model(input)
-        return features
 
     def save_model(
         self, epoch: int, rank1: float | None, save_dir: str, is_best: bool = False

@@ -43,6 +43,7 @@ class Precision:
         name: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``: bf16 where
             the device multiplies it itself, fp16 on an older GPU, float32 on another processor.
         device: what the network is on.
+        key: what an error calls the setting.
 
     Attributes:
         name: the type in use, never ``'auto'``.
@@ -59,9 +60,9 @@ class Precision:
         torch.bfloat16
     """
 
-    def __init__(self, name: str, device: torch.device) -> None:
+    def __init__(self, name: str, device: torch.device, *, key: str = "train.precision") -> None:
         if name not in PRECISIONS:
-            raise ValueError(f"train.precision is {name!r}, expected one of {list(PRECISIONS)}")
+            raise ValueError(f"{key} is {name!r}, expected one of {list(PRECISIONS)}")
         if name == "auto":
             older = "fp16" if device.type == "cuda" else "float32"
             name = "bf16" if has_bf16(device) else older

@@ -37,6 +37,7 @@ _KEYS = (
 
 _MAY_DIFFER: tuple[str, ...] = (
     "data.cache_frames",
+    "data.pack",
     "data.root",
     "data.save_dir",
     "data.targets",

@@ -3,70 +3,183 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from nr3d import parallel
-from nr3d.engine.extraction import extract
+from nr3d.engine.extraction import TrackletFeatures, extract
+from nr3d.engine.inference import Inference, InferenceOptions
 from nr3d.engine.results import TestResult
-from nr3d.metrics import rank
+from nr3d.metrics import PROTOCOLS, rank
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """How a test is computed and judged.
+
+    Args:
+        inference: how features are computed.
+        protocol: of :data:`nr3d.metrics.PROTOCOLS`, the one that counts.
+        all_protocols_on: datasets that are judged by the others too.
+        evaluator: ``'nr3d'``, or ``'torchreid'`` for torchreid's own.
+        distractors: ``'keep'`` or ``'drop'`` the gallery's people that no query shows.
+        memory: bytes that a ranking may take beside the features.
+        details: give intervals, figures by tracklet length and by pair of cameras.
+    """
+
+    __test__ = False  # not a pytest class
+
+    inference: InferenceOptions = field(default_factory=InferenceOptions)
+    protocol: str = "torchreid"
+    all_protocols_on: Sequence[str] = ()
+    evaluator: str = "nr3d"
+    distractors: str = "keep"
+    memory: int = 1 << 30
+    details: bool = False
+
+    def protocols(self, dataset: str) -> tuple[str, ...]:
+        """Which protocols a dataset is judged by; the one that counts is the first."""
+        if dataset not in self.all_protocols_on or self.evaluator == "torchreid":
+            return (self.protocol,)
+        return (self.protocol, *(name for name in PROTOCOLS if name != self.protocol))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What a ranking was found to be."""
+
+    results: Mapping[str, TestResult]
+    """By protocol; the one that counts is the first."""
+    distances: npt.NDArray[np.float32] | None
+    """(Q, G), what the gallery was ranked by; None where it takes more than the memory given."""
+
+    @property
+    def result(self) -> TestResult:
+        """By the protocol that counts."""
+        return next(iter(self.results.values()))
 
 
 def evaluate_dataset(
     name: str,
     loaders: Mapping[str, Any],
-    features_of: Callable[[Tensor], Tensor],
-    device: torch.device,
+    inference: Inference,
     *,
-    ranks: Sequence[int],
     pooling: str = "avg",
-    **options: Any,
-) -> tuple[TestResult, npt.NDArray[np.float32] | None]:
+    options: TestOptions,
+    **rank_options: Any,
+) -> Judgement:
     """Extract the features of a dataset's queries and gallery, and rank them.
 
-    With several processes all extract, the first ranks, and all get the result.
+    With several processes all extract, the first ranks, and all get the results.
 
     Args:
         name: of the dataset.
         loaders: of ``query`` and ``gallery``.
-        features_of: clips (n, T, 3, H, W) to features (n, D).
-        device: where ``features_of`` wants its clips.
-        ranks: to report; rank-1 always is.
+        inference: the network.
         pooling: from a tracklet's clips to its feature: ``'avg'`` or ``'max'``.
-        options: of :func:`nr3d.metrics.rank`.
-
-    Returns:
-        tuple: the result, and in the first process the (Q, G) distances.
+        options: how it is judged.
+        rank_options: as for :func:`judge`.
 
     Raises:
         DataError: if a frame or a dataset is not usable.
-        ValueError: for an unknown metric.
+        ValueError: for an unknown metric or protocol.
     """
     started = time.perf_counter()
     query, gallery = (
-        extract(loaders[part], features_of, device, pooling=pooling, name=part)
+        extract(loaders[part], inference, pooling=pooling, name=part)
         for part in ("query", "gallery")
     )
-    extracted = time.perf_counter()
-    result, distances = None, None
+    seconds = time.perf_counter() - started
+    found = None
     if parallel.world().first:
-        ranking = rank(query.features, gallery.features, query.labels, gallery.labels, **options)
-        distances = ranking.distances
-        result = TestResult(
+        found = judge(
+            name,
+            query,
+            gallery,
+            options=options,
+            device=inference.device,
+            extract_seconds=seconds,
+            **rank_options,
+        )
+    results = parallel.of_first(None if found is None else found.results)
+    return Judgement(results, None if found is None else found.distances)
+
+
+def judge(
+    name: str,
+    query: TrackletFeatures,
+    gallery: TrackletFeatures,
+    *,
+    ranks: Sequence[int],
+    options: TestOptions,
+    device: torch.device | None = None,
+    extract_seconds: float = 0.0,
+    **rank_options: Any,
+) -> Judgement:
+    """Rank a gallery for its queries, and judge the ranking.
+
+    Args:
+        name: of the dataset.
+        query, gallery: their features.
+        ranks: to report; rank-1 always is.
+        options: how it is judged.
+        device: where distances are computed. Default is the processor.
+        extract_seconds: that the features took.
+        rank_options: ``dist_metric``, ``normalize_feature``, ``rerank`` and ``use_metric_cuhk03``
+            of :func:`nr3d.metrics.rank`.
+
+    Raises:
+        DataError: if there is nothing to rank, or a feature is not finite.
+        ValueError: for an unknown metric or protocol.
+    """
+    started = time.perf_counter()
+    ranks = sorted({1, *ranks})
+    rankings = rank(
+        query.features,
+        gallery.features,
+        query.labels,
+        gallery.labels,
+        protocols=options.protocols(name),
+        distractors=options.distractors,
+        evaluator=options.evaluator,
+        memory=options.memory,
+        device=device,
+        lengths=query.frames,
+        names=(query.names, gallery.names),
+        ranks=ranks,
+        details=options.details,
+        **rank_options,
+    )
+    seconds = time.perf_counter() - started
+    results = {
+        protocol: TestResult(
             dataset=name,
+            protocol=protocol,
             mAP=ranking.mAP,
-            ranks={r: float(ranking.cmc[r - 1]) for r in sorted({1, *ranks})},
+            mINP=ranking.mINP,
+            ranks={r: float(ranking.cmc[r - 1]) for r in ranks},
             query=len(query.features),
             valid_queries=ranking.valid_queries,
-            gallery=len(gallery.features),
-            frames=query.frames + gallery.frames,
-            clips=query.clips + gallery.clips,
-            extract_seconds=extracted - started,
-            rank_seconds=time.perf_counter() - extracted,
+            gallery=ranking.gallery,
+            distractors=ranking.distractors,
+            distractors_dropped=options.distractors == "drop",
+            frames=int(query.frames.sum() + gallery.frames.sum()),
+            clips=int(query.clips.sum() + gallery.clips.sum()),
+            extract_seconds=extract_seconds,
+            rank_seconds=seconds,
+            details={
+                "intervals": ranking.intervals,
+                "by_length": ranking.by_length,
+                "camera_pairs": ranking.camera_pairs,
+            }
+            if options.details
+            else {},
         )
-    return parallel.of_first(result), distances
+        for protocol, ranking in rankings.items()
+    }
+    return Judgement(results, next(iter(rankings.values())).distances)

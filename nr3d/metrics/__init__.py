@@ -1,5 +1,17 @@
 """From features to a ranking and its figures."""
 
-from nr3d.metrics.ranking import MAX_RANK, Labels, Ranking, rank
+from nr3d.metrics.evaluation import MAX_RANK, evaluate_rank
+from nr3d.metrics.labels import Labels
+from nr3d.metrics.protocols import PROTOCOLS
+from nr3d.metrics.ranking import Ranking, rank
+from nr3d.metrics.reranking import re_ranking
 
-__all__ = ["MAX_RANK", "Labels", "Ranking", "rank"]
+__all__ = [
+    "MAX_RANK",
+    "PROTOCOLS",
+    "Labels",
+    "Ranking",
+    "evaluate_rank",
+    "rank",
+    "re_ranking",
+]

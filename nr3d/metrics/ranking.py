@@ -1,54 +1,64 @@
-"""Ranking a gallery for every query, and judging it by torchreid's protocol."""
+"""Ranking a gallery for every query, and judging the ranking."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm import tqdm
 
 from nr3d.errors import DataError
-from nr3d.host import torchreid
+from nr3d.metrics.camera_pairs import camera_pairs, camera_views
+from nr3d.metrics.evaluation import MAX_RANK, MEMORY
+from nr3d.metrics.figures import Scores, by_length, curve, intervals, scores
+from nr3d.metrics.host_evaluation import host_evaluation
+from nr3d.metrics.labels import Labels
+from nr3d.metrics.matches import Matches, View, judge, require_a_match
+from nr3d.metrics.protocols import PROTOCOLS, RULES
+from nr3d.metrics.search import Search, watched
 
-MAX_RANK = 50
-"""Ranks of the cumulative matching curve, as in torchreid."""
-
-QUERIES_AT_ONCE = 64
-"""Queries given to torchreid's evaluator at a time, between two steps of the progress bar."""
+Sight = tuple[str, int | None]
+"""A protocol, and the camera that is its gallery alone; None for its whole gallery."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well a gallery was ranked.
+    """How well a gallery was ranked, by one protocol.
 
     Attributes:
+        protocol: of :data:`nr3d.metrics.PROTOCOLS`.
         cmc: (50,), the share of queries with a true match among the first r.
         mAP: mean average precision, 0..1.
-        distances: (Q, G), what the gallery was ranked by.
+        mINP: mean inverse negative penalty, 0..1; None by torchreid's evaluator.
         valid_queries: queries with a true match under another camera; others do not count.
+        gallery: number of entries that were ranked.
+        distractors: how many of the given gallery's tracklets are of persons that no query shows.
+        dropped: whether these were left out.
+        distances: (Q, G), what the given gallery was ranked by, infinite for what was left out;
+            None where they were not kept.
+        intervals: by figure, the ends of its 95 % interval; None without details, as what follows.
+        by_length: figures by the frames of the query's tracklet.
+        camera_pairs: figures by the query's camera and another one that is the gallery alone.
     """
 
+    protocol: str
     cmc: npt.NDArray[np.float32]
     mAP: float
-    distances: npt.NDArray[np.float32]
+    mINP: float | None
     valid_queries: int
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Person and camera of each tracklet of a query or gallery set, both (N,)."""
-
-    pids: npt.NDArray[np.int64]
-    camids: npt.NDArray[np.int64]
-
-    @classmethod
-    def of(cls, pids: Sequence[int], camids: Sequence[int]) -> Labels:
-        """Make the arrays from sequences of ints."""
-        return cls(np.asarray(pids, np.int64), np.asarray(camids, np.int64))
+    gallery: int
+    distractors: int
+    dropped: bool
+    distances: npt.NDArray[np.float32] | None = None
+    intervals: dict[str, list[float]] | None = None
+    by_length: list[dict[str, Any]] | None = None
+    camera_pairs: list[dict[str, Any]] | None = None
 
 
 def rank(
@@ -57,103 +67,197 @@ def rank(
     query: Labels,
     gallery: Labels,
     *,
+    protocols: Sequence[str] = ("torchreid",),
+    distractors: str = "keep",
     dist_metric: str = "euclidean",
     normalize_feature: bool = False,
     rerank: bool = False,
     use_metric_cuhk03: bool = False,
-) -> Ranking:
-    """Rank the gallery for every query and evaluate it with torchreid.
+    evaluator: str = "nr3d",
+    memory: int = MEMORY,
+    device: torch.device | str | None = None,
+    lengths: npt.NDArray[np.int64] | Sequence[int] | None = None,
+    names: tuple[Sequence[str], Sequence[str]] | None = None,
+    ranks: Sequence[int] = (1, 5, 10, 20),
+    details: bool = False,
+    keep_distances: bool = True,
+) -> dict[str, Ranking]:
+    """Rank the gallery for every query and judge it by one or more protocols.
 
     Gallery tracklets of the query's person under the query's camera are left out; a query without
-    a true match does not count.
+    a true match does not count. The distances are made and judged a block of queries at a time.
 
     Reference:
-        Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015. Deviation from
-        torchreid's call: where fewer than 50 gallery tracklets are left for a query, its curve
-        goes on at 1; torchreid's evaluator fails there.
+        Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015; for the figures
+        see :class:`nr3d.metrics.matches.Matches`, for torchreid's evaluator and the deviations
+        from it :func:`nr3d.metrics.evaluate_rank`.
 
     Args:
         query_features: (Q, D).
         gallery_features: (G, D).
         query, gallery: their persons and cameras.
+        protocols: of :data:`nr3d.metrics.PROTOCOLS`.
+        distractors: ``'keep'`` or ``'drop'`` gallery tracklets of persons that no query shows.
         dist_metric: ``'euclidean'`` (squared) or ``'cosine'``.
         normalize_feature: scale every feature to length 1 first.
-        rerank: k-reciprocal re-ranking (Zhong et al., CVPR 2017. arXiv:1701.08398).
-        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested.
+        rerank: k-reciprocal re-ranking (Zhong et al., CVPR 2017. arXiv:1701.08398), within each
+            protocol's own gallery.
+        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested. By
+            torchreid's evaluator.
+        evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once,
+            and knows neither details nor another protocol.
+        memory: bytes that the distances under work may take, and again those that are kept.
+        device: where distances are made and sorted; the features' own without it.
+        lengths: (Q,), frames of each query tracklet.
+        names: of the query and of the gallery tracklets, for errors.
+        ranks: of the detailed figures.
+        details: give intervals, figures by length (if ``lengths`` are given) and by camera pair.
+        keep_distances: give the distances too, if they take no more than ``memory``.
+
+    Returns:
+        By protocol, in the order asked for.
 
     Raises:
-        DataError: if there are no features, one is not finite, or no query has a true match.
-        ValueError: for another metric.
+        DataError: if there are no features, one is not finite, a distance is not a number, or no
+            query has a true match.
+        ValueError: for an option that does not exist, or labels that do not fit the features.
+
+    Example:
+        >>> features = torch.tensor([[0.0], [1.0], [3.0]])
+        >>> found = rank(
+        ...     features[:1], features, Labels.of([7], [0]), Labels.of([7, 8, 7], [0, 0, 1])
+        ... )
+        >>> found["torchreid"].mAP, found["torchreid"].distances
+        (0.5, array([[0., 1., 9.]], dtype=float32))
     """
-    for part, features in (("query", query_features), ("gallery", gallery_features)):
-        if len(features) == 0:
-            raise DataError(f"The {part} set is empty: nothing can be ranked.")
-        if not bool(features.isfinite().all()):
-            bad = int((~features.isfinite().all(dim=1)).nonzero()[0])
-            raise DataError(
-                f"The feature of {part} tracklet {bad} is not finite: the network has diverged or "
-                "its weights are damaged."
-            )
+    by_host = evaluator == "torchreid" or use_metric_cuhk03
+    _check_options(protocols, distractors, evaluator, by_host)
+    one = _usable("query", query_features, query, names and names[0])
+    other = _usable("gallery", gallery_features, gallery, names and names[1])
+    if lengths is not None and len(lengths) != len(query):
+        raise ValueError(f"There are {len(lengths)} lengths for {len(query)} query tracklets.")
+    one = one.to(device or one.device)
+    other = other.to(one.device)
     if normalize_feature:
-        query_features = F.normalize(query_features, dim=1)
-        gallery_features = F.normalize(gallery_features, dim=1)
+        one, other = F.normalize(one, dim=1), F.normalize(other, dim=1)
 
-    def distance(one: Tensor, other: Tensor) -> npt.NDArray[np.float32]:
-        matrix: Tensor = torchreid.metrics.compute_distance_matrix(one, other, dist_metric)
-        return matrix.float().cpu().numpy()
+    shown = np.isin(gallery.pids, query.pids)
+    dropped = distractors == "drop"
+    left: slice | npt.NDArray[np.int64] = slice(None)
+    if dropped and not shown.all():
+        left = np.flatnonzero(shown)
+        other = other[torch.from_numpy(left).to(other.device)]
+    search = Search(query, gallery[left], one, other, dist_metric, rerank, memory)
+    keep_distances = keep_distances and 4 * len(query) * len(gallery) <= memory
 
-    distances = distance(query_features, gallery_features)
-    if rerank:
-        distances = torchreid.utils.re_ranking(
-            distances,
-            distance(query_features, query_features),
-            distance(gallery_features, gallery_features),
+    common: dict[str, Any] = {"distractors": len(gallery) - int(shown.sum()), "dropped": dropped}
+    found: dict[str, Ranking] = {}
+    # Re-ranking looks at the whole gallery: protocols of different ones share no distances then.
+    for group in [[name] for name in protocols] if rerank else [protocols]:
+        views = _views(search, group, by_camera=details and not by_host)
+        store = None
+        if keep_distances or by_host:
+            store = np.full((len(query), len(gallery)), np.inf, np.float32)
+        common["distances"] = store if keep_distances else None
+        blocks = watched(search.blocks(views.values()), len(query), store, left)
+        if store is not None and by_host:
+            deque(blocks, maxlen=0)
+            cmc, mean_precision, valid = host_evaluation(
+                store[:, left], query, search.gallery, use_metric_cuhk03=use_metric_cuhk03
+            )
+            ranked = len(search.gallery)
+            found["torchreid"] = Ranking(
+                "torchreid", cmc, mean_precision, None, valid, ranked, **common
+            )
+            break
+        judged = judge(blocks, views)
+        for name in group:
+            matches = judged[name, None]
+            require_a_match(matches.valid)
+            each = scores(matches, ranks, trapezoids=RULES[name].trapezoids)
+            found[name] = Ranking(
+                name,
+                curve(matches, MAX_RANK),
+                float(each["mAP"].mean()),
+                float(each["mINP"].mean()),
+                int(matches.valid.sum()),
+                len(views[name, None].gallery),
+                **common,
+            )
+            if details:
+                found[name] = _detailed(found[name], each, judged, query, lengths, ranks)
+    return found
+
+
+def _detailed(
+    ranking: Ranking,
+    each: Scores,
+    judged: Mapping[Sight, Matches],
+    query: Labels,
+    lengths: npt.NDArray[np.int64] | Sequence[int] | None,
+    ranks: Sequence[int],
+) -> Ranking:
+    """Add the intervals and the figures of parts of the test set."""
+    cameras = {
+        camera: matches
+        for (protocol, camera), matches in judged.items()
+        if protocol == ranking.protocol and camera is not None
+    }
+    trapezoids = RULES[ranking.protocol].trapezoids
+    valid = judged[ranking.protocol, None].valid
+    return replace(
+        ranking,
+        intervals=intervals(each),
+        by_length=None if lengths is None else by_length(each, np.asarray(lengths)[valid]),
+        camera_pairs=camera_pairs(query, cameras, ranks, trapezoids=trapezoids),
+    )
+
+
+def _views(search: Search, protocols: Sequence[str], *, by_camera: bool) -> dict[Sight, View]:
+    """Give the galleries to be judged: each protocol's whole one, and each camera's part of it."""
+    views: dict[Sight, View] = {}
+    for name in protocols:
+        gallery = search.gallery
+        if RULES[name].queries_in_gallery:
+            gallery = gallery + search.query
+        views[name, None] = View(search.query, gallery, slice(0, len(gallery)))
+        if by_camera:
+            parts = camera_views(search.query, gallery)
+            views |= {(name, camera): view for camera, view in parts.items()}
+    return views
+
+
+def _check_options(
+    protocols: Sequence[str], distractors: str, evaluator: str, by_host: bool
+) -> None:
+    if not protocols:
+        raise ValueError(f"No protocol is asked for: choose of {', '.join(PROTOCOLS)}.")
+    for option, values, known in (
+        ("protocol", protocols, PROTOCOLS),
+        ("choice of distractors", [distractors], ("keep", "drop")),
+        ("evaluator", [evaluator], ("nr3d", "torchreid")),
+    ):
+        for value in values:
+            if value not in known:
+                raise ValueError(f"There is no {option} {value!r}: choose of {', '.join(known)}.")
+    if by_host and list(protocols) != ["torchreid"]:
+        raise ValueError(
+            f"torchreid's evaluator and CUHK03's metric know the protocol 'torchreid' alone, not "
+            f"{', '.join(protocols)}: choose that one, or the evaluator 'nr3d' without CUHK03."
         )
-    cmc, mean_precision, valid = _evaluate(distances, query, gallery, use_metric_cuhk03)
-    return Ranking(cmc, mean_precision, distances, valid)
 
 
-def _evaluate(
-    distances: npt.NDArray[np.float32], query: Labels, gallery: Labels, use_metric_cuhk03: bool
-) -> tuple[npt.NDArray[np.float32], float, int]:
-    same_person = query.pids[:, None] == gallery.pids[None, :]
-    same_camera = query.camids[:, None] == gallery.camids[None, :]
-    has_match = (same_person & ~same_camera).any(axis=1)
-    valid = int(has_match.sum())
-    if valid == 0:
+def _usable(part: str, features: Tensor, labels: Labels, names: Sequence[str] | None) -> Tensor:
+    """Give the features of a set as float32, or say what is wrong with them."""
+    if len(features) == 0:
+        raise DataError(f"The {part} set is empty: nothing can be ranked.")
+    if len(features) != len(labels):
+        raise ValueError(f"There are {len(labels)} labels for {len(features)} {part} features.")
+    finite = features.isfinite().all(dim=1)
+    if not bool(finite.all()):
+        bad = int((~finite).nonzero()[0])
         raise DataError(
-            f"None of the {len(query.pids)} queries has its person in the gallery under another "
-            "camera: nothing can be evaluated. Check the test set's persons and cameras."
+            f"The feature of {part} tracklet {names[bad] if names else bad} is not finite: the "
+            "network has diverged or its weights are damaged."
         )
-    left = (~(same_person & same_camera)).sum(axis=1)
-    short = max(0, MAX_RANK - int(left.min()))
-    if short:
-        # Far-away strangers behind the real gallery make every curve long enough and change
-        # neither the curve before them nor any precision.
-        stranger = int(min(query.pids.min(), gallery.pids.min())) - 1
-        distances = np.pad(distances, ((0, 0), (0, short)), constant_values=np.inf)
-        gallery = Labels(
-            np.pad(gallery.pids, (0, short), constant_values=stranger),
-            np.pad(gallery.camids, (0, short), constant_values=stranger),
-        )
-    cmc = np.zeros(MAX_RANK)
-    precision = 0.0
-    starts = range(0, len(query.pids), QUERIES_AT_ONCE)
-    for start in tqdm(starts, desc="Ranking", leave=False, disable=None):
-        part = slice(start, start + QUERIES_AT_ONCE)
-        counted = int(has_match[part].sum())
-        if counted == 0:
-            continue
-        part_cmc, part_mean = torchreid.metrics.evaluate_rank(
-            distances[part],
-            query.pids[part],
-            gallery.pids,
-            query.camids[part],
-            gallery.camids,
-            max_rank=MAX_RANK,
-            use_metric_cuhk03=use_metric_cuhk03,
-        )
-        # Both are means over the queries that count.
-        cmc += np.asarray(part_cmc, np.float64) * counted
-        precision += float(part_mean) * counted
-    return (cmc / valid).astype(np.float32), precision / valid, valid
+    return features.detach().float()

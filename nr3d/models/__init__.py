@@ -8,6 +8,7 @@ from nr3d.models.aggregation import (
     build_aggregation,
 )
 from nr3d.models.factory import ARCHITECTURES, Architecture
+from nr3d.models.folding import folded
 from nr3d.models.ibn import IBN
 from nr3d.models.neck import BottleneckNorm
 from nr3d.models.normalisation import normalise
@@ -30,6 +31,7 @@ __all__ = [
     "SyncedBatchNorm",
     "VideoReID",
     "build_aggregation",
+    "folded",
     "normalise",
     "synchronise_norms",
 ]

@@ -1,4 +1,9 @@
-"""From the frames' feature maps to one clip feature: attention, or the mean."""
+"""From the frames' feature maps to one clip feature: attention, or the mean.
+
+Each aggregation has two stages: :meth:`of_frames` makes of every frame's map what its clip needs of
+it, a few vectors, and :meth:`of_clips` makes of those the clip's feature. So a frame that stands in
+several clips, or a batch whose frames belong to many clips, goes through the first stage once.
+"""
 
 from __future__ import annotations
 
@@ -65,14 +70,18 @@ class SpatialTemporalAttention(nn.Module):
 
     def forward(self, maps: Tensor) -> ClipFeatures:
         """Aggregate the frames' maps."""
-        check_maps(maps)
-        clips, frames = maps.shape[:2]
-        flat = maps.flatten(0, 1)  # (B·T, C, h, w)
-        where = F.relu(self.see(flat))  # (B·T, 256, 1, 1)
-        over_time = where.view(clips, frames, -1).transpose(1, 2)  # (B, 256, T)
+        return aggregate(self, maps)
+
+    def of_frames(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Give what is where in maps (N, C, h, w): (N, 256), and their means: (N, C)."""
+        where = F.relu(self.see(maps)).flatten(1)  # (N, 256)
+        return where, maps.mean(dim=(2, 3))
+
+    def of_clips(self, where: Tensor, pooled: Tensor) -> ClipFeatures:
+        """Aggregate what :meth:`of_frames` gave, as clips (B, T, 256) and (B, T, C)."""
+        over_time = where.transpose(1, 2)  # (B, 256, T)
         scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
         weights = scores.softmax(dim=1)  # (B, T)
-        pooled = flat.mean(dim=(2, 3)).view(clips, frames, -1)  # (B, T, C)
         features = torch.einsum("bt,btc->bc", weights.to(pooled.dtype), pooled)
         return ClipFeatures(features, scores, weights)
 
@@ -119,19 +128,55 @@ class MeanAggregation(nn.Module):
 
     def forward(self, maps: Tensor) -> ClipFeatures:
         """Aggregate the frames' maps."""
-        check_maps(maps)
-        clips, frames = maps.shape[:2]
+        return aggregate(self, maps)
+
+    def of_frames(self, maps: Tensor) -> tuple[Tensor]:
+        """Give the means of maps (N, C, h, w): (N, C)."""
+        return (maps.mean(dim=(2, 3)),)
+
+    def of_clips(self, pooled: Tensor) -> ClipFeatures:
+        """Aggregate what :meth:`of_frames` gave, as clips (B, T, C)."""
+        clips, frames = pooled.shape[:2]
         return ClipFeatures(
-            features=maps.mean(dim=(1, 3, 4)),  # (B, C)
-            scores=maps.new_zeros(clips, frames),
-            weights=maps.new_full((clips, frames), 1 / frames),
+            features=pooled.mean(dim=1),  # (B, C)
+            scores=pooled.new_zeros(clips, frames),
+            weights=pooled.new_full((clips, frames), 1 / frames),
         )
 
 
-def check_maps(maps: Tensor) -> None:
-    """Refuse feature maps that are not (B, T, C, h, w)."""
+class WholeMaps(nn.Module):
+    """The two stages of an aggregation that takes maps (B, T, C, h, w) and has none of its own.
+
+    Args:
+        aggregation: a module that gives :class:`ClipFeatures`.
+    """
+
+    def __init__(self, aggregation: nn.Module) -> None:
+        super().__init__()
+        self.aggregation = aggregation
+
+    def of_frames(self, maps: Tensor) -> tuple[Tensor]:
+        """Give the maps as they are."""
+        return (maps,)
+
+    def of_clips(self, maps: Tensor) -> ClipFeatures:
+        """Aggregate maps (B, T, C, h, w)."""
+        aggregated: ClipFeatures = self.aggregation(maps)
+        return aggregated
+
+
+def aggregate(
+    aggregation: SpatialTemporalAttention | MeanAggregation, maps: Tensor
+) -> ClipFeatures:
+    """Apply both stages of an aggregation to maps (B, T, C, h, w).
+
+    Raises:
+        ValueError: if the maps have another number of dimensions.
+    """
     if maps.dim() != 5:
         raise ValueError(f"feature maps have shape {tuple(maps.shape)}, expected (B, T, C, h, w)")
+    of_frames = aggregation.of_frames(maps.flatten(0, 1))
+    return aggregation.of_clips(*(part.view(*maps.shape[:2], -1) for part in of_frames))
 
 
 AGGREGATIONS: dict[str, Callable[[int], nn.Module]] = {

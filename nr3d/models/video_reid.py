@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor, nn
 
-from nr3d.models.aggregation import ClipFeatures, build_aggregation
+from nr3d.models.aggregation import ClipFeatures, WholeMaps, build_aggregation
 from nr3d.models.neck import BottleneckNorm
 from nr3d.models.trunk import FrameTrunk
 from nr3d.weights.entry import FEATURES, WeightsEntry
@@ -104,6 +106,40 @@ class VideoReID(nn.Module):
         maps: Tensor = self.backbone(clips.flatten(0, 1))  # (B·T, C, h, w)
         return maps.view(*clips.shape[:2], *maps.shape[1:])  # (B, T, C, h, w)
 
+    def of_frames(self, frames: Tensor) -> tuple[Tensor, ...]:
+        """Give what clips need of each of their frames: the first, costly part of :meth:`embed`.
+
+        Args:
+            frames: (N, 3, H, W), of any number of clips.
+
+        Returns:
+            tuple of Tensor: (N, ...) each, for :meth:`of_clips`.
+
+        Examples::
+            >>> import torch
+            >>> model = VideoReID(depth=18).eval()
+            >>> where, pooled = model.of_frames(torch.rand(3, 3, 224, 112))
+            >>> model.of_clips(where[None], pooled[None]).features.shape
+            torch.Size([1, 512])
+        """
+        parts: tuple[Tensor, ...] = self._stages.of_frames(self.backbone(frames))
+        return parts
+
+    def of_clips(self, *parts: Tensor) -> ClipFeatures:
+        """Give the features of clips whose frames :meth:`of_frames` took, (B, T, ...) each part."""
+        return self._after_neck(self._stages.of_clips(*parts))
+
+    @property
+    def _stages(self) -> Any:
+        """The aggregation's two stages; a module put in its place may have none of its own."""
+        aggregation = self.aggregation
+        return aggregation if hasattr(aggregation, "of_frames") else WholeMaps(aggregation)
+
+    def _after_neck(self, aggregated: ClipFeatures) -> ClipFeatures:
+        if self.feature == "before":
+            return aggregated
+        return aggregated._replace(features=self.bottleneck(aggregated.features))
+
     def embed(self, clips: Tensor) -> ClipFeatures:
         """Give the features with the attention behind them.
 
@@ -119,10 +155,7 @@ class VideoReID(nn.Module):
             >>> model.embed(torch.rand(2, 4, 3, 224, 112)).weights.shape
             torch.Size([2, 4])
         """
-        aggregated: ClipFeatures = self.aggregation(self.featuremaps(clips))
-        if self.feature == "before":
-            return aggregated
-        return aggregated._replace(features=self.bottleneck(aggregated.features))
+        return self._after_neck(self.aggregation(self.featuremaps(clips)))
 
     def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Give features in eval mode, and what ``loss`` needs in training."""

@@ -73,26 +73,38 @@ def test_training_batches(mars_root: Path) -> None:
     assert torch.cat([batch["erased"] for batch in batches]).mean() > 0.2
 
 
-def test_test_batches_hold_every_frame_once(mars_root: Path) -> None:
-    data = manager(mars_root, batch_size_test=3)
-    sizes = []
-    for batch in data.test_loader["mars"]["query"]:
-        tracklets = len(batch["pid"])
-        sizes.append(tracklets)
-        # 5 frames in clips of 4: two clips a tracklet, the second filled with its one frame.
-        assert batch["num_clips"].tolist() == [2] * tracklets
-        assert batch["num_frames"].tolist() == [5] * tracklets
-        assert batch["img"].shape == (2 * tracklets, 4, 3, 32, 16)
-        filled = batch["img"][1::2]
-        assert bool((filled == filled[:, :1]).all())
-    assert sizes == [3, 3, 2]
+@pytest.mark.parametrize("workers", [0, 2])
+def test_test_batches_are_full_and_hold_every_frame_once(mars_root: Path, workers: int) -> None:
+    data = manager(mars_root, batch_size_test=7, workers=workers)
+    loader = data.test_loader["mars"]["query"]
+    batches = list(loader)
+    assert len(batches) == len(loader) == 6
+    assert [batch["img"].shape for batch in batches] == [(7, 32, 16, 3)] * 5 + [(5, 32, 16, 3)]
+    # 8 tracklets of 5 frames, one after the other.
+    indices = torch.cat([batch["tracklet"] for batch in batches])
+    assert indices.tolist() == [index for index in range(8) for _ in range(5)]
+    assert [batch["complete"] for batch in batches] == [[0], [1], [2, 3], [4], [5, 6], [7]]
+    pixels = torch.cat([batch["img"] for batch in batches])
+    alone = [loader.tracklets.pixels(index, p, []) for index in range(8) for p in range(5)]
+    assert torch.equal(pixels, torch.from_numpy(np.stack(alone)))
+    assert loader.tracklets.clips(5) == [[0, 1, 2, 3], [4, 4, 4, 4]]
 
 
 def test_evenly_tests_one_clip_a_tracklet(mars_root: Path) -> None:
-    data = manager(mars_root, test_sample_method="evenly")
-    batch = next(iter(data.test_loader["mars"]["gallery"]))
-    assert batch["img"].shape == (1, 4, 3, 32, 16)
-    assert batch["num_clips"].tolist() == [1]
+    data = manager(mars_root, test_sample_method="evenly", batch_size_test=100)
+    (batch,) = data.test_loader["mars"]["gallery"]
+    assert batch["tracklet"].bincount().tolist() == [4] * 8
+    assert data.test_loader["mars"]["gallery"].tracklets.clips(4) == [[0, 1, 2, 3]]
+
+
+def test_what_a_network_sees_of_a_frame_is_the_same_in_training_and_test(mars_root: Path) -> None:
+    data = manager(mars_root, transforms=[])
+    tracklets = data.test_loader["mars"]["query"].tracklets
+    frame = tracklets.read(0, 0, [])
+    assert frame is not None
+    (clip,), _ = data.transform_tr([frame], np.random.default_rng(0))
+    pixels = torch.from_numpy(np.array(tracklets.pixels(0, 0, [])))
+    assert torch.equal(clip, tracklets.transform.normalise(pixels[None])[0])
 
 
 @pytest.mark.parametrize("sampler", ["RandomIdentitySampler", "RandomSampler"])
@@ -180,8 +192,8 @@ def test_frames_are_in_time_order_whatever_the_file_system_returns(
     tracklets = [*data.train_tracklets, *data.test_dataset["prid2011"]["query"]]
     datasets = [
         data.train_loader.dataset.dataset,
-        data.test_loader["prid2011"]["query"].dataset.dataset,
-        data.test_loader["prid2011"]["gallery"].dataset.dataset,
+        data.test_loader["prid2011"]["query"].tracklets,
+        data.test_loader["prid2011"]["gallery"].tracklets,
     ]
     assert tracklets
     for dataset in datasets:
@@ -231,21 +243,20 @@ def test_skip_goes_on_with_the_other_frames_and_counts(own_mars_root: Path, work
             assert batch["img"].shape[1:] == (3, 3, 32, 16)
     train_bad = {str(path) for path in [*bad, gone] if "bbox_train" in str(path)}
     assert data.bad_frames == train_bad
-    frames = {int(n) for b in data.test_loader["mars"]["query"] for n in b["num_frames"].tolist()}
-    assert frames == {3, 5}
+    frames = torch.cat([batch["tracklet"] for batch in data.test_loader["mars"]["query"]])
+    assert set(frames.bincount().tolist()) == {3, 5}
     assert {p for p in data.bad_frames if "bbox_test" in p} == {
         str(path) for path in bad if "bbox_test" in str(path)
     }
 
 
 def test_skipping_equals_a_tracklet_without_the_frame(own_mars_root: Path) -> None:
-    data = manager(own_mars_root, bad_frames="skip", seq_len=2)
-    dataset = data.test_loader["mars"]["query"].dataset.dataset
-    whole = dataset[0]["img"].flatten(0, 1)
+    data = manager(own_mars_root, bad_frames="skip", batch_size_test=5)
+    whole = next(iter(data.test_loader["mars"]["query"]))["img"]
     break_frames(own_mars_root, "bbox_test/0002/0002C1T0001F002.jpg")
-    skipped = dataset[0]
-    assert skipped["num_frames"] == 4
-    assert torch.equal(skipped["img"].flatten(0, 1), whole[[0, 2, 3, 4]])
+    skipped = next(iter(data.test_loader["mars"]["query"]))
+    assert skipped["complete"] == [0]
+    assert torch.equal(skipped["img"], whole[[0, 2, 3, 4]])
 
 
 @pytest.mark.parametrize("bad_frames", ["error", "skip"])

@@ -13,8 +13,7 @@ import torch
 
 from nr3d import parallel
 from nr3d.data import ClipDataManager
-from nr3d.engine import StepOptions, VideoNot3DEngine
-from nr3d.engine.extraction import extract
+from nr3d.engine import InferenceOptions, StepOptions, TestOptions, VideoNot3DEngine, extract
 from nr3d.host import torchreid
 
 
@@ -42,7 +41,9 @@ def main() -> None:
         if double:
             model.double()
         optimizer = torch.optim.SGD(model.parameters(), lr=options.pop("lr", 0.01), momentum=0.9)
-        engine = VideoNot3DEngine(data, model, optimizer, options=StepOptions(**options))
+        test = TestOptions(InferenceOptions("float32"))
+        step = StepOptions(**options)
+        engine = VideoNot3DEngine(data, model, optimizer, options=step, test_options=test)
         engine._begin(0, out + ".run", freezes=False)
         engine.set_model_mode("train")
         engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
@@ -56,7 +57,7 @@ def main() -> None:
         engine.model.float()
         engine.set_model_mode("eval")
         gallery = engine.test_loader["mars"]["gallery"]
-        found = extract(gallery, engine.extract_features, engine.device)
+        found = extract(gallery, engine.inference())
         if parallel.world().first:
             engine.writer.close()
             torch.save(
@@ -67,7 +68,7 @@ def main() -> None:
                     "weights": weights,
                     "features": found.features,
                     "pids": found.labels.pids.tolist(),
-                    "clips": found.clips,
+                    "clips": found.clips.tolist(),
                 },
                 out,
             )

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import nr3d.cli
-from nr3d.engine import LAST, TrainingStep, VideoNot3DEngine
+from nr3d.engine import LAST, Inference, TrainingStep
 from nr3d.weights import checkpoint
 
 
@@ -56,8 +56,8 @@ def in_a_write(call: int) -> None:
 
 def in_a_test(call: int) -> None:
     """Die between two batches of a test."""
-    extract = VideoNot3DEngine.extract_features
-    VideoNot3DEngine.extract_features = counted(extract, call, lambda *a: die())
+    of_frames = Inference.of_frames
+    Inference.of_frames = counted(of_frames, call, lambda *a: die())
 
 
 # Two epochs of four steps; a checkpoint is written after every second step, and after an epoch
@@ -98,6 +98,7 @@ def train(root: str, save_dir: Path) -> int:
         "train.stepsize": "[1]",
         "train.checkpoint_steps": 2,
         "train.precision": "float32",
+        "test.precision": "float32",
         "test.eval_freq": 1,
     }
     words = [str(word) for pair in changes.items() for word in pair]

@@ -8,13 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import nr3d
-from nr3d.data import ClipDataManager
-from nr3d.engine import StepOptions, VideoNot3DEngine, read_records, warmup_multi_step
-from nr3d.engine.extraction import extract
+from nr3d.data import ClipDataManager, FrameLoader, TestTracklets
+from nr3d.engine import (
+    Inference,
+    InferenceOptions,
+    StepOptions,
+    TestOptions,
+    VideoNot3DEngine,
+    extract,
+    extract_each,
+    read_records,
+    warmup_multi_step,
+)
 from nr3d.errors import Nr3dError, WeightsError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -54,7 +64,8 @@ def engine_of(
     model = build(data.num_train_pids, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = warmup_multi_step(optimizer, [2], warmup_epochs=2) if scheduler else None
-    return VideoNot3DEngine(data, model, optimizer, schedule, options=step)
+    test = TestOptions(InferenceOptions("float32"))
+    return VideoNot3DEngine(data, model, optimizer, schedule, options=step, test_options=test)
 
 
 def stock_data_of(root: Path) -> Any:
@@ -274,39 +285,138 @@ def test_a_tracklets_feature_is_the_mean_over_its_dense_clips(
 ) -> None:
     engine = engine_of(mars_root, small_model)
     engine.set_model_mode("eval")
-    found = extract(engine.test_loader["mars"]["query"], engine.extract_features, engine.device)
+    tracklets = engine.test_loader["mars"]["query"].tracklets
+    found = extract(engine.test_loader["mars"]["query"], engine.inference())
     assert found.features.shape == (8, 512)
-    dataset = engine.test_loader["mars"]["query"].dataset.dataset
-    for index in range(len(dataset)):
-        clips = dataset[index]["img"]  # frames 0 1, 2 3, 4 4
+    for index in range(len(tracklets)):
+        clips = clips_of(tracklets, index)  # frames 0 1, 2 3, 4 4
         with torch.no_grad():
             alone = [engine.model(clip[None])[0] for clip in clips]
         torch.testing.assert_close(
-            found.features[index], torch.stack(alone).mean(0), rtol=1e-4, atol=1e-5
+            found.features[index], torch.stack(alone).mean(0), rtol=1e-4, atol=1e-4
         )
-    assert found.labels.pids.tolist() == [t[1] for t in dataset.tracklets]
+    assert found.labels.pids.tolist() == [t[1] for t in tracklets.tracklets]
+    assert found.frames.tolist() == [5] * 8
+    assert found.clips.tolist() == [3] * 8
+
+
+def clips_of(tracklets: TestTracklets, index: int) -> torch.Tensor:
+    """A tracklet's clips (n, T, 3, H, W), made frame by frame."""
+    frames = [tracklets.pixels(index, position, []) for position in tracklets.positions(index)]
+    images = tracklets.transform.normalise(torch.from_numpy(np.stack(frames)))
+    return images[torch.tensor(tracklets.clips(len(frames)))]
+
+
+def test_a_frames_weight_is_its_share_in_its_clip(mars_root: Path, small_model: Build) -> None:
+    engine = engine_of(mars_root, small_model, batch_size_test=7, seq_len=3)
+    engine.set_model_mode("eval")
+    loader = engine.test_loader["mars"]["query"]
+    for row in extract_each(loader, engine.inference()):
+        with torch.no_grad():
+            first, last = engine.model.embed(clips_of(loader.tracklets, row.index)).weights
+        # The second clip is filled up by its own first frame: 3 4 3.
+        expected = [*first, last[0] + last[2], last[1]]
+        np.testing.assert_allclose(row.frame_weights, torch.stack(expected), rtol=1e-4)
+
+
+def test_each_frame_goes_through_the_trunk_once_in_full_batches(
+    mars_root: Path, small_model: Build
+) -> None:
+    engine = engine_of(mars_root, small_model, batch_size_test=7)
+    inference = engine.inference()
+    sizes: list[int] = []
+    inference.model.backbone.register_forward_hook(lambda m, x, y: sizes.append(len(x[0])))
+    extract(engine.test_loader["mars"]["gallery"], inference)
+    assert sizes == [7, 7, 7, 7, 7, 5]  # 8 tracklets of 5 frames
 
 
 def test_max_pooling_takes_each_dimensions_largest(mars_root: Path, small_model: Build) -> None:
     engine = engine_of(mars_root, small_model)
     engine.pooling_method = "max"
     engine.set_model_mode("eval")
-    found = extract(engine.test_loader["mars"]["query"], engine.extract_features, engine.device)
-    clips = engine.test_loader["mars"]["query"].dataset.dataset[0]["img"]
+    found = extract(engine.test_loader["mars"]["query"], engine.inference(), pooling="max")
+    clips = clips_of(engine.test_loader["mars"]["query"].tracklets, 0)
     with torch.no_grad():
         expected = engine.model(clips).max(dim=0).values
-    torch.testing.assert_close(found.features[0], expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(found.features[0], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_results_do_not_depend_on_the_batch_size(mars_root: Path, small_model: Build) -> None:
-    def features(batch_size: int) -> torch.Tensor:
+def test_results_do_not_depend_on_batch_size_order_or_packing(
+    mars_root: Path, small_model: Build
+) -> None:
+    def features(batch_size: int, order: list[int] | None = None) -> torch.Tensor:
         engine = engine_of(mars_root, small_model, batch_size_test=batch_size)
         engine.set_model_mode("eval")
-        return extract(
-            engine.test_loader["mars"]["gallery"], engine.extract_features, engine.device
-        ).features
+        loader = engine.test_loader["mars"]["gallery"]
+        if order is not None:
+            loader = engine.datamanager.frame_loader(loader.tracklets.tracklets, order)
+        return extract(loader, engine.inference()).features
 
-    torch.testing.assert_close(features(1), features(7), rtol=1e-5, atol=1e-5)
+    one = features(1)
+    for others in (features(7), features(64), features(3, [5, 2, 7, 0, 1, 6, 3, 4])):
+        torch.testing.assert_close(one, others, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["bf16", "fp16"])
+def test_lower_precision_points_the_same_way(
+    mars_root: Path, small_model: Build, name: str
+) -> None:
+    engine = engine_of(mars_root, small_model)
+    loader = engine.test_loader["mars"]["gallery"]
+    found = [
+        extract(loader, Inference(engine.model, engine.device, InferenceOptions(precision)))
+        for precision in ("float32", name)
+    ]
+    assert found[1].features.dtype == torch.float32
+    cosines = torch.cosine_similarity(*(each.features for each in found))
+    assert cosines.min() > 0.999
+    assert not torch.equal(found[0].features, found[1].features)
+
+
+def test_inference_leaves_the_network_as_it_is(mars_root: Path, small_model: Build) -> None:
+    engine = engine_of(mars_root, small_model)
+    before = {key: value.clone() for key, value in engine.model.state_dict().items()}
+    engine.inference()
+    engine.test()
+    after = engine.model.state_dict()
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_results_do_not_depend_on_packing_for_real_frames(
+    footage: Path, small_model: Build
+) -> None:
+    engine = engine_of(footage, small_model, height=224, width=112, seq_len=4, batch_size_train=4)
+    tracklets = engine.test_loader["mars"]["query"].tracklets.tracklets
+    inference = engine.inference()
+    one, other = (
+        extract(
+            FrameLoader(TestTracklets(tracklets, engine.datamanager.transform_te), order, frames=n),
+            inference,
+        ).features
+        for order, n in ((None, 64), ([7, 3, 0, 5, 1, 6, 2, 4], 5))
+    )
+    scale = one.abs().max()
+    torch.testing.assert_close(one / scale, other / scale, rtol=0, atol=1e-5)
+
+
+def test_an_aggregation_of_ones_own_is_given_whole_maps(
+    mars_root: Path, small_model: Build
+) -> None:
+    class Last(torch.nn.Module):
+        def forward(self, maps: torch.Tensor) -> nr3d.models.ClipFeatures:
+            weights = torch.zeros(maps.shape[:2])
+            weights[:, -1] = 1
+            return nr3d.models.ClipFeatures(maps[:, -1].mean((2, 3)), weights, weights)
+
+    engine = engine_of(mars_root, small_model)
+    engine.model.aggregation = Last()
+    engine.set_model_mode("eval")
+    loader = engine.test_loader["mars"]["query"]
+    found = extract(loader, engine.inference())
+    with torch.no_grad():
+        expected = engine.model(clips_of(loader.tracklets, 0)).mean(0)
+    torch.testing.assert_close(found.features[0], expected, rtol=1e-4, atol=1e-4)
 
 
 def test_test_gives_rank1_and_draws_the_rankings(

@@ -1,106 +1,255 @@
-"""Rankings against a loop oracle and against torchreid's own evaluator."""
+"""Rankings from features: protocols, distractors, blocks, details."""
 
 from __future__ import annotations
 
+import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
+from torch import Tensor
 
 from nr3d.errors import DataError
 from nr3d.host import torchreid
-from nr3d.metrics import Labels, rank
+from nr3d.metrics import PROTOCOLS, Labels, Ranking, rank
+from nr3d.metrics.evaluation import block_height
+from nr3d.metrics.matches import View
+from tests.metrics.oracles import judge_by_loops, mars_labels, random_labels
 
 
-def judge_by_loops(
-    distances: npt.NDArray[Any], query: Labels, gallery: Labels
-) -> tuple[list[float], float, int]:
-    """The protocol as prose says it: one query after the other."""
-    curves, precisions = [], []
-    for q, row in enumerate(distances):
-        hits = [
-            gallery.pids[g] == query.pids[q]
-            for g in np.argsort(row, kind="stable")
-            if not (gallery.pids[g] == query.pids[q] and gallery.camids[g] == query.camids[q])
-        ]
-        if not any(hits):
-            continue
-        first = hits.index(True)
-        curves.append([0.0] * first + [1.0] * (50 - first) if first < 50 else [0.0] * 50)
-        found, total = 0, 0.0
-        for position, hit in enumerate(hits, start=1):
-            if hit:
-                found += 1
-                total += found / position
-        precisions.append(total / found)
-    curve = np.mean(curves, axis=0).tolist()
-    return curve, float(np.mean(precisions)), len(curves)
+def distance(one: Tensor, other: Tensor, metric: str = "euclidean") -> Any:
+    return torchreid.metrics.compute_distance_matrix(one, other, metric).numpy()
 
 
-def random_case(seed: int, queries: int, entries: int) -> tuple[Any, Any, Labels, Labels]:
+def random_case(seed: int, queries: int, entries: int) -> tuple[Tensor, Tensor, Labels, Labels]:
     rng = np.random.default_rng(seed)
-    people = max(2, entries // 6)
-    qf = torch.from_numpy(rng.standard_normal((queries, 8))).float()
-    gf = torch.from_numpy(rng.standard_normal((entries, 8))).float()
-    query = Labels.of(rng.integers(0, people + 2, queries), rng.integers(0, 3, queries))
-    gallery = Labels.of(rng.integers(0, people, entries), rng.integers(0, 3, entries))
-    return qf, gf, query, gallery
+    qf, gf = (torch.from_numpy(rng.standard_normal((n, 8))).float() for n in (queries, entries))
+    return qf, gf, *random_labels(seed, queries, entries)
+
+
+def assert_equal(one: Ranking, other: Ranking) -> None:
+    np.testing.assert_array_equal(one.cmc, other.cmc)
+    assert (one.mAP, one.mINP, one.valid_queries) == (other.mAP, other.mINP, other.valid_queries)
+    assert one.by_length == other.by_length
+    assert one.camera_pairs == other.camera_pairs
 
 
 @pytest.mark.parametrize(("queries", "entries"), [(5, 12), (30, 40), (150, 90), (70, 300)])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_matches_the_loop_oracle(seed: int, queries: int, entries: int) -> None:
+def test_both_protocols_match_the_loop_oracle(seed: int, queries: int, entries: int) -> None:
     qf, gf, query, gallery = random_case(seed, queries, entries)
-    ranking = rank(qf, gf, query, gallery)
-    cmc, mean_precision, valid = judge_by_loops(ranking.distances, query, gallery)
-    assert ranking.cmc.tolist() == pytest.approx(cmc, abs=1e-6)
-    assert ranking.mAP == pytest.approx(mean_precision, abs=1e-6)
-    assert ranking.valid_queries == valid
-    assert ranking.cmc.shape == (50,)
-    assert ranking.distances.shape == (queries, entries)
+    found = rank(qf, gf, query, gallery, protocols=PROTOCOLS)
+    assert tuple(found) == PROTOCOLS
+    whole = torch.cat([gf, qf])
+    for ranking, precision, expected in (
+        (found["torchreid"], "steps", judge_by_loops(distance(qf, gf), query, gallery)),
+        (
+            found["mars-official"],
+            "trapezoids",
+            judge_by_loops(distance(qf, whole), query, gallery + query),
+        ),
+    ):
+        np.testing.assert_allclose(ranking.cmc, expected["cmc"], atol=1e-6)
+        assert ranking.mAP == pytest.approx(expected[precision], abs=1e-12)
+        assert ranking.mINP == pytest.approx(expected["mINP"], abs=1e-12)
+        assert ranking.valid_queries == expected["valid"]
+        assert ranking.cmc.shape == (50,)
+        assert ranking.distances is not None
+        np.testing.assert_allclose(ranking.distances, distance(qf, gf), atol=1e-5)
+    assert found["torchreid"].gallery == entries
+    assert found["mars-official"].gallery == entries + queries
 
 
-def test_equals_torchreids_evaluator_in_one_call() -> None:
-    qf, gf, query, gallery = random_case(3, 200, 400)
-    ranking = rank(qf, gf, query, gallery)
-    cmc, mean_precision = torchreid.metrics.evaluate_rank(
-        ranking.distances, query.pids, gallery.pids, query.camids, gallery.camids
-    )
-    assert ranking.cmc.tolist() == pytest.approx(cmc.tolist(), abs=1e-6)
-    assert ranking.mAP == pytest.approx(mean_precision, abs=1e-9)
+def test_mars_has_the_sizes_of_its_protocols() -> None:
+    query, gallery = mars_labels()
+    features = [torch.rand(len(labels), 4) for labels in (query, gallery)]
+    found = rank(*features, query, gallery, protocols=PROTOCOLS)
+    assert [found[name].gallery for name in PROTOCOLS] == [9330, 11310]
+    # Its 3,248 tracklets of nobody in particular, and 16 of people that no query shows.
+    assert found["torchreid"].distractors == (gallery.pids == 0).sum() + 16 == 3264
+    assert found["torchreid"].valid_queries == 1840
+    assert found["mars-official"].valid_queries == 1980
 
 
 def test_by_hand() -> None:
     # Query of person 1 under camera 0. In order: its own camera's view (left out), a stranger,
-    # a match, a stranger, a match: average precision (1/2 + 2/4) / 2.
+    # a match, a stranger, a match.
     gallery = Labels.of([1, 2, 1, 3, 1], [0, 1, 1, 0, 2])
-    ranking = rank(
+    found = rank(
         torch.zeros(1, 1),
         torch.tensor([[0.1], [1.0], [2.0], [3.0], [4.0]]),
         Labels.of([1], [0]),
         gallery,
+        protocols=PROTOCOLS,
     )
-    assert ranking.distances[0].tolist() == pytest.approx([0.01, 1, 4, 9, 16])  # squared
-    assert ranking.cmc[:5].tolist() == [0, 1, 1, 1, 1]
-    assert ranking.mAP == pytest.approx(0.5)
+    ours, official = found["torchreid"], found["mars-official"]
+    assert ours.distances is not None
+    assert ours.distances[0].tolist() == pytest.approx([0.01, 1, 4, 9, 16])  # squared
+    assert ours.cmc[:5].tolist() == [0, 1, 1, 1, 1]
+    assert ours.mAP == pytest.approx((1 / 2 + 2 / 4) / 2)
+    assert ours.mINP == pytest.approx(2 / 4)
+    # Precision before and at the first match: 0 of 1, 1 of 2; the second: 1 of 3, 2 of 4.
+    assert official.mAP == pytest.approx(((0 + 1 / 2) / 2 + (1 / 3 + 2 / 4) / 2) / 2)
+    assert official.gallery == 6
+
+
+@pytest.mark.parametrize("rerank", [False, True])
+def test_the_height_of_blocks_does_not_matter(rerank: bool) -> None:
+    qf, gf, query, gallery = random_case(7, 60, 200)
+    # Whole numbers: a block of another height cannot round them differently.
+    qf, gf = (4 * qf).round(), (4 * gf).round()
+    lengths = np.arange(60) * 5 + 1
+    options: dict[str, Any] = {"protocols": PROTOCOLS, "details": True, "rerank": rerank}
+    whole = rank(qf, gf, query, gallery, lengths=lengths, **options)
+    for memory in (1, 30_000):
+        parts = rank(qf, gf, query, gallery, lengths=lengths, memory=memory, **options)
+        for name in PROTOCOLS:
+            assert_equal(parts[name], whole[name])
+            assert parts[name].distances is None  # they take 48,000 bytes
+            assert whole[name].distances is not None
+    kept_not = rank(qf, gf, query, gallery, keep_distances=False)["torchreid"]
+    assert kept_not.distances is None
+
+
+def test_blocks_keep_to_the_memory_given() -> None:
+    query, gallery = Labels.of([1] * 10, [0] * 10), Labels.of([1] * 3 + [2] * 97, [1] * 100)
+    view = View(query, gallery)
+    row = 4 * 100 + view.row_bytes
+    assert view.row_bytes > 3 * 8
+    assert block_height(7 * row, 100, [view]) == 7
+    assert block_height(7 * row - 1, 100, [view]) == 6
+    assert block_height(7 * row, 100, [view], on_cpu=False) < 7  # sorted there
+    assert block_height(1, 100, [view]) == 1
+
+
+@pytest.mark.parametrize("people", [1, 200])
+def test_a_ranking_takes_no_more_than_the_memory_given(people: int) -> None:
+    rng = np.random.default_rng(0)
+    query = Labels.of(rng.integers(0, people, 400), rng.integers(0, 4, 400))
+    gallery = Labels.of(rng.integers(0, people, 2000), rng.integers(0, 4, 2000))
+    qf, gf = torch.randn(400, 4), torch.randn(2000, 4)
+    rank(qf, gf, query, gallery)
+    tracemalloc.start()
+    # NumPy's arrays are seen: all but the block of distances itself. (Q, G) of int64 is 6.4 MB.
+    rank(qf, gf, query, gallery, memory=2_000_000, details=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2_000_000
 
 
 def test_cosine_normalised_and_reranked_are_torchreids() -> None:
     qf, gf, query, gallery = random_case(4, 20, 60)
-    cosine = rank(qf, gf, query, gallery, dist_metric="cosine").distances
-    expected = torchreid.metrics.compute_distance_matrix(qf, gf, "cosine").numpy()
-    np.testing.assert_allclose(cosine, expected)
-    unit = rank(qf, gf, query, gallery, normalize_feature=True).distances
-    np.testing.assert_allclose(unit, 2 * cosine, atol=1e-5)
-    reranked = rank(qf, gf, query, gallery, rerank=True).distances
 
-    def distance(a: torch.Tensor, b: torch.Tensor) -> Any:
-        return torchreid.metrics.compute_distance_matrix(a, b, "euclidean").numpy()
+    def distances(**options: Any) -> Any:
+        return rank(qf, gf, query, gallery, **options)["torchreid"].distances
 
+    cosine = distances(dist_metric="cosine")
+    np.testing.assert_allclose(cosine, distance(qf, gf, "cosine"), atol=1e-6)
+    np.testing.assert_allclose(distances(normalize_feature=True), 2 * cosine, atol=1e-5)
     theirs = torchreid.utils.re_ranking(distance(qf, gf), distance(qf, qf), distance(gf, gf))
-    np.testing.assert_allclose(reranked, theirs, atol=1e-6)
+    np.testing.assert_allclose(distances(rerank=True), theirs, atol=1e-5)
+
+
+def test_reranking_is_within_each_protocols_gallery() -> None:
+    qf, gf, query, gallery = random_case(8, 20, 60)
+    found = rank(qf, gf, query, gallery, protocols=PROTOCOLS, rerank=True)
+    whole = torch.cat([gf, qf])
+    theirs = torchreid.utils.re_ranking(
+        distance(qf, whole), distance(qf, qf), distance(whole, whole)
+    )
+    official = found["mars-official"].distances
+    np.testing.assert_allclose(official, theirs[:, :60], atol=1e-5)
+    ours = found["torchreid"].distances
+    assert ours is not None
+    assert np.abs(ours - theirs[:, :60]).max() > 0.01
+
+
+def test_distractors_are_counted_and_dropped() -> None:
+    qf, gf, query, gallery = random_case(6, 10, 90)
+    shown = np.isin(gallery.pids, query.pids)
+    kept = rank(qf, gf, query, gallery, protocols=PROTOCOLS)
+    left = rank(qf, gf, query, gallery, protocols=PROTOCOLS, distractors="drop")
+    alone = rank(qf, gf[shown], query, gallery[shown], protocols=PROTOCOLS)
+    for name, added in (("torchreid", 0), ("mars-official", 10)):
+        assert kept[name].distractors == left[name].distractors == (~shown).sum() > 0
+        assert (kept[name].dropped, left[name].dropped) == (False, True)
+        assert kept[name].gallery == 90 + added
+        assert left[name].gallery == shown.sum() + added
+        assert alone[name].distractors == 0
+        assert_equal(left[name], alone[name])
+        distances, expected = left[name].distances, alone[name].distances
+        assert distances is not None and expected is not None
+        np.testing.assert_allclose(distances[:, shown], expected, atol=1e-5)
+        assert np.isinf(distances[:, ~shown]).all()
+
+
+@pytest.mark.parametrize(("queries", "entries"), [(5, 12), (150, 90), (70, 300)])
+def test_torchreids_evaluator_gives_the_same(queries: int, entries: int) -> None:
+    qf, gf, query, gallery = random_case(9, queries, entries)
+    for distractors in ("keep", "drop"):
+        options: dict[str, Any] = {"distractors": distractors, "details": True}
+        ours = rank(qf, gf, query, gallery, **options)["torchreid"]
+        theirs = rank(qf, gf, query, gallery, evaluator="torchreid", **options)["torchreid"]
+        np.testing.assert_allclose(ours.cmc, theirs.cmc, atol=1e-6)
+        assert ours.mAP == pytest.approx(theirs.mAP, abs=1e-6)
+        assert (theirs.valid_queries, theirs.gallery) == (ours.valid_queries, ours.gallery)
+        assert theirs.mINP is theirs.intervals is theirs.camera_pairs is None
+        np.testing.assert_array_equal(ours.distances, theirs.distances)
+
+
+@pytest.mark.parametrize("entries", [40, 600])
+def test_cuhk03s_metric_draws(entries: int) -> None:
+    qf, gf, query, gallery = random_case(2, 20, entries)
+    ranking = rank(qf, gf, query, gallery, use_metric_cuhk03=True)["torchreid"]
+    assert ranking.mINP is None
+    assert ranking.cmc.shape == (50,)
+    assert (np.diff(ranking.cmc) >= 0).all()
+    assert entries > 50 or ranking.cmc[-1] == 1
+    assert ranking.mAP == pytest.approx(rank(qf, gf, query, gallery)["torchreid"].mAP, abs=1e-6)
+
+
+def test_details_are_plain_and_about_the_right_queries() -> None:
+    qf, gf, query, gallery = random_case(10, 80, 120)
+    lengths = np.random.default_rng(0).choice([3, 8, 15, 40, 255, 256, 900], 80)
+    found = rank(
+        qf, gf, query, gallery, protocols=PROTOCOLS, lengths=lengths, details=True, ranks=(1, 7)
+    )
+    for name, entries, features in (
+        ("torchreid", gallery, gf),
+        ("mars-official", gallery + query, torch.cat([gf, qf])),
+    ):
+        ranking = found[name]
+        precision = "steps" if name == "torchreid" else "trapezoids"
+        json.dumps([ranking.intervals, ranking.by_length, ranking.camera_pairs])
+        assert ranking.intervals is not None and ranking.by_length is not None
+        assert ranking.camera_pairs is not None
+        assert list(ranking.intervals) == ["rank-1", "rank-7", "mAP", "mINP"]
+        low, high = ranking.intervals["mAP"]
+        assert low < ranking.mAP < high
+
+        bins = {row["frames"]: row for row in ranking.by_length}
+        assert list(bins) == ["<8", "8-15", "32-63", "128-255", ">=256"]
+        assert sum(row["queries"] for row in bins.values()) == ranking.valid_queries
+        which = (lengths >= 8) & (lengths < 16)
+        part = judge_by_loops(distance(qf, features)[which], query[which], entries)
+        assert bins["8-15"]["queries"] == part["valid"]
+        assert bins["8-15"]["mAP"] == pytest.approx(part[precision])
+        assert bins["8-15"]["rank-7"] == pytest.approx(part["cmc"][6])
+
+        pairs = [(row["query_camera"], row["gallery_camera"]) for row in ranking.camera_pairs]
+        assert pairs == [(a, b) for a in range(3) for b in range(3) if a != b]
+        for (a, b), row in zip(pairs, ranking.camera_pairs, strict=True):
+            rows, columns = query.camids == a, entries.camids == b
+            matrix = distance(qf, features)[rows][:, columns]
+            part = judge_by_loops(matrix, query[rows], entries[columns])
+            assert row["queries"] == part["valid"]
+            assert row["rank-1"] == pytest.approx(part["cmc"][0])
+            assert row["mAP"] == pytest.approx(part[precision])
+    plain = rank(qf, gf, query, gallery)["torchreid"]
+    assert plain.intervals is plain.by_length is plain.camera_pairs is None
+    assert rank(qf, gf, query, gallery, details=True)["torchreid"].by_length is None
 
 
 def test_what_cannot_be_ranked_is_a_clear_error() -> None:
@@ -109,11 +258,36 @@ def test_what_cannot_be_ranked_is_a_clear_error() -> None:
         rank(qf, gf[:0], query, Labels.of([], []))
     with pytest.raises(DataError, match="query set is empty"):
         rank(qf[:0], gf, Labels.of([], []), gallery)
-    with pytest.raises(DataError, match="None of the 4 queries has its person"):
-        rank(qf, gf, Labels.of([99] * 4, [0] * 4), gallery)
+    strangers = Labels.of([99] * 4, [0] * 4)
+    for options in ({}, {"evaluator": "torchreid"}, {"distractors": "drop"}, {"rerank": True}):
+        with pytest.raises(DataError, match="None of the 4 queries has its person"):
+            rank(qf, gf, strangers, gallery, **options)  # type: ignore[arg-type]
     broken = gf.clone()
     broken[3, 1] = float("nan")
     with pytest.raises(DataError, match="gallery tracklet 3 is not finite"):
         rank(qf, broken, query, gallery)
-    with pytest.raises(ValueError, match="nonsense"):
-        rank(qf, gf, query, gallery, dist_metric="nonsense")
+    with pytest.raises(DataError, match="gallery tracklet 0007C2 is not finite"):
+        rank(qf, broken, query, gallery, names=([""] * 4, ["", "", "", "0007C2", *[""] * 8]))
+    with pytest.raises(DataError, match="distance of query 0 is not a number"):
+        rank(torch.full_like(qf, 1e30), torch.full_like(gf, 1e30), query, gallery)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dist_metric": "nonsense"}, "metric 'nonsense'"),
+        ({"protocols": ("mars",)}, "protocol 'mars'"),
+        ({"protocols": ()}, "No protocol"),
+        ({"distractors": "hide"}, "distractors 'hide'"),
+        ({"evaluator": "cython"}, "evaluator 'cython'"),
+        ({"evaluator": "torchreid", "protocols": PROTOCOLS}, "'torchreid' alone"),
+        ({"use_metric_cuhk03": True, "protocols": ("mars-official",)}, "'torchreid' alone"),
+        ({"lengths": [1, 2]}, "2 lengths for 4 query"),
+    ],
+)
+def test_options_that_do_not_exist_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rank(*random_case(5, 4, 12), **options)
+    qf, gf, query, gallery = random_case(5, 4, 12)
+    with pytest.raises(ValueError, match="12 labels for 11 gallery features"):
+        rank(qf, gf[1:], query, gallery)

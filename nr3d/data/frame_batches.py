@@ -1,0 +1,140 @@
+"""The frames of many test tracklets in full batches, each read once."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
+from typing import Any, TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from nr3d.data.tracklets import Guarded, TestTracklets
+from nr3d.errors import Nr3dError
+
+AHEAD = 4
+"""Batches that each loader process makes before they are asked for."""
+
+
+class FrameBatch(TypedDict):
+    """Frames of one tracklet after the other; a tracklet may go on in the next batch."""
+
+    img: Tensor
+    """(N, H, W, 3), uint8: resized, not yet normalised."""
+    tracklet: Tensor
+    """(N,), the index of each frame's tracklet."""
+    complete: list[int]
+    """Tracklets whose last frame is in this batch, in order."""
+    bad_frames: list[str]
+    """Frames that could not be read and were left out."""
+
+
+class FrameBatches(Dataset[FrameBatch]):
+    """Cut the frames of tracklets, one after the other, into batches of the same size.
+
+    Args:
+        tracklets: where the frames come from.
+        order: indices of the tracklets to read, in this order.
+        size: N, frames of a batch; the last has what is left.
+
+    Raises:
+        FrameError: when a batch is made, if a frame cannot be read.
+    """
+
+    def __init__(self, tracklets: TestTracklets, order: Sequence[int], size: int) -> None:
+        self.tracklets = tracklets
+        self.order = list(order)
+        self.size = size
+        # Where each tracklet ends in the row of all frames.
+        self.ends = list(accumulate(len(tracklets.positions(index)) for index in self.order))
+
+    def __len__(self) -> int:
+        return -(-self.ends[-1] // self.size) if self.ends else 0
+
+    def __getitem__(self, batch: int) -> FrameBatch:
+        first, last = batch * self.size, min((batch + 1) * self.size, self.ends[-1])
+        bad: list[str] = []
+        read: list[tuple[int, np.ndarray[Any, Any]]] = []
+        complete = []
+        place = bisect_right(self.ends, first)
+        while first < last:
+            index = self.order[place]
+            positions = self.tracklets.positions(index)
+            start = self.ends[place] - len(positions)
+            for position in positions[first - start : last - start]:
+                pixels = self.tracklets.pixels(index, position, bad)
+                if pixels is not None:
+                    read.append((index, pixels))
+            first = self.ends[place]
+            if first <= last:
+                complete.append(index)
+            place += 1
+        transform = self.tracklets.transform
+        images = torch.empty(len(read), transform.height, transform.width, 3, dtype=torch.uint8)
+        for row, (_, pixels) in zip(images.numpy(), read, strict=True):
+            row[:] = pixels
+        return FrameBatch(
+            img=images,
+            tracklet=torch.tensor([index for index, _ in read], dtype=torch.long),
+            complete=complete,
+            bad_frames=bad,
+        )
+
+
+class FrameLoader(DataLoader[FrameBatch]):
+    """Give the frames of test tracklets in full batches, made ahead by loader processes.
+
+    A batch is a :class:`FrameBatch`; :meth:`nr3d.data.TestTracklets.clips` says which clips the
+    frames of a tracklet make, and ``tracklets.transform.normalise`` what the network sees of them.
+
+    Args:
+        tracklets: where the frames come from.
+        order: indices of the tracklets to read, in this order; default is all.
+        frames: N, frames of a batch.
+        workers: loader processes.
+        pin_memory: for a GPU.
+        bad_frames: gathers the frames that were left out.
+
+    Raises:
+        ValueError: if ``frames`` is less than 1.
+    """
+
+    def __init__(
+        self,
+        tracklets: TestTracklets,
+        order: Sequence[int] | None = None,
+        *,
+        frames: int = 32,
+        workers: int = 0,
+        pin_memory: bool = False,
+        bad_frames: set[str] | None = None,
+    ) -> None:
+        if frames < 1:
+            raise ValueError(f"frames is {frames}, expected at least 1 frame a batch")
+        self.tracklets = tracklets
+        self.order = list(range(len(tracklets)) if order is None else order)
+        self.skipped = set() if bad_frames is None else bad_frames
+        super().__init__(
+            Guarded(FrameBatches(tracklets, self.order, frames)),
+            batch_size=None,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            prefetch_factor=AHEAD if workers else None,
+            pin_memory=pin_memory,
+            # Of its own, so that a test draws nothing from the run's.
+            generator=torch.Generator(),
+        )
+
+    def __iter__(self) -> Iterator[FrameBatch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, Nr3dError):
+                raise batch
+            self.skipped.update(batch["bad_frames"])
+            yield batch
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

@@ -1,0 +1,146 @@
+"""Datasets as torchreid's objects, from their folders or from a pack."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from nr3d.data.converted import INDEX, index_mend, is_name, register_converted
+from nr3d.data.packed import NO_SPLIT, PARTS, Pack, open_pack
+from nr3d.errors import ConfigError, DataError
+from nr3d.host import torchreid
+from nr3d.registry import registered_video_datasets
+
+logger = logging.getLogger(__name__)
+
+
+def load_datasets(
+    names: Sequence[str],
+    root: str | Path,
+    pack: str | Path = "",
+    *,
+    split_id: int = 0,
+    combineall: bool = False,
+) -> dict[str, Any]:
+    """Load torchreid's video datasets, the one that is packed from its pack.
+
+    Args:
+        names: torchreid's names.
+        root: folder that holds the datasets' folders; need not be there if all are packed.
+        pack: file of one of the datasets; empty for none.
+        split_id: split of PRID2011 and iLIDS-VID, from 0.
+        combineall: train on train, query and gallery together.
+
+    Raises:
+        DataError: if a dataset or the pack cannot be loaded, or the pack is of no dataset named.
+        ConfigError: if the pack is of another split.
+    """
+    packed = open_pack(pack) if str(pack) else None
+    if packed is not None and packed.dataset not in names:
+        raise DataError(
+            f"{packed.path} is a pack of {packed.dataset!r}, and data.sources and data.targets "
+            f"name {', '.join(names)}: give the pack of one of those, or leave data.pack empty."
+        )
+    return {
+        name: load_packed(packed, split_id, combineall)
+        if packed is not None and packed.dataset == name
+        else load_dataset(name, root, split_id, combineall)
+        for name in dict.fromkeys(names)
+    }
+
+
+def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
+    """Load the dataset of a pack.
+
+    Raises:
+        ConfigError: if it is of another split.
+    """
+    if pack.split_id not in (NO_SPLIT, split_id):
+        raise ConfigError(
+            f"data.split_id is {split_id}, and {pack.path} holds split {pack.split_id} of "
+            f"{pack.dataset}: set data.split_id {pack.split_id}, or pack the other: nr3d pack "
+            f"--root DIR --dataset {pack.dataset} --split-id {split_id} --out FILE"
+        )
+    # The dataset's own class combines all in its own way; only its tables come from elsewhere.
+    own = registered_video_datasets().get(pack.dataset)
+    kind: type[Any] = own if isinstance(own, type) else torchreid.data.VideoDataset
+    dataset = object.__new__(kind)
+    torchreid.data.VideoDataset.__init__(
+        dataset,
+        *map(pack.tracklets, PARTS),
+        combineall=combineall,
+        mode="train",
+        transform=_unused,
+        verbose=False,
+    )
+    return dataset
+
+
+def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
+    """Load one of torchreid's video datasets, quietly, with an error that says what to do."""
+    root = Path(root).expanduser().resolve()
+    try:
+        before = set(root.iterdir())
+    except OSError as error:
+        reason = "no folder" if not isinstance(error, PermissionError) else "no access to"
+        raise DataError(
+            f"There is {reason} {root}: give the folder that holds the datasets' folders, by "
+            "--root on the command line or root= in Python."
+        ) from error
+    _register_own(name, root)
+    try:
+        with quiet():
+            return torchreid.data.datasets.init_video_dataset(
+                name,
+                root=str(root),
+                split_id=split_id,
+                combineall=combineall,
+                mode="train",
+                transform=_unused,
+                verbose=False,
+            )
+    except (RuntimeError, ValueError, OSError, AssertionError, LookupError) as error:
+        for made in set(root.iterdir()) - before:
+            # torchreid makes a folder to download into and leaves it when that fails.
+            if made.is_dir() and not any(made.iterdir()):
+                made.rmdir()
+        reason = str(error) or f"{type(error).__name__} while reading its files"
+        raise DataError(
+            f"Dataset {name!r} cannot be loaded from {root}: {reason.rstrip('.')}. Put its files "
+            "there in torchreid's layout, or give another root."
+        ) from error
+
+
+def _register_own(name: str, root: Path) -> None:
+    """Register a converted dataset that is meant by a name which torchreid does not know."""
+    folder = root / name
+    if not is_name(name) or name in registered_video_datasets():
+        return
+    if (folder / INDEX).is_file():
+        register_converted(root, name)
+    elif folder.is_dir():
+        raise DataError(
+            f"torchreid knows no dataset {name!r}, and {folder} is not a converted one: it has no "
+            f"{INDEX}. {index_mend(folder)}"
+        )
+
+
+def _unused(image: Any) -> Any:
+    """A transform for torchreid's datasets, which refuse None; frames are read by ours."""
+    return image
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Send what torchreid prints while it loads to the log."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            yield
+    finally:
+        for line in filter(None, (line.rstrip() for line in printed.getvalue().splitlines())):
+            logger.debug("torchreid: %s", line)

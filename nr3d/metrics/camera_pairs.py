@@ -1,0 +1,65 @@
+"""How well people are found again from one camera to another, pair by pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from nr3d.metrics.figures import scores, summary
+from nr3d.metrics.labels import Labels
+from nr3d.metrics.matches import Matches, View
+
+
+def camera_views(query: Labels, gallery: Labels) -> dict[int, View]:
+    """Give the gallery's cameras, each as a gallery of its own.
+
+    Args:
+        query: who is to be found.
+        gallery: (G,), who is in the first G columns of the distances.
+    """
+    return {
+        int(camera): View(query, gallery[columns], columns)
+        for camera in np.unique(gallery.camids)
+        for columns in [np.flatnonzero(gallery.camids == camera)]
+    }
+
+
+def camera_pairs(
+    query: Labels, found: Mapping[int, Matches], ranks: Sequence[int], *, trapezoids: bool
+) -> list[dict[str, Any]]:
+    """Give rank-r and mAP by the query's camera and the gallery's, where there are queries.
+
+    A query has no match under its own camera, so that no pair is of a camera with itself.
+
+    Args:
+        query: the queries.
+        found: by camera, what was found in it alone.
+        ranks: the r, from 1.
+        trapezoids: how the area below a precision-recall curve is measured.
+
+    Example:
+        >>> query, gallery = Labels.of([1, 2], [0, 0]), Labels.of([1, 2, 1], [1, 1, 2])
+        >>> distances = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]])
+        >>> parts = camera_views(query, gallery)
+        >>> found = {b: view.judge(distances, slice(0, 2)) for b, view in parts.items()}
+        >>> for pair in camera_pairs(query, found, (1,), trapezoids=False):
+        ...     print(pair)
+        {'query_camera': 0, 'gallery_camera': 1, 'queries': 2, 'rank-1': 0.5, 'mAP': 0.75}
+        {'query_camera': 0, 'gallery_camera': 2, 'queries': 1, 'rank-1': 1.0, 'mAP': 1.0}
+    """
+    pairs = []
+    for gallery_camera, matches in found.items():
+        of = dict(scores(matches, ranks, trapezoids=trapezoids))
+        del of["mINP"]  # of a few entries under one camera it says little more than mAP
+        camids = query.camids[matches.valid]
+        pairs += [
+            {
+                "query_camera": int(camera),
+                "gallery_camera": gallery_camera,
+                **summary(of, camids == camera),
+            }
+            for camera in np.unique(camids)
+        ]
+    return sorted(pairs, key=lambda pair: (pair["query_camera"], pair["gallery_camera"]))

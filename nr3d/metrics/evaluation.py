@@ -1,0 +1,116 @@
+"""torchreid's evaluation of a distance matrix, without its loop over the queries."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from nr3d.host import torchreid
+from nr3d.metrics.distances import parts
+from nr3d.metrics.figures import curve
+from nr3d.metrics.labels import Labels
+from nr3d.metrics.matches import View, judge, require_a_match
+from nr3d.metrics.places import Block
+
+MAX_RANK = 50
+"""Ranks of the cumulative matching curve, as in torchreid."""
+
+MEMORY = 1 << 30
+"""Bytes that the distances under work may take, if nothing else is said."""
+
+_SORTED_BYTES = 40
+# A stable sort on a device holds, for each entry, the sorted values (4), the places and their
+# inverse (8 each) and as much again to sort in.
+
+
+def block_height(memory: int, columns: int, views: Collection[View], *, on_cpu: bool = True) -> int:
+    """Give how many rows of distances can be made and judged at once.
+
+    Args:
+        memory: bytes.
+        columns: of the distances.
+        views: that will judge the rows, one after the other.
+        on_cpu: whether the distances are not on another device.
+
+    Example:
+        >>> labels = Labels.of([0, 1], [0, 0])
+        >>> block_height(1360, 2, [View(labels, labels)])  # 2 x 4 bytes, and 128 for the match
+        10
+    """
+    row = columns * (4 if on_cpu else 4 + _SORTED_BYTES)
+    row += max(view.row_bytes for view in views)
+    return max(1, memory // max(1, row))
+
+
+def evaluate_rank(
+    distmat: Block,
+    q_pids: Sequence[int] | npt.NDArray[Any],
+    g_pids: Sequence[int] | npt.NDArray[Any],
+    q_camids: Sequence[int] | npt.NDArray[Any],
+    g_camids: Sequence[int] | npt.NDArray[Any],
+    max_rank: int = MAX_RANK,
+    use_metric_cuhk03: bool = False,
+    use_cython: bool = True,
+) -> tuple[npt.NDArray[np.float32], float]:
+    """Evaluate a distance matrix as ``torchreid.metrics.evaluate_rank`` does.
+
+    Gallery entries of the query's person under the query's camera are left out; a query without a
+    match does not count.
+
+    Reference:
+        Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015. Deviations from
+        torchreid: where fewer than ``max_rank`` entries are left for a query, its curve goes on at
+        1 (torchreid fails); equal distances are ranked in the gallery's order (torchreid's order
+        is arbitrary there).
+
+    Args:
+        distmat: (Q, G), an array, or a tensor on any device.
+        q_pids: (Q,), persons of the queries.
+        g_pids: (G,), persons of the gallery.
+        q_camids: (Q,), cameras of the queries.
+        g_camids: (G,), cameras of the gallery.
+        max_rank: ranks of the curve; no more than G.
+        use_metric_cuhk03: one gallery entry a person, drawn, as CUHK03 is tested: torchreid's own
+            routine, since its draws are part of the result.
+        use_cython: taken for torchreid's sake, and of no effect.
+
+    Returns:
+        tuple: the cumulative matching curve, (max_rank,), and the mean average precision.
+
+    Raises:
+        DataError: if a distance is NaN or no query has a match.
+        ValueError: if the shapes do not fit.
+
+    Example:
+        >>> cmc, mAP = evaluate_rank(np.array([[0.3, 0.1, 0.2]]), [1], [1, 2, 1], [0], [1, 1, 2])
+        >>> cmc, round(mAP, 3)
+        (array([0., 1., 1.], dtype=float32), 0.583)
+    """
+    query, gallery = Labels.of(q_pids, q_camids), Labels.of(g_pids, g_camids)
+    if tuple(distmat.shape) != (len(query), len(gallery)):
+        raise ValueError(
+            f"The distances' shape is {tuple(distmat.shape)}; the labels are of {len(query)} "
+            f"queries and {len(gallery)} gallery entries."
+        )
+    if use_metric_cuhk03:
+        matrix = distmat.detach().cpu().numpy() if isinstance(distmat, Tensor) else distmat
+        theirs: tuple[npt.NDArray[np.float32], float] = torchreid.metrics.evaluate_rank(
+            matrix,
+            *(query.pids, gallery.pids, query.camids, gallery.camids),
+            max_rank=max_rank,
+            use_metric_cuhk03=True,
+            use_cython=use_cython,
+        )
+        return theirs
+    view = View(query, gallery)
+    on_cpu = not isinstance(distmat, Tensor) or distmat.device.type == "cpu"
+    height = block_height(MEMORY, len(gallery), [view], on_cpu=on_cpu)
+    blocks: Iterator[Block] = (distmat[part] for part in parts(len(query), height))
+    matches = judge(blocks, {None: view})[None]
+    require_a_match(matches.valid)
+    mean_precision = float(matches.steps[matches.valid].mean())
+    return curve(matches, min(max_rank, len(gallery))), mean_precision

@@ -1,0 +1,111 @@
+"""From the figures of single queries to those of a test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nr3d.metrics.matches import Matches
+
+RESAMPLES = 1000
+LENGTHS = (8, 16, 32, 64, 128, 256)
+"""Frames at which the next bin of tracklet lengths begins."""
+
+Scores = Mapping[str, npt.NDArray[np.float64]]
+"""What each valid query adds to each figure; a figure is the mean over the queries."""
+
+
+def curve(matches: Matches, max_rank: int) -> npt.NDArray[np.float32]:
+    """Give the cumulative matching curve: the share of queries with a match among the first r.
+
+    Args:
+        matches: with at least one valid query.
+        max_rank: the length of the curve.
+    """
+    first = matches.first[matches.valid]
+    found_at = np.bincount(np.minimum(first, max_rank), minlength=max_rank + 1)[:max_rank]
+    return (np.cumsum(found_at) / len(first)).astype(np.float32)
+
+
+def scores(matches: Matches, ranks: Sequence[int], *, trapezoids: bool) -> Scores:
+    """Give what each valid query adds to rank-r, mAP and mINP.
+
+    Args:
+        matches: of the queries.
+        ranks: the r, from 1.
+        trapezoids: how the area below a precision-recall curve is measured.
+
+    Example:
+        >>> half = np.array([0.5])
+        >>> matches = Matches(np.array([True]), np.array([1]), half, half, half)
+        >>> summary(scores(matches, (1, 5), trapezoids=False))
+        {'queries': 1, 'rank-1': 0.0, 'rank-5': 1.0, 'mAP': 0.5, 'mINP': 0.5}
+    """
+    valid = matches.valid
+    first = matches.first[valid]
+    return {
+        **{f"rank-{rank}": (first < rank).astype(np.float64) for rank in ranks},
+        "mAP": (matches.trapezoids if trapezoids else matches.steps)[valid],
+        "mINP": matches.inverse_penalty[valid],
+    }
+
+
+def summary(of: Scores, which: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
+    """Give the number of queries and each figure's mean over them, at least one."""
+    chosen = {name: each if which is None else each[which] for name, each in of.items()}
+    queries = len(next(iter(chosen.values())))
+    return {"queries": queries, **{name: float(each.mean()) for name, each in chosen.items()}}
+
+
+def intervals(of: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, list[float]]:
+    """Give each figure's 95 % interval by the bootstrap over the queries.
+
+    The queries are drawn with replacement, as many as there are; the interval goes from the 2.5th
+    to the 97.5th percentile of the figures of such draws. It says how much a figure depends on
+    which queries happen to be in the test set, not on the training run.
+
+    Reference:
+        Efron and Tibshirani. An Introduction to the Bootstrap. 1993, chapter 13.
+
+    Args:
+        of: each valid query's share in the figures.
+        resamples: how often the queries are drawn.
+        seed: of the draws.
+
+    Example:
+        >>> intervals({"mAP": np.full(9, 0.25)})
+        {'mAP': [0.25, 0.25]}
+    """
+    rng = np.random.default_rng(seed)
+    each = np.stack(list(of.values()))  # (F, Q)
+    queries = each.shape[1]
+    means = np.empty((resamples, len(each)))
+    for draw in means:  # one at a time: Q counts, not resamples times Q
+        drawn = np.bincount(rng.integers(0, queries, queries), minlength=queries)
+        draw[:] = each @ drawn / queries
+    ends = np.percentile(means, (2.5, 97.5), axis=0)
+    return {name: [float(low), float(high)] for name, low, high in zip(of, *ends, strict=True)}
+
+
+def by_length(of: Scores, lengths: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Give the figures by the length of the query's tracklet, where there are queries.
+
+    Args:
+        of: each valid query's share in the figures.
+        lengths: frames of each valid query.
+
+    Example:
+        >>> by_length({"mAP": np.array([0.5, 1.0, 0.0])}, np.array([7, 8, 15]))
+        [{'frames': '<8', 'queries': 1, 'mAP': 0.5}, {'frames': '8-15', 'queries': 2, 'mAP': 0.5}]
+    """
+    names = [
+        f"<{LENGTHS[0]}",
+        *(f"{start}-{end - 1}" for start, end in pairwise(LENGTHS)),
+        f">={LENGTHS[-1]}",
+    ]
+    bins = np.searchsorted(LENGTHS, lengths, side="right")
+    return [{"frames": names[b], **summary(of, bins == b)} for b in np.unique(bins)]

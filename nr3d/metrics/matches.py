@@ -1,0 +1,189 @@
+"""Where each query finds its person: the figures of single queries, from blocks of distances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from nr3d.errors import DataError
+from nr3d.metrics.labels import Labels
+from nr3d.metrics.places import Block, places
+
+Key = TypeVar("Key")
+
+# What an entry of the query's person costs while a block is judged: sixteen numbers of 8 bytes
+# that live at the same time (columns, owners, places, the sort's keys and their order, terms…).
+_PAIR_BYTES = 128
+
+
+@dataclass(frozen=True)
+class Matches:
+    """Where each query found its matches, all (Q,); a query without one is not valid and has 0.
+
+    With n matches at the places r_1 < … < r_n (from 1) of what is left of the gallery, i the
+    number of a match::
+
+        steps             1/n Σ_i i/r_i
+        trapezoids        1/n Σ_i (i/r_i + (i-1)/(r_i - 1)) / 2,  the second term 1 at r_i = 1
+        inverse_penalty   n / r_n
+
+    Reference:
+        Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015 (trapezoids, in its
+        code). Ye et al. Deep Learning for Person Re-identification: A Survey and Outlook. TPAMI
+        2021. arXiv:2001.04193 (the inverse negative penalty).
+
+    Attributes:
+        valid: whether the query has a match.
+        first: place of the first match, from 0.
+        steps: average precision by steps.
+        trapezoids: average precision by trapezoids.
+        inverse_penalty: inverse negative penalty.
+    """
+
+    valid: npt.NDArray[np.bool_]
+    first: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.float64]
+    trapezoids: npt.NDArray[np.float64]
+    inverse_penalty: npt.NDArray[np.float64]
+
+    @classmethod
+    def joined(cls, pieces: Sequence[Matches]) -> Matches:
+        """Put the queries of several pieces in one row."""
+        return cls(
+            *(np.concatenate([getattr(p, field.name) for p in pieces]) for field in fields(cls))
+        )
+
+
+class View:
+    """A gallery as one protocol sees it: some columns of the distances, and who is in them.
+
+    Args:
+        query: (Q,), who is to be found.
+        gallery: (G,), who is in these columns.
+        columns: which columns of a block they are; all without it.
+    """
+
+    def __init__(
+        self,
+        query: Labels,
+        gallery: Labels,
+        columns: slice | npt.NDArray[np.int64] = slice(None),
+    ) -> None:
+        self.query, self.gallery, self.columns = query, gallery, columns
+        # The gallery by person: a query's person is a run in it, found without a (Q, G) mask.
+        self._by_person = np.argsort(gallery.pids, kind="stable")
+        people = gallery.pids[self._by_person]
+        self._first = np.searchsorted(people, query.pids, side="left")
+        self._count = np.searchsorted(people, query.pids, side="right") - self._first
+
+    @property
+    def row_bytes(self) -> int:
+        """What judging a row costs at most, beside the row itself."""
+        copy = 4 * len(self.gallery) if isinstance(self.columns, np.ndarray) else 0
+        return copy + _PAIR_BYTES * int(self._count.max(initial=0))
+
+    def same_person(self, part: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Give the gallery entries of some queries' persons: each one's offset, and the entries."""
+        count = self._count[part]
+        offsets = np.concatenate([[0], np.cumsum(count)])
+        within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], count)
+        return offsets, self._by_person[np.repeat(self._first[part], count) + within]
+
+    def _own(self, block: Block) -> Block:
+        if isinstance(block, np.ndarray) and isinstance(self.columns, np.ndarray):
+            return block.take(self.columns, axis=1)  # an index would turn the rows into columns
+        return block[:, self.columns]
+
+    def judge(self, block: Block, part: slice) -> Matches:
+        """Judge the rows of some queries."""
+        block = self._own(block)
+        offsets, entries = self.same_person(part)
+        place = places(block, offsets, entries)
+        owner = np.repeat(np.arange(len(block)), np.diff(offsets))
+        nearest_first = np.argsort(owner * len(self.gallery) + place)  # row after row still
+        place, entries = place[nearest_first], entries[nearest_first]
+
+        # What the query's own camera saw of it is left out, and all behind it moves up.
+        left_out = self.gallery.camids[entries] == self.query.camids[part][owner]
+        gone = np.concatenate([[0], np.cumsum(left_out)])
+        place -= gone[:-1] - gone[offsets[:-1]][owner]
+        kept = ~left_out
+        return _figures(len(block), owner[kept], place[kept])
+
+
+def judge(blocks: Iterable[Block], views: Mapping[Key, View]) -> dict[Key, Matches]:
+    """Judge distances that come a block of query rows at a time, by each view of the gallery.
+
+    Args:
+        blocks: (b, columns) each, the rows in the queries' order.
+        views: of the same queries, by any key.
+
+    Raises:
+        DataError: if a distance is NaN.
+
+    Example:
+        >>> query, gallery = Labels.of([1], [0]), Labels.of([2, 1, 1], [1, 1, 2])
+        >>> judge([np.array([[0.1, 0.2, 0.3]])], {"all": View(query, gallery)})["all"].steps
+        array([0.58333333])
+    """
+    pieces: dict[Key, list[Matches]] = {key: [] for key in views}
+    for part, block in _numbered(blocks):
+        for key, view in views.items():
+            pieces[key].append(view.judge(block, part))
+    return {key: Matches.joined(found) for key, found in pieces.items()}
+
+
+def _numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
+    start = 0
+    for block in blocks:
+        if isinstance(block, Tensor):
+            block = block.detach()
+            if block.dtype == torch.bfloat16:  # NumPy has no such numbers
+                block = block.float()
+            if block.device.type == "cpu":
+                block = block.numpy()
+        # The least number is NaN where one is, and needs no mask of the block.
+        least = block.min() if block.shape[1] else 0
+        if least != least:
+            rows = block.isnan() if isinstance(block, Tensor) else np.isnan(block)
+            bad = start + int(rows.any(1).nonzero()[0][0])
+            raise DataError(
+                f"A distance of query {bad} is not a number, and cannot be ranked: its features, "
+                "or what made the distances of them, are damaged or too large."
+            )
+        yield slice(start, start + len(block)), block
+        start += len(block)
+
+
+def _figures(queries: int, owner: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> Matches:
+    """Make the figures from each match's query and place (from 0), nearest first."""
+    count = np.bincount(owner, minlength=queries)
+    end = np.cumsum(count)
+    number = np.arange(1, len(owner) + 1) - (end - count)[owner]  # of the match, from 1
+    valid = count > 0
+
+    def mean(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        total = np.bincount(owner, weights=values, minlength=queries)
+        return total / np.maximum(count, 1)
+
+    precision = number / (place + 1)
+    before = np.where(place > 0, (number - 1) / np.maximum(place, 1), 1.0)
+    first, inverse_penalty = np.zeros(queries, np.int64), np.zeros(queries)
+    first[valid] = place[(end - count)[valid]]
+    inverse_penalty[valid] = precision[end[valid] - 1]
+    return Matches(valid, first, mean(precision), mean((precision + before) / 2), inverse_penalty)
+
+
+def require_a_match(valid: npt.NDArray[np.bool_]) -> None:
+    """Raise a DataError if no query has a match."""
+    if not valid.any():
+        raise DataError(
+            f"None of the {len(valid)} queries has its person in the gallery under another "
+            "camera: nothing can be evaluated. Check the test set's persons and cameras."
+        )

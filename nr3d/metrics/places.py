@@ -1,0 +1,72 @@
+"""The place of single entries in their row, as a stable sort would give it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Block = npt.NDArray[Any] | Tensor
+"""(b, G), some rows of distances: an array, or a tensor on any device."""
+
+# From this many entries of a row on, one sort costs less than a comparison of the row with each.
+_MANY = 256
+
+
+def places(
+    block: Block, offsets: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Count for some entries of each row how many entries come before them.
+
+    An entry comes before another one if it is smaller, or as large and further left.
+
+    Only few entries of a row are asked for, a person's own among thousands. On the CPU it is
+    fastest to compare the row with each; on another device all rows are sorted at once.
+
+    Args:
+        block: (b, G), without NaN.
+        offsets: (b + 1,), where each row's entries begin and end in ``columns``.
+        columns: (P,), the entries' columns, row after row.
+
+    Returns:
+        (P,), 0 for the first of a row.
+
+    Example:
+        >>> block = np.array([[0.5, 0.1, 0.5], [3.0, 2.0, 1.0]])
+        >>> places(block, np.array([0, 2, 3]), np.array([0, 2, 0]))
+        array([1, 2, 2])
+    """
+    if isinstance(block, Tensor):
+        order = block.argsort(dim=1, stable=True)
+        count = torch.arange(block.shape[1], device=block.device).expand_as(order)
+        place_of = torch.empty_like(order).scatter_(1, order, count)
+        owner = np.repeat(np.arange(len(block)), np.diff(offsets))
+        asked = (torch.from_numpy(each).to(block.device) for each in (owner, columns))
+        return place_of[tuple(asked)].cpu().numpy()
+    found = np.empty(len(columns), np.int64)
+    before = np.empty(block.shape[1], np.bool_)
+    for number, row in enumerate(block):
+        part = slice(offsets[number], offsets[number + 1])
+        asked_columns = columns[part]
+        if len(asked_columns) < _MANY:
+            found[part] = _compared(np.ascontiguousarray(row), asked_columns, before)
+        else:
+            place = np.empty(len(row), np.int64)
+            place[np.argsort(row, kind="stable")] = np.arange(len(row))
+            found[part] = place[asked_columns]
+    return found
+
+
+def _compared(
+    row: npt.NDArray[Any], columns: npt.NDArray[np.int64], before: npt.NDArray[np.bool_]
+) -> list[int]:
+    found = []
+    for column in columns.tolist():
+        value = row[column]
+        np.less_equal(row[:column], value, out=before[:column])
+        np.less(row[column:], value, out=before[column:])
+        found.append(int(np.count_nonzero(before)))
+    return found

@@ -1,0 +1,31 @@
+"""The protocols by which a test is judged; their figures do not compare."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a protocol asks for.
+
+    Attributes:
+        queries_in_gallery: the queries are gallery entries too, each but for its own search.
+        trapezoids: average precision is the area of trapezoids below the precision-recall curve,
+            not that of steps.
+    """
+
+    queries_in_gallery: bool
+    trapezoids: bool
+
+
+RULES = {
+    # Steps, and the gallery as it is given: torchreid's Mars leaves the queries out of it.
+    "torchreid": Rules(queries_in_gallery=False, trapezoids=False),
+    # Zheng et al. MARS: A Video Benchmark for Large-Scale Person Re-identification. ECCV 2016,
+    # as in its evaluation code: 1,980 queries in a gallery of 11,310.
+    "mars-official": Rules(queries_in_gallery=True, trapezoids=True),
+}
+
+PROTOCOLS = tuple(RULES)
+"""Names of the protocols."""

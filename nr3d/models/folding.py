@@ -1,0 +1,88 @@
+"""A network for inference alone, its batch norms folded into the convolutions before them."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+
+from nr3d.models.ibn import IBN
+from nr3d.models.video_reid import VideoReID
+
+_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
+"""A convolution and the norm after it, in the trunk, its blocks and their shortcuts."""
+
+
+class FoldedIBN(nn.Module):
+    """What is left of an :class:`IBN` whose batch half went into the convolution before it.
+
+    It overwrites its input.
+
+    Args:
+        norm: of the first channels, by instance.
+    """
+
+    def __init__(self, norm: nn.InstanceNorm2d) -> None:
+        super().__init__()
+        self.IN = norm
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise the first channels of ``x`` in place."""
+        first = x[:, : self.IN.num_features]
+        first.copy_(self.IN(first))
+        return x
+
+
+def folded(model: VideoReID) -> VideoReID:
+    r"""Copy a network and fold its trunk's batch norms into the convolutions before them.
+
+    .. math::
+        w' = w \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \quad
+        b' = \beta - \mu \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
+
+    The copy gives the features of ``model`` in eval mode, up to rounding, with half of the passes
+    over memory. It cannot be trained. Norms that do not follow a convolution of torch stay.
+
+    Args:
+        model: left as it is.
+
+    Examples::
+        >>> model = VideoReID(depth=18).eval()
+        >>> clips = torch.rand(1, 4, 3, 224, 112)
+        >>> bool((folded(model)(clips) - model(clips)).abs().max() < 1e-3)
+        True
+    """
+    model = copy.deepcopy(model).eval()
+    for owner in list(model.backbone.modules()):
+        for of_conv, of_norm in _PAIRS:
+            conv, norm = getattr(owner, of_conv, None), getattr(owner, of_norm, None)
+            if type(conv) is not nn.Conv2d:
+                continue
+            if isinstance(norm, _BatchNorm):
+                setattr(owner, of_conv, fuse_conv_bn_eval(conv, norm))
+                setattr(owner, of_norm, nn.Identity())
+            elif isinstance(norm, IBN):
+                _fold_half(conv, norm)
+                setattr(owner, of_norm, FoldedIBN(norm.IN))
+    return model
+
+
+def _fold_half(conv: nn.Conv2d, norm: IBN) -> None:
+    """Fold the batch half of a norm into the last channels of a convolution, in place."""
+    batch: Any = norm.BN
+    of_instances = torch.zeros_like(norm.IN.weight)
+    # Mean 0, variance 1 and no eps: the first channels come out as they went in.
+    conv.weight, bias = fuse_conv_bn_weights(
+        conv.weight,
+        conv.bias,
+        torch.cat([of_instances, batch.running_mean]),
+        torch.cat([of_instances + 1, batch.running_var + batch.eps]),
+        0.0,
+        torch.cat([of_instances + 1, batch.weight]),
+        torch.cat([of_instances, batch.bias]),
+    )
+    conv.bias = bias

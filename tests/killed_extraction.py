@@ -1,0 +1,80 @@
+"""Extracts by the command line in child processes, some of which are killed at a given moment.
+
+Usage: killed_extraction.py OUT WORDS...; WORDS are the command's, without --out. Writes
+OUT/whole.h5 by a command that is left alone, and OUT/<moment>.h5 by one that is killed there and
+run again; what the killed one left is copied to OUT/<moment>.left.h5. One process imports
+everything, and forks.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+import nr3d.cli
+from nr3d.engine import Inference
+from nr3d.features import FeatureWriter, Row, writer
+from tests.engine.killed_run import child, counted, die
+
+append = FeatureWriter.append
+
+
+def append_and_write(self: FeatureWriter, row: Row) -> None:
+    append(self, row)
+    self.write()
+
+
+def in_a_batch(call: int) -> None:
+    Inference.of_frames = counted(Inference.of_frames, call, lambda *a: die())  # type: ignore[method-assign]
+
+
+def in_a_write(call: int) -> None:
+    """Die with the rows in the copy and the copy not in its place."""
+    fill = writer._append
+    writer._append = counted(fill, call, lambda *a: (fill(*a), die()))
+
+
+def at_the_end(call: int) -> None:
+    """Die with all written and the store not called complete."""
+    FeatureWriter.finish = counted(FeatureWriter.finish, call, lambda *a: die())  # type: ignore[method-assign]
+
+
+# A batch has 7 frames, a tracklet 5; rows are written as they come.
+MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
+    "first-batch": (in_a_batch, 1),
+    "batch": (in_a_batch, 6),
+    "write": (in_a_write, 3),
+    "end": (at_the_end, 1),
+}
+
+
+def extract(words: list[str], out: Path) -> int:
+    torch.set_num_threads(1)
+    return nr3d.cli.main(["extract", *words, "--out", str(out)])
+
+
+def main() -> None:
+    out, words = Path(sys.argv[1]), sys.argv[2:]
+    FeatureWriter.append = append_and_write  # type: ignore[method-assign]
+    assert child(lambda: extract(words, out / "whole.h5")) == 0
+    for name, (kill, call) in MOMENTS.items():
+        store = out / f"{name}.h5"
+
+        def killed(
+            kill: Callable[[int], None] = kill, call: int = call, store: Path = store
+        ) -> int:
+            kill(call)
+            return extract(words, store)
+
+        assert child(killed) == -signal.SIGKILL, name
+        shutil.copy(store, out / f"{name}.left.h5")
+        assert child(lambda store=store: extract(words, store)) == 0, name  # type: ignore[misc]
+
+
+if __name__ == "__main__":
+    main()

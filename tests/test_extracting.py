@@ -1,0 +1,316 @@
+"""``nr3d extract``, and ``nr3d test`` from what it wrote."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import nr3d
+from nr3d.cli import main
+from nr3d.features import FeatureStore
+from tests.conftest import write_mars
+from tests.engine.test_processes import ENVIRONMENT, TWO
+from tests.features.test_store import content, names_in
+from tests.killed_extraction import MOMENTS
+
+SMALL = [
+    *("model.name", "nr3d_resnet18_ibn", "not3d.aggregation", "attention"),
+    *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
+    *("test.batch_size", "7", "test.precision", "float32"),
+]
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "model.pth"
+    model = nr3d.models.VideoReID(18, 8)
+    torch.save(model.state_dict(), path)
+    return path
+
+
+def words(root: Path, weights: Path, *more: str | Path) -> list[str]:
+    options = ["--config", "synthetic", "--root", root, "--weights", weights, *SMALL, *more]
+    return [str(word) for word in options]
+
+
+def extract(root: Path, weights: Path, out: Path, *more: str | Path) -> int:
+    return main(["extract", *words(root, weights, "--out", out, *more)])
+
+
+@pytest.fixture(scope="module")
+def store(mars_root: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("store") / "features.h5"
+    assert extract(mars_root, weights, out) == 0
+    return out
+
+
+def test_a_store_holds_every_tracklet(store: Path, mars_root: Path, weights: Path) -> None:
+    found = FeatureStore(store)
+    assert found.complete
+    assert found.counts == {"train": 32, "query": 8, "gallery": 8}
+    data = nr3d.data.ClipDataManager(root=mars_root, sources="mars", batch_size_train=4)
+    query, _ = data.fetch_test_loaders("mars")
+    features = found.load("query")
+    assert features.labels.pids.tolist() == [pid for _, pid, _, _ in query]
+    assert features.labels.camids.tolist() == [camid for _, _, camid, _ in query]
+    assert features.names[0] == "0002/0002C1T0001F001.jpg"
+    train = found.load("train")
+    assert train.labels.pids.tolist() == [pid for _, pid, _, _ in data.train_tracklets]
+    assert set(train.frames.tolist()) == {5}
+    for shares in found.frame_weights("gallery"):
+        # frames 0 1, 2 3, 4 4
+        np.testing.assert_allclose(
+            [shares[:2].sum(), shares[2:4].sum(), shares[4]], [1, 1, 1], rtol=1e-5
+        )
+    assert found.origin.settings["height"] == 32
+    assert found.origin.settings["precision"] == "float32"
+    assert found.origin.weights == str(weights)
+    assert set(found.origin.versions) == {"nr3d", "torchreid", "torch", "torchvision", "python"}
+
+
+def test_a_test_from_features_is_the_test_of_their_weights(
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["test", "--features", str(store), "--json", str(tmp_path / "f.json")]) == 0
+    printed = capsys.readouterr().out
+    whole = words(mars_root, weights, "--json", tmp_path / "w.json")
+    assert main(["test", *whole, "data.save_dir", str(tmp_path)]) == 0
+    ours, theirs = (json.loads((tmp_path / name).read_text()) for name in ("f.json", "w.json"))
+    for content_ in (ours, theirs):
+        protocols = content_["results"]["mars"]["protocols"]
+        assert list(protocols) == ["torchreid", "mars-official"]
+        for each in protocols.values():
+            del each["extract_seconds"], each["rank_seconds"]
+            assert {"intervals", "by_length", "camera_pairs", "mINP"} <= each.keys()
+    one, other = (c["results"]["mars"]["protocols"] for c in (ours, theirs))
+    for protocol in one:
+        assert one[protocol]["gallery"] == other[protocol]["gallery"]
+        for figure in ("rank-1", "mAP", "mINP"):
+            assert one[protocol][figure] == pytest.approx(other[protocol][figure], abs=1e-6)
+    assert one["mars-official"]["gallery"] == 16
+    assert "mars (torchreid)" in printed
+    assert "mars (mars-official)" in printed
+
+
+def test_what_is_there_is_not_extracted_again(
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    store: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "f.h5"
+    assert extract(mars_root, weights, out, "--split", "query") == 0
+    capsys.readouterr()
+    assert main(["test", "--features", str(out)]) == 2
+    assert "f.h5 has no gallery: run the nr3d extract" in capsys.readouterr().err
+    assert extract(mars_root, weights, out, "--split", "gallery,query") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("8 tracklets of 40 frames extracted in ")
+    assert "f.h5 holds 8 query, 8 gallery tracklets" in printed
+    whole = content(store)
+    assert content(out)["features"] == whole["features"][32:]
+
+
+def test_other_settings_are_refused(
+    store: Path, mars_root: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = store.read_bytes()
+    assert extract(mars_root, weights, store, "video.seq_len", "3") == 2
+    assert "seq_len was 2, is now 3" in capsys.readouterr().err
+    assert extract(mars_root, weights, store, "--dtype", "float16") == 2
+    assert "dtype was 'float32', is now 'float16'" in capsys.readouterr().err
+    assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["test"], "give --config and --weights, or --features"),
+        (["test", "--features", "STORE", "--weights", "x"], "leave out --config"),
+        (["test", "--features", "nowhere.h5"], "There is no feature store nowhere.h5"),
+        (["test", "--features", "STORE", "test.protocol", "mine"], "test.protocol is 'mine'"),
+        (["test", "--features", "STORE", "test.rank", "3"], "Unknown key 'test.rank'"),
+        (["test", "--features", "STORE", "test.dist_metric", "l1"], "test.dist_metric is 'l1'"),
+    ],
+)
+def test_bad_arguments_say_what_to_do(
+    store: Path, arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(store) if word == "STORE" else word for word in arguments]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+def test_one_store_takes_one_dataset(
+    mars_root: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    two = ["data.targets", "['mars', 'prid2011']"]
+    assert extract(mars_root, weights, tmp_path / "f.h5", *two) == 2
+    assert "expected one dataset" in capsys.readouterr().err
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_options_of_a_test_count_from_features(store: Path, tmp_path: Path) -> None:
+    def figures(*changes: str) -> dict[str, object]:
+        out = tmp_path / "out.json"
+        assert main(["test", "--features", str(store), "--json", str(out), *changes]) == 0
+        found: dict[str, object] = json.loads(out.read_text())["results"]["mars"]
+        return found
+
+    official = figures("test.protocol", "mars-official")
+    assert (official["protocol"], official["gallery"]) == ("mars-official", 16)
+    theirs = figures("test.evaluator", "torchreid")
+    assert list(theirs["protocols"]) == ["torchreid"]  # type: ignore[call-overload]
+    plain = figures()
+    assert theirs["mAP"] == pytest.approx(plain["mAP"], abs=1e-6)
+    assert figures("test.rerank", "True")["rank-1"] == 1
+    assert figures("test.distractors", "drop")["distractors_dropped"] is True
+
+
+@pytest.fixture
+def odd_root(tmp_path: Path) -> Path:
+    """Tracklets of one frame each, but for the last person's."""
+    write_mars(tmp_path / "odd", (1, 3), (2, 4), frames=1)
+    return tmp_path / "odd"
+
+
+def test_a_tracklet_of_one_frame_is_one_clip(odd_root: Path, weights: Path, tmp_path: Path) -> None:
+    assert extract(odd_root, weights, tmp_path / "f.h5") == 0
+    query = FeatureStore(tmp_path / "f.h5").load("query")
+    assert query.frames.tolist() == [1] * 4
+    assert query.clips.tolist() == [1] * 4
+    assert all(w.tolist() == [1] for w in FeatureStore(tmp_path / "f.h5").frame_weights("query"))
+
+
+def test_a_truncated_frame_in_the_middle_keeps_what_came_before(
+    own_mars_root: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad = own_mars_root / "mars" / "bbox_test" / "0004" / "0004C1T0002F003.jpg"
+    bad.write_bytes(bad.read_bytes()[:300])
+    out = tmp_path / "f.h5"
+    assert extract(own_mars_root, weights, out, "--split", "query,gallery") == 2
+    assert f"Frame {bad} of tracklet" in capsys.readouterr().err
+    kept = FeatureStore(out)
+    assert kept.counts["query"] == 4
+    assert not kept.complete
+    assert main(["test", "--features", str(out)]) == 2
+    assert "nr3d extract that makes it" in capsys.readouterr().err
+    # Settings of another run are told from the one that was stopped.
+    skip = ["--split", "query,gallery", "data.bad_frames", "skip"]
+    assert extract(own_mars_root, weights, out, *skip) == 2
+    assert "bad_frames was 'error', is now 'skip'" in capsys.readouterr().err
+    assert extract(own_mars_root, weights, tmp_path / "skip.h5", *skip) == 0
+    assert "1 unreadable frames were left out" in capsys.readouterr().out
+    gallery = FeatureStore(tmp_path / "skip.h5").load("gallery")
+    assert sorted(gallery.frames.tolist()) == [4, 5, 5, 5]
+
+
+def test_weights_that_are_not_finite_are_told(
+    own_mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = nr3d.models.VideoReID(18, 8)
+    model.bottleneck.weight.data[3] = float("nan")
+    torch.save(model.state_dict(), tmp_path / "nan.pth")
+    assert extract(own_mars_root, tmp_path / "nan.pth", tmp_path / "f.h5") == 2
+    assert "is not finite in float32: the network has diverged" in capsys.readouterr().err
+    assert FeatureStore(tmp_path / "f.h5").counts == {}
+
+
+def test_a_folder_that_cannot_be_written_is_told_first(
+    mars_root: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert extract(mars_root, weights, tmp_path / "file" / "f.h5") == 2
+    assert "f.h5 cannot be written" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def killed(mars_root: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("killed")
+    script = Path(__file__).with_name("killed_extraction.py")
+    arguments = words(mars_root, weights, "--split", "query,gallery")
+    environment = ENVIRONMENT | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, str(script), str(out), *arguments],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=environment,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return out
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_extraction_goes_on_where_it_stopped(killed: Path, moment: str) -> None:
+    left = FeatureStore(killed / f"{moment}.left.h5")
+    assert not left.complete
+    expected = {"first-batch": 0, "batch": 5, "write": 2, "end": 16}[moment]
+    assert len(left.keys()) == expected
+    whole, again = content(killed / "whole.h5"), content(killed / f"{moment}.h5")
+    for name in whole:
+        if name in ("features", "frame_weights"):
+            # The batches are cut elsewhere; see below for what that does to such frames.
+            np.testing.assert_allclose(again[name], whole[name], rtol=0, atol=1e-3)
+        else:
+            assert again[name] == whole[name]
+
+
+def test_two_processes_make_one_store_also_after_one_was_killed(
+    mars_root: Path, weights: Path, tmp_path: Path, store: Path
+) -> None:
+    out = tmp_path / "two.h5"
+    arguments = [*TWO, "-m", "nr3d", "extract", *words(mars_root, weights, "--out", out)]
+
+    def start() -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, *arguments, "test.batch_size", "1"],
+            env=ENVIRONMENT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    first = start()
+    wait_for(lambda: any(tmp_path.glob(".two.h5.part1")), first)
+    os.killpg(first.pid, signal.SIGKILL)
+    first.wait()
+    assert not FeatureStore(out).complete
+    second = start()
+    printed, _ = second.communicate(timeout=300)
+    assert second.returncode == 0, printed
+    assert printed.count("two.h5 holds 32 train, 8 query, 8 gallery tracklets") == 1
+    assert names_in(tmp_path) == ["two.h5"]
+    whole, found = content(store), content(out)
+    for name in ("split", "index", "pid", "camid", "name", "frames", "clips", "first_frame"):
+        assert found[name] == whole[name], name
+    # On frames of one colour instance normalisation divides by next to nothing, and with it grows
+    # what batches of another size round otherwise.
+    np.testing.assert_allclose(found["features"], whole["features"], rtol=0, atol=1e-3)
+
+
+def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(3000):
+        if there():
+            return
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    raise AssertionError("it took a minute")
