@@ -72,4 +72,4 @@ def test_what_would_stop_the_run_stops_the_rehearsal(
     for frame in sorted((own_mars_root / "mars" / "bbox_test").rglob("*.jpg")):
         frame.write_bytes(b"not an image")
     assert main(["train", "--dry-run", *words]) == 2
-    assert "cannot be read" in capsys.readouterr().err
+    assert "is not an image" in capsys.readouterr().err

@@ -95,8 +95,9 @@ def re_ranking(
     Reference:
         Zhong et al. Re-ranking Person Re-identification with k-reciprocal Encoding. CVPR 2017.
         arXiv:1701.08398. As in torchreid, a weight is exp(-d) over its row's sum, where the paper
-        has exp(-d) alone, and J takes each row's sum to be 1. Deviation from torchreid: equal
-        distances all 0 in a column stay 0 (its result is NaN there).
+        has exp(-d) alone, and J takes each row's sum to be 1. Deviations from torchreid: equal
+        distances are ranked in the entries' order, queries first (torchreid's order is arbitrary
+        there); a column of zeros stays 0 (its result is NaN there).
 
     Args:
         q_g_dist: (Q, G), distances of queries to gallery.
@@ -199,10 +200,24 @@ def _nearest(source: Source, count: int, height: int) -> tuple[Ints, npt.NDArray
         most = squared.amax(dim=1)
         most[most == 0] = 1
         # Over the greatest as it will be used: a quotient can round two distances to one.
-        nearest = squared.div_(most[:, None]).topk(neighbours.shape[1], largest=False)
-        neighbours[part] = nearest.indices.cpu().numpy()
+        nearest = _least(squared.div_(most[:, None]), neighbours.shape[1])
+        neighbours[part] = nearest.cpu().numpy()
         greatest[part] = most.cpu().numpy()
     return neighbours, greatest
+
+
+def _least(block: Tensor, count: int) -> Tensor:
+    """Find the places of each row's least numbers, as a stable sort gives them, (b, count)."""
+    least = block.topk(min(count + 1, block.shape[1]), largest=False)
+    places, _ = least.indices.sort(dim=1)
+    order = block.gather(1, places).argsort(dim=1, stable=True)
+    places = places.gather(1, order)[:, :count]
+    if least.values.shape[1] > count:
+        # Which of some equal numbers topk takes is arbitrary.
+        tied = least.values[:, count - 1] == least.values[:, count]
+        if tied.any():
+            places[tied] = block[tied].argsort(dim=1, stable=True)[:, :count]
+    return places
 
 
 def _reciprocal(neighbours: Ints, k1: int) -> sparse.csr_matrix:

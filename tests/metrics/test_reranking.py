@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,17 @@ def test_equals_torchreids(
 def test_matrices_need_not_be_symmetric() -> None:
     rng = np.random.default_rng(0)
     given = [rng.random(shape, np.float32) for shape in ((9, 40), (9, 9), (40, 40))]
+    theirs = torchreid.utils.re_ranking(*given)
+    np.testing.assert_allclose(re_ranking(*given), theirs, atol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [3, 40])
+def test_ties_are_ranked_in_the_entries_order(levels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(levels)
+    every = rng.integers(1, levels, (80, 80)).astype(np.float32)
+    every = np.maximum(every, every.T) - levels * np.eye(80, dtype=np.float32)
+    given = (every[:20, 20:], every[:20, :20], every[20:, 20:])
+    monkeypatch.setattr(np, "argsort", functools.partial(np.argsort, kind="stable"))
     theirs = torchreid.utils.re_ranking(*given)
     np.testing.assert_allclose(re_ranking(*given), theirs, atol=1e-5)
 
