@@ -222,7 +222,7 @@ def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tup
     inference = engine.inference()
     inference.of_frames(images)  # warms up
     network = _seconds(lambda: inference.of_frames(images))
-    read /= max(1, loader.num_workers)
+    read /= max(1, loader.num_workers)  # threads have shared it already
     a_frame = (max(read, network) if loader.num_workers else read + network) / len(images)
     frames = sum(len(paths) for paths in tracklets)
     return frames * a_frame / engine.world.size, len(tracklets), frames

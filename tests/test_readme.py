@@ -10,10 +10,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nr3d.cli import main
+from nr3d.features import FeatureWriter, Origin, Row
 from nr3d.host import torchreid
 from tests.conftest import write_tree
 
@@ -75,7 +77,7 @@ def small(line: str, folder: Path) -> list[str]:
     """Give a command's words on a small scale, and make what it needs or may not find."""
     # What was trained above is the small network.
     words = shlex.split(line.replace("nr3d_resnet50_ibn.mars", "nr3d_resnet18_ibn.mars"))
-    if words[1] in ("train", "test"):
+    if words[1] in ("train", "extract") or "--weights" in words:
         words += SMALL if "vkd" not in line else SMALL[2:]
     if words[1:3] == ["data", "splits"]:
         (folder / "reid-data" / "prid2011" / "splits_prid2011.json").unlink()
@@ -87,7 +89,7 @@ def small(line: str, folder: Path) -> list[str]:
 
 def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, str]) -> None:
     found = commands("nr3d ")
-    assert len(found) == 19
+    assert len(found) == 24
     # Only standard tools and nr3d itself on the path, as in an activated environment.
     environment = (
         os.environ
@@ -111,6 +113,9 @@ def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, 
         assert re.search(rf"{row} .*, 4 splits, split 0: ", table)
     assert len(list((reid_data / "log" / "prid2011_from_mars").glob("split?/result.json"))) == 4
     assert (reid_data / "reid-data" / "ilids-vid" / "splits.json").is_file()
+    figures = json.loads((reid_data / "figures.json").read_text())["results"]["mars"]
+    assert list(figures["protocols"]) == ["torchreid", "mars-official"]
+    assert (reid_data / "log" / "mars-packed" / "result.json").is_file()
 
 
 def test_the_command_of_several_processes_runs(reid_data: Path) -> None:
@@ -140,11 +145,17 @@ def test_the_two_commands_of_the_first_screen() -> None:
 
 def test_python_blocks_run(reid_data: Path) -> None:
     code = "\n".join(blocks("python"))
+    origin = Origin("mars", "model.pth", "", {}, {}, {})
+    with FeatureWriter(reid_data / "made.h5", origin) as writer:
+        one = np.ones(4, np.float32)
+        writer.append(Row("query", 0, 2, 0, "0002/0002C1T0001F001.jpg", one, 1, one / 4))
+        writer.finish()
     for paper, small in (
         ('sources="mars")', 'sources="mars", height=32, width=16, batch_size_train=8, workers=0)'),
         ('"nr3d_resnet50_ibn", datamanager', '"nr3d_resnet18_ibn", datamanager'),
         ('loss="not3d")', 'loss="not3d", pretrained=False)'),
         ("max_epoch=200", "max_epoch=1"),
+        ("features.h5", "made.h5"),
     ):
         assert paper in code
         code = code.replace(paper, small)
@@ -167,7 +178,7 @@ def test_the_example_runs(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "attention weights of the first clip: [" in done.stdout
+    assert "attention weights of the first tracklet's frames: [" in done.stdout
     assert re.search(r"^rank-1 0\.\d+|^rank-1 1\.0", done.stdout, flags=re.MULTILINE)
 
 

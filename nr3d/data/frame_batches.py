@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nr3d.data.tracklets import Guarded, TestTracklets
 from nr3d.errors import Nr3dError
+
+Pixels = npt.NDArray[np.uint8]
 
 AHEAD = 4
 """Batches that each loader process makes before they are asked for."""
@@ -39,15 +43,19 @@ class FrameBatches(Dataset[FrameBatch]):
         tracklets: where the frames come from.
         order: indices of the tracklets to read, in this order.
         size: N, frames of a batch; the last has what is left.
+        threads: that read a batch together.
 
     Raises:
         FrameError: when a batch is made, if a frame cannot be read.
     """
 
-    def __init__(self, tracklets: TestTracklets, order: Sequence[int], size: int) -> None:
+    def __init__(
+        self, tracklets: TestTracklets, order: Sequence[int], size: int, threads: int = 1
+    ) -> None:
         self.tracklets = tracklets
         self.order = list(order)
         self.size = size
+        self.threads = threads
         # Where each tracklet ends in the row of all frames.
         self.ends = list(accumulate(len(tracklets.positions(index)) for index in self.order))
 
@@ -55,27 +63,24 @@ class FrameBatches(Dataset[FrameBatch]):
         return -(-self.ends[-1] // self.size) if self.ends else 0
 
     def __getitem__(self, batch: int) -> FrameBatch:
-        first, last = batch * self.size, min((batch + 1) * self.size, self.ends[-1])
+        wanted, complete = self._frames_of(batch)
         bad: list[str] = []
-        read: list[tuple[int, np.ndarray[Any, Any]]] = []
-        complete = []
-        place = bisect_right(self.ends, first)
-        while first < last:
-            index = self.order[place]
-            positions = self.tracklets.positions(index)
-            start = self.ends[place] - len(positions)
-            for position in positions[first - start : last - start]:
-                pixels = self.tracklets.pixels(index, position, bad)
-                if pixels is not None:
-                    read.append((index, pixels))
-            first = self.ends[place]
-            if first <= last:
-                complete.append(index)
-            place += 1
+
+        def pixels(frame: tuple[int, int]) -> Pixels | None:
+            return self.tracklets.pixels(*frame, bad)
+
+        if self.threads > 1:
+            with ThreadPoolExecutor(self.threads) as pool:  # Pillow lets other threads run
+                found = list(pool.map(pixels, wanted))
+        else:
+            found = [pixels(frame) for frame in wanted]
+        read = [
+            (index, own) for (index, _), own in zip(wanted, found, strict=True) if own is not None
+        ]
         transform = self.tracklets.transform
         images = torch.empty(len(read), transform.height, transform.width, 3, dtype=torch.uint8)
-        for row, (_, pixels) in zip(images.numpy(), read, strict=True):
-            row[:] = pixels
+        for row, (_, own) in zip(images.numpy(), read, strict=True):
+            row[:] = own
         return FrameBatch(
             img=images,
             tracklet=torch.tensor([index for index, _ in read], dtype=torch.long),
@@ -83,9 +88,29 @@ class FrameBatches(Dataset[FrameBatch]):
             bad_frames=bad,
         )
 
+    def _frames_of(self, batch: int) -> tuple[list[tuple[int, int]], list[int]]:
+        """Give a batch's tracklets and positions, and the tracklets that end in it."""
+        first, last = batch * self.size, min((batch + 1) * self.size, self.ends[-1])
+        wanted: list[tuple[int, int]] = []
+        complete = []
+        place = bisect_right(self.ends, first)
+        while first < last:
+            index = self.order[place]
+            positions = self.tracklets.positions(index)
+            start = self.ends[place] - len(positions)
+            wanted += [(index, position) for position in positions[first - start : last - start]]
+            first = self.ends[place]
+            if first <= last:
+                complete.append(index)
+            place += 1
+        return wanted, complete
+
 
 class FrameLoader(DataLoader[FrameBatch]):
-    """Give the frames of test tracklets in full batches, made ahead by loader processes.
+    """Give the frames of test tracklets in full batches.
+
+    With a GPU, loader processes make them ahead. Where the processor itself computes, they would
+    take from it what they save: threads read a batch when it is asked for.
 
     A batch is a :class:`FrameBatch`; :meth:`nr3d.data.TestTracklets.clips` says which clips the
     frames of a tracklet make, and ``tracklets.transform.normalise`` what the network sees of them.
@@ -95,6 +120,7 @@ class FrameLoader(DataLoader[FrameBatch]):
         order: indices of the tracklets to read, in this order; default is all.
         frames: N, frames of a batch.
         workers: loader processes.
+        threads: that read a batch together.
         pin_memory: for a GPU.
         bad_frames: gathers the frames that were left out.
 
@@ -109,6 +135,7 @@ class FrameLoader(DataLoader[FrameBatch]):
         *,
         frames: int = 32,
         workers: int = 0,
+        threads: int = 1,
         pin_memory: bool = False,
         bad_frames: set[str] | None = None,
     ) -> None:
@@ -118,7 +145,7 @@ class FrameLoader(DataLoader[FrameBatch]):
         self.order = list(range(len(tracklets)) if order is None else order)
         self.skipped = set() if bad_frames is None else bad_frames
         super().__init__(
-            Guarded(FrameBatches(tracklets, self.order, frames)),
+            Guarded(FrameBatches(tracklets, self.order, frames, threads)),
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=workers,

@@ -76,7 +76,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         batch_size_train: B, clips in a training batch, of all processes together. Paper: 64.
         batch_size_test: N, frames in a test batch, whatever their tracklets. 0 is 256 with a GPU
             and 32 without.
-        workers: loader processes; the batches are the same with any number.
+        workers: loader processes, or without a GPU for testing threads; the batches are the same
+            with any number.
         num_instances: tracklets of an identity in a batch. Paper: 4.
         num_cams, num_datasets: as torchreid's, for its other samplers.
         train_sampler: torchreid's sampler name. Default is ``RandomIdentitySampler``.
@@ -192,7 +193,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         }
         self._frame_options: dict[str, Any] = {
             "frames": batch_size_test or (256 if self.use_gpu else 32),
-            "workers": workers,
+            "workers": workers if self.use_gpu else 0,
+            "threads": 1 if self.use_gpu else max(1, workers),
             "pin_memory": self.use_gpu,
             "bad_frames": self.bad_frames,
         }

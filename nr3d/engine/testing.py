@@ -119,6 +119,7 @@ def judge(
     options: TestOptions,
     device: torch.device | None = None,
     extract_seconds: float = 0.0,
+    use_metric_cuhk03: bool = False,
     **rank_options: Any,
 ) -> Judgement:
     """Rank a gallery for its queries, and judge the ranking.
@@ -130,8 +131,9 @@ def judge(
         options: how it is judged.
         device: where distances are computed. Default is the processor.
         extract_seconds: that the features took.
-        rank_options: ``dist_metric``, ``normalize_feature``, ``rerank`` and ``use_metric_cuhk03``
-            of :func:`nr3d.metrics.rank`.
+        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested.
+        rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
+            :func:`nr3d.metrics.rank`.
 
     Raises:
         DataError: if there is nothing to rank, or a feature is not finite.
@@ -144,7 +146,9 @@ def judge(
         gallery.features,
         query.labels,
         gallery.labels,
-        protocols=options.protocols(name),
+        # CUHK03's metric is torchreid's own routine, which knows its own protocol alone.
+        protocols=("torchreid",) if use_metric_cuhk03 else options.protocols(name),
+        use_metric_cuhk03=use_metric_cuhk03,
         distractors=options.distractors,
         evaluator=options.evaluator,
         memory=options.memory,
