@@ -16,6 +16,7 @@ TEST = [
     "build==1.6.1",
     "mypy==2.4.1",
     "pytest==9.2.0",
+    "pytest-xdist==3.8.0",
     "ruff==0.17.6",
 ]
 

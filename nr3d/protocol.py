@@ -225,6 +225,7 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
         summary = {
             "dataset": dataset,
             **{key: result[key] for key in ("model", "trained_on", "started_from")},
+            "protocol": plan.cfg.test.protocol,
             "splits": rows,
             **_mean_and_deviation(rows),
             "save_dir": plan.cfg.data.save_dir,

@@ -28,6 +28,7 @@ class Row:
         std: figure to its sample standard deviation over the splits; None for fewer than two.
         splits: how many there are; 0 for a dataset without.
         split_0: the figures of split 0; None without it.
+        protocol: that it was judged by.
     """
 
     folder: str
@@ -38,6 +39,7 @@ class Row:
     std: Mapping[str, float] | None = None
     splits: int = 0
     split_0: Mapping[str, float] | None = None
+    protocol: str = "torchreid"
 
 
 def read_rows(folders: Sequence[str | Path]) -> list[Row]:
@@ -67,6 +69,7 @@ def _rows_of(folder: Path) -> list[Row]:
                 std=std or None,
                 splits=len(splits["splits"]),
                 split_0={k: v for k, v in first[0].items() if k != "split"} if first else None,
+                protocol=splits.get("protocol", "torchreid"),
             )
         ]
     if result is None:
@@ -81,6 +84,7 @@ def _rows_of(folder: Path) -> list[Row]:
             trained_first_on=_first_on(result, dataset),
             dataset=dataset,
             mean={k: v for k, v in found.items() if k.startswith("rank-") or k == "mAP"},
+            protocol=found.get("protocol", "torchreid"),
         )
         for dataset, found in result["results"].items()
     ]
@@ -98,7 +102,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
     """Lay rows out: what was trained first down the side, datasets across.
 
     A cell has rank-1 with its deviation over the splits and mAP in brackets, in percent; where
-    there are splits, how many, and split 0 beside them.
+    there are splits, how many, and split 0 beside them; and the protocol, unless it is torchreid's.
     """
     order = [*_NAMES, *sorted({row.dataset for row in rows} - _NAMES.keys())]
     datasets = [name for name in order if any(row.dataset == name for row in rows)]
@@ -126,6 +130,8 @@ def as_markdown(rows: Sequence[Row]) -> str:
 def _cell(row: Row) -> str:
     spread = f" ± {100 * row.std['rank-1']:.2f}" if row.std else ""
     cell = f"{100 * row.mean['rank-1']:.2f}{spread} ({100 * row.mean['mAP']:.2f})"
+    if row.protocol != "torchreid":
+        cell = f"{cell}, {row.protocol}"
     if not row.splits:
         return cell
     told = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]
@@ -136,4 +142,4 @@ def _cell(row: Row) -> str:
 
 def as_mapping(rows: Sequence[Row]) -> dict[str, Any]:
     """Give everything as plain values, for a machine."""
-    return {"protocol": "torchreid", "rows": [asdict(row) for row in rows]}
+    return {"rows": [asdict(row) for row in rows]}

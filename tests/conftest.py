@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,7 +16,12 @@ from scipy.io import savemat
 import nr3d
 from nr3d.host import torchreid
 
-torch.set_num_threads(2)
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Tests run side by side, and so do the processes that they start: one thread for each.
+    torch.set_num_threads(1)
+    os.environ["OMP_NUM_THREADS"] = "1"
+else:
+    torch.set_num_threads(2)
 
 FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "footage"
 

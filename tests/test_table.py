@@ -63,10 +63,19 @@ def test_rows_are_what_was_trained_first_and_columns_the_datasets(
     ]
     assert capsys.readouterr().out.startswith(table)
     content = json.loads((tmp_path / "t.json").read_text())
-    assert content["protocol"] == "torchreid"
+    assert {row["protocol"] for row in content["rows"]} == {"torchreid"}
     by_folder = {row["folder"]: row for row in content["rows"]}
     assert by_folder[str(folders[3])]["split_0"] == {"rank-1": 0.25, "mAP": 0.25}
     assert by_folder[str(folders[1])]["mean"] == {"rank-1": 0.8962, "rank-5": 0.9, "mAP": 0.5}
+
+
+def test_another_protocol_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_run(tmp_path / "run", "mars", ["mars"], ["imagenet"], 0.8)
+    result = json.loads((folder / "result.json").read_text())
+    result["results"]["mars"]["protocol"] = "mars-official"
+    (folder / "result.json").write_text(json.dumps(result))
+    assert main(["table", str(folder)]) == 0
+    assert "80.00 (50.00), mars-official |" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [None, "{ half a fi"])

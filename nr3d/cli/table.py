@@ -33,7 +33,10 @@ def run(args: argparse.Namespace) -> None:
     rows = table.read_rows(args.folders)
     text = table.as_markdown(rows)
     print(text)
-    print("\nRank-1 (mAP) in percent, by torchreid's protocol, of the last epoch's weights.")
+    print(
+        "\nRank-1 (mAP) in percent, by torchreid's protocol where no other is named, of the last "
+        "epoch's weights."
+    )
     if args.markdown is not None:
         write_text(args.markdown, text + "\n")
     write_json(args.json, table.as_mapping(rows))

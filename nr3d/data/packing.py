@@ -238,6 +238,7 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        Path(lock.lock_file).unlink(missing_ok=True)
         lock.release()
 
 

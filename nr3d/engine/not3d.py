@@ -508,6 +508,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         return {
             **facts_of(self.model, self.datamanager),
             "dist_metric": self._dist_metric,
+            "protocol": self.test_options.protocol,
             "results": {name: result.figures for name, result in results.items()},
             "config": None if self.config is None else dict(self.config),
         }

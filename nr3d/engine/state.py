@@ -233,7 +233,7 @@ def _check_same_run(
         for key, value in facts.items()
         if key in theirs
         and theirs[key] != value
-        and key not in ("config", "results", "dist_metric")
+        and key not in ("config", "results", "dist_metric", "protocol")
     ]
     if differing:
         raise WeightsError(

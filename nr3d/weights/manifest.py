@@ -79,16 +79,21 @@ def entry_of_checkpoint(
     architecture = facts.get("architecture")
     if name is None and architecture is None:
         return None
-    content = {key: value for key, value in facts.items() if key not in ("architecture", "results")}
+    content = {key: value for key, value in facts.items() if key not in _NOT_OF_AN_ENTRY}
     config = content.get("config")
     if isinstance(config, Mapping):
         content["config"] = _without_places(config)
+    protocol = facts.get("protocol", "torchreid")
     content["metrics"] = [
-        {"dataset": dataset, "protocol": "torchreid", "kind": "measured", "values": figures}
+        {"dataset": dataset, "protocol": protocol, "kind": "measured", "values": figures}
         for dataset, figures in facts.get("results", {}).items()
     ]
     content["versions"] = checkpoint.get("versions")
     return parse_entry(name or f"{architecture}.run", content, str(path))
+
+
+_NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")
+"""Facts of a checkpoint that an entry has in another form."""
 
 
 def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
