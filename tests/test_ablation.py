@@ -3,13 +3,13 @@
 import json
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
 
 from nr3d.data import ClipTransform
 from nr3d.data.synthetic import read_occlusion, write_mars
+from nr3d.models import ClipFeatures, VideoReID
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 
@@ -31,8 +31,15 @@ class ByOrder(torch.nn.Module):
         super().__init__()
         self.weights = torch.tensor(weights)
 
-    def embed(self, clips):
-        return SimpleNamespace(weights=self.weights.expand(len(clips), -1))
+    def forward(self, maps):
+        weights = self.weights.expand(len(maps), -1)
+        return ClipFeatures(maps.mean((1, 3, 4)), weights, weights)
+
+
+def network(*weights):
+    model = VideoReID(18, 4, aggregation="mean")
+    model.aggregation = ByOrder(*weights)
+    return model.eval()
 
 
 def test_attention_is_compared_within_clips_that_hold_both_kinds(ablation, tmp_path):
@@ -43,9 +50,9 @@ def test_attention_is_compared_within_clips_that_hold_both_kinds(ablation, tmp_p
     # occluded, between the two, clean, clean; occluded and clean; a clip without an occluded frame
     shares = [0.3, 0.1, 0.01, 0.0, 0.9, 0.0, 0.9, 0.9, 0.0, 0.1, 0.29, 0.0]
     hidden = dict(zip(names[:12], shares, strict=True))
-    transform = ClipTransform(16, 8)
+    transform = ClipTransform(64, 32)
     found = ablation.attention_on_occlusion(
-        ByOrder(0.1, 0.2, 0.3, 0.4), tracklets, hidden, transform, 4
+        network(0.1, 0.2, 0.3, 0.4), tracklets, hidden, transform, 4
     )
     occluded, clean = (0.1 + (0.1 + 0.3 + 0.4) / 3) / 2, ((0.3 + 0.4) / 2 + 0.2) / 2
     assert found["clips"] == 2
@@ -53,7 +60,7 @@ def test_attention_is_compared_within_clips_that_hold_both_kinds(ablation, tmp_p
     assert found["clean"] == pytest.approx(clean)
     assert found["ratio"] == pytest.approx(occluded / clean)
     assert (found["largest"], found["flat"]) == (pytest.approx(0.4), 0.0)
-    even = ablation.attention_on_occlusion(ByOrder(*[0.25] * 4), tracklets, hidden, transform, 4)
+    even = ablation.attention_on_occlusion(network(*[0.25] * 4), tracklets, hidden, transform, 4)
     assert (even["ratio"], even["largest"], even["flat"]) == (1.0, 0.25, 1.0)
 
 
