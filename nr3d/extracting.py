@@ -72,6 +72,8 @@ def extract(
             f"data.targets is {cfg.data.targets}, expected one dataset: a store holds one; extract "
             "the others into stores of their own"
         )
+    if not cfg.model.load_weights:
+        raise ConfigError("model.load_weights is empty, expected the weights to extract with")
     if dtype not in DTYPES:
         raise ConfigError(f"the type is {dtype!r}, expected one of {', '.join(DTYPES)}")
     with parallel.joined(cfg.use_gpu):

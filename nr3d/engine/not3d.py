@@ -395,6 +395,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             result = self.results[name] = found.result
             self.by_protocol[name] = found.results
             if self.world.first:
+                self.distances.pop(name, None)
                 if found.distances is not None:
                     self.distances[name] = found.distances
                 for each in found.results.values():
