@@ -2,10 +2,10 @@
 
 A tracklet's way through the package: ``data`` (frames to clips), ``models`` (clips to features),
 ``losses``, ``metrics`` (features to a ranking), ``report`` (the ranking as a picture), ``engine``
-(all of it, trained and tested), ``features`` (a dataset's, in a file), ``building``, ``experiment``
-and ``extracting`` (from a configuration), ``protocol`` (several runs in order), ``cli``. Beside it, ``weights`` alone touches the network,
-``config`` alone reads YAML and ``registry`` alone touches torchreid's private names. Each imports
-only from those named before it.
+(all of it, trained and tested), ``features`` (a dataset's, in a file), ``building``,
+``experiment`` and ``extracting`` (from a configuration), ``protocol`` (several runs in order),
+``cli``. Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and
+``registry`` alone touches torchreid's private names. Each imports only from those named before it.
 """
 
 from nr3d import config, data, engine, features, losses, metrics, models, report, weights
