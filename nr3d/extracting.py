@@ -13,7 +13,7 @@ from yacs.config import CfgNode
 from nr3d import parallel
 from nr3d.building import as_mapping, build_datamanager, build_model, check, device_of, test_options
 from nr3d.config import config_of
-from nr3d.data import ClipDataManager, Tracklet
+from nr3d.data import ClipDataManager, TestTracklets, Tracklet
 from nr3d.engine import Inference, TestResult, extract_each, judge
 from nr3d.engine.extraction import name_of
 from nr3d.errors import ConfigError, DataError
@@ -121,13 +121,17 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
 
 def _tracklets(
     datamanager: ClipDataManager, splits: Sequence[str]
-) -> dict[str, Sequence[Tracklet]]:
+) -> dict[str, Sequence[Tracklet] | TestTracklets]:
     """Give the tracklets of each split of the target dataset."""
     (name,) = datamanager.targets
     unknown = [split for split in splits if split not in SPLITS]
     if unknown or not splits:
         raise ConfigError(f"the splits are {list(splits)}, expected some of {', '.join(SPLITS)}")
-    everything = {"train": datamanager.train_tracklets, **datamanager.test_dataset[name]}
+    of_test: dict[str, TestTracklets] = {
+        part: loader.tracklets for part, loader in datamanager.test_loader[name].items()
+    }
+    everything: dict[str, Sequence[Tracklet] | TestTracklets]
+    everything = {"train": datamanager.train_tracklets, **of_test}
     return {split: everything[split] for split in SPLITS if split in splits}
 
 
@@ -135,7 +139,7 @@ def _rows(
     cfg: CfgNode,
     datamanager: ClipDataManager,
     inference: Inference,
-    tracklets: dict[str, Sequence[Tracklet]],
+    tracklets: dict[str, Sequence[Tracklet] | TestTracklets],
     have: set[tuple[str, int]],
 ) -> Iterator[Row]:
     """Extract this process's share of the tracklets that a store lacks."""
@@ -195,9 +199,13 @@ def _part(out: Path, rank: int) -> Path:
 
 def _take_in(out: Path, origin: Origin, *, complete: bool = False) -> None:
     """Add what the processes of this or an earlier run wrote on their own to the store."""
-    parts = sorted(out.parent.glob(f".{out.name}.part[0-9]*"))
-    parts = [part for part in parts if part.name.removeprefix(f".{out.name}.part").isdecimal()]
+    before = f".{out.name}.part"
     with FeatureWriter(out, origin) as writer:
+        parts = [
+            file
+            for file in sorted(out.parent.iterdir())
+            if file.name.startswith(before) and file.name.removeprefix(before).isdecimal()
+        ]
         if parts:
             writer.take_in(parts)
         if complete:

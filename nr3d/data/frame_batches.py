@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
 from typing import Any, TypedDict
@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
-from nr3d.data.tracklets import Guarded, TestTracklets
-from nr3d.errors import Nr3dError
+from nr3d.data.guarded import GuardedLoader
+from nr3d.data.tracklets import TestTracklets
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -106,7 +106,7 @@ class FrameBatches(Dataset[FrameBatch]):
         return wanted, complete
 
 
-class FrameLoader(DataLoader[FrameBatch]):
+class FrameLoader(GuardedLoader):
     """Give the frames of test tracklets in full batches.
 
     With a GPU, loader processes make them ahead. Where the processor itself computes, they would
@@ -143,24 +143,15 @@ class FrameLoader(DataLoader[FrameBatch]):
             raise ValueError(f"frames is {frames}, expected at least 1 frame a batch")
         self.tracklets = tracklets
         self.order = list(range(len(tracklets)) if order is None else order)
-        self.skipped = set() if bad_frames is None else bad_frames
         super().__init__(
-            Guarded(FrameBatches(tracklets, self.order, frames, threads)),
+            FrameBatches(tracklets, self.order, frames, threads),
+            set() if bad_frames is None else bad_frames,
             batch_size=None,
             collate_fn=_as_it_is,
             num_workers=workers,
             prefetch_factor=AHEAD if workers else None,
             pin_memory=pin_memory,
-            # Of its own, so that a test draws nothing from the run's.
-            generator=torch.Generator(),
         )
-
-    def __iter__(self) -> Iterator[FrameBatch]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, Nr3dError):
-                raise batch
-            self.skipped.update(batch["bad_frames"])
-            yield batch
 
 
 def _as_it_is(batch: Any) -> Any:

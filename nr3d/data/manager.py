@@ -2,47 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.data import DataLoader
-
 from nr3d.data.frame_batches import FrameLoader
+from nr3d.data.guarded import GuardedLoader
 from nr3d.data.loading import load_datasets, quiet
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (
     ClipDataset,
-    Guarded,
     TestTracklets,
     Tracklet,
-    TrackletItem,
     collate,
 )
 from nr3d.data.transforms import ClipTransform
-from nr3d.errors import DataError, Nr3dError
+from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.parallel import world
 
 
-class ClipLoader(DataLoader[TrackletItem]):
-    """A loader of training clips that raises the data's own errors and gathers bad frames."""
+class ClipLoader(GuardedLoader):
+    """A loader of training clips."""
 
-    def __init__(self, dataset: ClipDataset, bad_frames: set[str], **kwargs: Any) -> None:
-        # A generator of its own: a loader draws a number as it starts, and the run's must not
-        # depend on how often that was. The items have seeds of their own.
-        super().__init__(
-            Guarded(dataset), collate_fn=collate, generator=torch.Generator(), **kwargs
-        )
-        self.skipped = bad_frames
-
-    def __iter__(self) -> Iterator[TrackletItem]:  # type: ignore[override]
-        for batch in super().__iter__():
-            if isinstance(batch, Nr3dError):
-                raise batch
-            self.skipped.update(batch.pop("bad_frames"))
-            yield batch
+    def __init__(self, dataset: ClipDataset, bad_frames: set[str], **options: Any) -> None:
+        super().__init__(dataset, bad_frames, collate_fn=collate, **options)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Say which training epoch (from 0) the next iteration is, and which batch its first."""
@@ -214,20 +198,20 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             }
 
     def frame_loader(
-        self, tracklets: Sequence[Tracklet], order: Sequence[int] | None = None
+        self, tracklets: Sequence[Tracklet] | TestTracklets, order: Sequence[int] | None = None
     ) -> FrameLoader:
         """Read tracklets as a test does.
 
         Args:
-            tracklets: torchreid's tuples.
+            tracklets: torchreid's tuples, or those of another such loader.
             order: indices of those to read, in this order. Default is this process's share, every
                 world-size-th from its rank on.
         """
+        if not isinstance(tracklets, TestTracklets):
+            tracklets = TestTracklets(tracklets, **self._test_options)
         if order is None:
             order = range(world().rank, len(tracklets), world().size)
-        return FrameLoader(
-            TestTracklets(tracklets, **self._test_options), order, **self._frame_options
-        )
+        return FrameLoader(tracklets, order, **self._frame_options)
 
     def _build_sampler(
         self, name: str, batch_size: int, num_instances: int, num_cams: int, num_datasets: int

@@ -11,15 +11,15 @@ import errno
 import logging
 import os
 import shutil
-import tempfile
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from nr3d.atomic import sole_writer
 from nr3d.data.pack_tables import PackTables, list_frames
 from nr3d.data.packed import FORMAT, PARTS, VERSION
 from nr3d.data.threads import spread
@@ -219,27 +219,18 @@ def _write(file: int, data: bytes, at: int) -> None:
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
     """Keep other processes from writing the same file."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(out.with_name(f".{out.name}.lock"))
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        # The lock takes some errors of the folder for another's lock.
-        with tempfile.TemporaryFile(dir=out.parent):
-            lock.acquire(timeout=0)
-    except Timeout:
-        raise DataError(
-            f"Another process is packing into {out}: wait for it, or give another --out."
-        ) from None
-    except OSError as error:
-        raise DataError(
-            f"The folder {out.parent} cannot be written in ({error}): give another --out."
-        ) from error
-    try:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(sole_writer(out))
+        except BlockingIOError:
+            raise DataError(
+                f"Another process is packing into {out}: wait for it, or give another --out."
+            ) from None
+        except OSError as error:
+            raise DataError(
+                f"The folder {out.parent} cannot be written in ({error}): give another --out."
+            ) from error
         yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
 @contextmanager

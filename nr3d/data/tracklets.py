@@ -237,26 +237,6 @@ class TestTracklets(Tracklets):
         return [evenly(frames, self.seq_len)]
 
 
-class Guarded(Dataset[Any]):
-    """A dataset whose errors for the user travel from a loader process as values.
-
-    torch re-raises what a loader process raises with its traceback as the message, which is no
-    longer the one clear line; the loaders hand the error on as it was.
-    """
-
-    def __init__(self, dataset: Dataset[Any]) -> None:
-        self.dataset: Any = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, request: Any) -> Any:
-        try:
-            return self.dataset[request]
-        except Nr3dError as error:
-            return error
-
-
 def collate(items: Sequence[TrackletItem | Nr3dError]) -> TrackletItem | Nr3dError:
     """Make a training batch, or give the first error among the items."""
     good: list[TrackletItem] = []

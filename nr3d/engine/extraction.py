@@ -70,9 +70,10 @@ def extract(
     Raises:
         DataError: if a frame, or a tracklet's every frame, cannot be read.
     """
-    rows = list(extract_each(loader, inference, pooling=pooling, name=name))
+    frames = _frames_of(loader)
+    rows = list(extract_each(frames, inference, pooling=pooling, name=name))
     rows = sorted((row for share in parallel.of_all(rows) for row in share), key=lambda r: r.index)
-    tracklets = _frames_of(loader).tracklets.tracklets
+    tracklets = frames.tracklets.tracklets
     features = [torch.from_numpy(row.feature) for row in rows]
     return TrackletFeatures(
         torch.stack(features) if features else torch.empty(0, 0),
@@ -114,7 +115,7 @@ def extract_each(
 
 
 def _frames_of(loader: Any) -> FrameLoader | StockFrames:
-    return loader if isinstance(loader, FrameLoader) else StockFrames(loader)
+    return loader if isinstance(loader, FrameLoader | StockFrames) else StockFrames(loader)
 
 
 class _Collector:

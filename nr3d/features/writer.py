@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,9 +13,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from filelock import FileLock, Timeout
 
-from nr3d.atomic import replacing
+from nr3d.atomic import replacing, sole_writer
 from nr3d.errors import DataError, FeatureStoreError
 from nr3d.features.layout import COLUMNS, SPLITS, Origin, keys_in, origin_in, reading, start, texts
 
@@ -74,13 +74,12 @@ class FeatureWriter:
         self.keys: set[tuple[str, int]] = set()
         self._waiting: list[Row] = []
         self._written, self._took = 0.0, 0.0
-        self._lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+        self._sole = ExitStack()
 
     def __enter__(self) -> FeatureWriter:
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._lock.acquire(timeout=0)
-        except Timeout:
+            self._sole.enter_context(sole_writer(self.path))
+        except BlockingIOError:
             raise FeatureStoreError(
                 f"{self.path} is being written by another process: wait for it, or give another "
                 "file."
@@ -93,7 +92,7 @@ class FeatureWriter:
             else:
                 self._start()
         except BaseException:
-            self._release()
+            self._sole.close()
             raise
         self._written = time.monotonic()
         return self
@@ -109,7 +108,7 @@ class FeatureWriter:
             if self._waiting and kind is not FeatureStoreError:
                 self.write()
         finally:
-            self._release()
+            self._sole.close()
 
     def append(self, row: Row) -> None:
         """Add a tracklet, which the file does not have.
@@ -158,10 +157,6 @@ class FeatureWriter:
         self.write()
         for part in parts:
             part.unlink()
-
-    def _release(self) -> None:
-        Path(self._lock.lock_file).unlink(missing_ok=True)
-        self._lock.release()
 
     def _start(self) -> None:
         try:

@@ -12,7 +12,7 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -392,8 +392,12 @@ def test_what_cannot_be_packed_says_why(
 def test_a_root_that_may_not_be_read(
     mars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(path: Path) -> None:
-        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+    iterdir = Path.iterdir
+
+    def refuse(path: Path) -> Iterator[Path]:
+        if path == mars_root:
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return iterdir(path)
 
     monkeypatch.setattr(Path, "iterdir", refuse)
     with pytest.raises(DataError, match=f"There is no access to {mars_root}: give the folder"):

@@ -16,6 +16,7 @@ import pytest
 
 from nr3d.errors import DataError, FeatureStoreError
 from nr3d.features import FeatureStore, FeatureWriter, Origin, Row, writer
+from tests.engine.killed_run import die
 
 ORIGIN = Origin(
     dataset="mars",
@@ -168,10 +169,6 @@ def after_the_rename(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Path, "replace", dying)
 
 
-def die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
 def in_a_child(work: Callable[[], object]) -> int:
     """Do some work in a forked process; gives how it ended."""
     pid = os.fork()
@@ -204,6 +201,7 @@ def test_a_killed_writer_leaves_whole_rows_and_can_go_on(
     kept = first if kill is not after_the_rename else len(ROWS)
     assert FeatureStore(path).keys() == {each.key for each in ROWS[:kept]}
     write(path)
+    assert names_in(tmp_path) == ["f.h5"]
     assert content(path) == content(write(tmp_path / "whole.h5"))
 
 
