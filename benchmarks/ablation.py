@@ -77,6 +77,7 @@ def configuration(variant: str, seed: int, epochs: int, root: Path, save_dir: Pa
         *("data.root", str(root), "data.save_dir", str(save_dir), "train.seed", str(seed)),
         *("data.transforms", "[random_flip, random_crop, random_erase]"),
         *("train.max_epoch", str(epochs), "train.stepsize", str(steps)),
+        *("test.precision", "float32"),
     ]
     return load_config("synthetic", [*changes, *VARIANTS[variant][1]])
 
