@@ -6,6 +6,13 @@ line prints it as one line and exits with status 2.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+_LONGEST_REASON = 200
+"""Characters of another library's message that are shown."""
+
 
 class Nr3dError(Exception):
     """Anything that the user of nr3d can mend: the base of the errors below."""
@@ -33,3 +40,72 @@ class WeightsError(Nr3dError):
 
 class FeatureStoreError(Nr3dError):
     """A feature store is missing, damaged, of another version or made with other settings."""
+
+
+class OutputError(Nr3dError, OSError):
+    """A file cannot be written: the disk is full, or its folder cannot be written to."""
+
+
+def reason_of(error: BaseException) -> str:
+    """Return another library's error as a short reason for a message of ours.
+
+    Args:
+        error: any exception.
+
+    Returns:
+        str: the message on one line, at most 200 characters long and without control characters;
+        the exception's type if there is no message.
+
+    Examples::
+        >>> reason_of(ValueError("bad header" + chr(10) + "  at byte 9"))
+        'bad header at byte 9'
+        >>> reason_of(EOFError())
+        'EOFError'
+    """
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - a message that cannot be made is no message
+        text = ""
+    text = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_REASON])
+    text = " ".join(text.split()).rstrip(".:")
+    if not text:
+        return type(error).__name__
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+@contextlib.contextmanager
+def parsing(
+    path: str | Path,
+    expected: str,
+    advice: str,
+    error_type: type[Nr3dError] = DataError,
+) -> Iterator[None]:
+    """Turn whatever a parser raises on foreign bytes into one error that names the file.
+
+    Errors of nr3d pass through as they are, and so do interrupts.
+
+    Args:
+        path: the file that is parsed.
+        expected: what the file should be, such as ``"a MATLAB table"``.
+        advice: what the user can do, as a whole sentence.
+        error_type: the error to raise.
+
+    Raises:
+        Nr3dError: of the given type, for any exception in the block.
+
+    Examples::
+        >>> import json
+        >>> with parsing("splits.json", "a list of splits", "Fetch it again."):
+        ...     json.loads("[1, 2")
+        Traceback (most recent call last):
+        nr3d.errors.DataError: splits.json cannot be read as a list of splits (Expecting ',' \
+delimiter: line 1 column 6 (char 5)). Fetch it again.
+    """
+    try:
+        yield
+    except Nr3dError:
+        raise
+    except Exception as error:
+        raise error_type(
+            f"{path} cannot be read as {expected} ({reason_of(error)}). {advice}"
+        ) from error
