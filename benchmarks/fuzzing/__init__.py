@@ -1,0 +1,123 @@
+"""Fuzzers: damaged and hostile inputs, each of which must come out right or refused.
+
+A module here is a target. It has a docstring that says in its first line what is damaged, and::
+
+    def make(folder: Path) -> Callable[[np.random.Generator], str]: ...
+
+``make`` prepares good inputs in an empty folder, once, and returns a function that makes one bad
+input from the generator, hands it to nr3d, and returns what became of it:
+
+``RIGHT``      what was damaged does not matter, or was found: the result is the right one
+``REFUSED``    an error of nr3d, which :func:`refusal` found to be one readable line
+``UNCHECKED``  other content was read from a file that has nothing to check it by
+
+It raises :class:`WrongError` for anything else; any other exception counts as wrong too, as do a
+process that dies, an input that takes longer than ``SECONDS`` (default 10) and one that takes more
+memory than ``MEBIBYTES`` (default 512), both of which a module may set.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from types import ModuleType
+
+import numpy as np
+
+from nr3d.errors import Nr3dError
+
+RIGHT, REFUSED, UNCHECKED = "right", "refused", "unchecked"
+
+_LONGEST_MESSAGE = 2000
+
+
+class WrongError(AssertionError):
+    """An input came out neither right nor refused."""
+
+
+def refusal(error: Nr3dError, *names: str) -> str:
+    """Check that an error is one a user can act on, and return ``REFUSED``.
+
+    Args:
+        error: what nr3d raised.
+        names: texts that its message must hold, such as the name of the file.
+
+    Raises:
+        WrongError: if the message is empty, too long, has control characters or lacks a name.
+    """
+    message = str(error)
+    if len(message.split()) < 3 or "( )" in message or len(message) > _LONGEST_MESSAGE:
+        raise WrongError(f"a message of {len(message)} characters: {message[:200]!r}")
+    if bad := sorted({c for c in message if not c.isprintable() and c != "\n"}):
+        raise WrongError(f"a message with {bad!r}: {message[:200]!r}")
+    for name in names:
+        if name not in message:
+            raise WrongError(f"a message without {name!r}: {message[:300]!r}")
+    return REFUSED
+
+
+def damaged(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes that differ from those given by one to three random edits."""
+    edited = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        _EDITS[int(rng.integers(len(_EDITS)))](edited, rng)
+    if bytes(edited) == data:
+        _flip(edited, rng)
+    return bytes(edited)
+
+
+def _flip(data: bytearray, rng: np.random.Generator) -> None:
+    if data:
+        data[int(rng.integers(len(data)))] ^= 1 << int(rng.integers(8))
+
+
+def _overwrite(data: bytearray, rng: np.random.Generator) -> None:
+    start, stop = _span(data, rng)
+    data[start:stop] = rng.bytes(stop - start)
+
+
+def _clear(data: bytearray, rng: np.random.Generator) -> None:
+    start, stop = _span(data, rng)
+    data[start:stop] = bytes(stop - start)
+
+
+def _cut(data: bytearray, rng: np.random.Generator) -> None:
+    del data[int(rng.integers(len(data) + 1)) :]
+
+
+def _take_out(data: bytearray, rng: np.random.Generator) -> None:
+    start, stop = _span(data, rng)
+    del data[start:stop]
+
+
+def _repeat(data: bytearray, rng: np.random.Generator) -> None:
+    start, stop = _span(data, rng)
+    data[start:start] = data[start:stop]
+
+
+def _extreme(data: bytearray, rng: np.random.Generator) -> None:
+    """Put a number at the edge of its type where some number may be."""
+    size = int(rng.choice([1, 2, 4, 8]))
+    if len(data) >= size:
+        start = int(rng.integers(len(data) - size + 1))
+        edge = [0, 1, 2 ** (8 * size) - 1, 2 ** (8 * size - 1) - 1, 2 ** (8 * size - 1)]
+        order = "little" if rng.integers(2) else "big"
+        data[start : start + size] = edge[int(rng.integers(5))].to_bytes(size, order)
+
+
+def _span(data: bytearray, rng: np.random.Generator) -> tuple[int, int]:
+    start = int(rng.integers(len(data) + 1))
+    return start, min(len(data), start + int(2 ** rng.uniform(0, 9)))
+
+
+_EDITS: Sequence[Callable[[bytearray, np.random.Generator], None]] = (
+    *(_flip, _flip, _flip),
+    *(_overwrite, _clear, _cut, _take_out, _repeat, _extreme, _extreme),
+)
+
+
+def targets() -> dict[str, ModuleType]:
+    """Return the modules of this package, by name."""
+    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return {name: importlib.import_module(f"{__name__}.{name}") for name in names}
