@@ -9,6 +9,7 @@ printed with its number, and the status is then 1.
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -100,6 +101,7 @@ def _child(
     """Make the inputs and tell what became of each; runs in a process of its own."""
     torch.set_num_threads(1)
     logging.disable()
+    faulthandler.disable()  # the parent says which input it was
     warnings.simplefilter("ignore")
     silence = os.open(os.devnull, os.O_WRONLY)
     os.dup2(silence, 2)  # C libraries write there
