@@ -7,6 +7,7 @@ line prints it as one line and exits with status 2.
 from __future__ import annotations
 
 import contextlib
+import reprlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -71,6 +72,34 @@ def reason_of(error: BaseException) -> str:
     if not text:
         return type(error).__name__
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+
+
+def shown(value: object, longest: int = 80) -> str:
+    """Return a foreign value as a short text for a message of ours.
+
+    Args:
+        value: anything, however large or deep; a text is shown in quotes.
+        longest: characters that are shown at most.
+
+    Returns:
+        str: its ``repr`` on one line, abbreviated and without control characters; its type's name
+        if it has no ``repr``.
+
+    Examples::
+        >>> shown("mars"), shown(10**20), len(shown("x" * 10_000))
+        ("'mars'", '100000000000000000000', 80)
+        >>> shown([1, [2, [3, [4, [5]]]]])
+        '[1, [2, [3, [...]]]]'
+    """
+    short = reprlib.Repr()
+    short.maxlevel, short.maxstring, short.maxother = 3, longest, longest
+    short.maxlong, short.maxlist, short.maxtuple, short.maxdict = longest, 12, 12, 12
+    try:
+        text = short.repr(value)
+    except Exception:  # noqa: BLE001 - such as a whole number of too many digits
+        return f"a value of type {type(value).__name__}"
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 @contextlib.contextmanager
