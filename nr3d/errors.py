@@ -67,11 +67,26 @@ def reason_of(error: BaseException) -> str:
         text = str(error)
     except Exception:  # noqa: BLE001 - a message that cannot be made is no message
         text = ""
-    text = "".join(c if c.isprintable() else " " for c in text[: 4 * _LONGEST_REASON])
-    text = " ".join(text.split()).rstrip(".:")
-    if not text:
-        return type(error).__name__
-    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
+    return printable(text).rstrip(".:") or type(error).__name__
+
+
+def printable(text: str, longest: int = _LONGEST_REASON) -> str:
+    """Return foreign text as it may stand in a message of ours.
+
+    Args:
+        text: such as a header, a title or a name that a server sent.
+        longest: characters that are shown.
+
+    Returns:
+        str: the text on one line, without control characters.
+
+    Examples::
+        >>> printable("two" + chr(10) + "lines", 5)
+        'two l…'
+    """
+    text = "".join(c if c.isprintable() else " " for c in text[: 4 * longest])
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[:longest]}…"
 
 
 def shown(value: object, longest: int = 80) -> str:
