@@ -33,7 +33,7 @@ from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 from nr3d.metrics import MAX_RANK
-from nr3d.models import synchronise_norms
+from nr3d.models import BottleneckNorm, synchronise_norms
 from nr3d.report import write_rankings
 from nr3d.weights import write_checkpoint
 
@@ -245,6 +245,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             progress.random = None
         if self.world.size > 1:
             parallel.copy_from_first([p.data for p in self.criterion.center.parameters()])
+            for module in self.model.modules():
+                if isinstance(module, BottleneckNorm):
+                    module.freeze()  # an earlier run() opened it, and no gradient is waited for
             self.step.model = DistributedDataParallel(
                 self.model,
                 device_ids=[self.device.index] if self.device.type == "cuda" else None,

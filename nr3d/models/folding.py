@@ -11,7 +11,10 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
 from nr3d.models.ibn import IBN
+from nr3d.models.synced_batch_norm import SyncedBatchNorm
 from nr3d.models.video_reid import VideoReID
+
+_FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncedBatchNorm)
 
 _PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
 """A convolution and the norm after it, in the trunk, its blocks and their shortcuts."""
@@ -45,7 +48,9 @@ def folded(model: VideoReID) -> VideoReID:
         b' = \beta - \mu \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
 
     The copy gives the features of ``model`` in eval mode, up to rounding, with half of the passes
-    over memory. It cannot be trained. Norms that do not follow a convolution of torch stay.
+    over memory. It cannot be trained. Norms that do not follow a convolution of torch stay, and
+    so do those of classes that are not known here, those without running moments, and those that
+    hooks listen to, or to the convolution before them.
 
     Args:
         model: left as it is.
@@ -60,15 +65,22 @@ def folded(model: VideoReID) -> VideoReID:
     for owner in list(model.backbone.modules()):
         for of_conv, of_norm in _PAIRS:
             conv, norm = getattr(owner, of_conv, None), getattr(owner, of_norm, None)
-            if type(conv) is not nn.Conv2d:
+            if type(conv) is not nn.Conv2d or _has_hooks(conv):
                 continue
             if isinstance(norm, _BatchNorm):
+                if type(norm) not in _FOLDABLE or norm.running_mean is None or _has_hooks(norm):
+                    continue
                 setattr(owner, of_conv, fuse_conv_bn_eval(conv, norm))
                 setattr(owner, of_norm, nn.Identity())
-            elif isinstance(norm, IBN):
+            elif type(norm) is IBN and not any(map(_has_hooks, norm.modules())):
                 _fold_half(conv, norm)
                 setattr(owner, of_norm, FoldedIBN(norm.IN))
     return model
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Say whether somebody listens to a module's forward pass, or changes it."""
+    return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
 def _fold_half(conv: nn.Conv2d, norm: IBN) -> None:

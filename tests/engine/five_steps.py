@@ -47,6 +47,7 @@ def main() -> None:
         engine._begin(0, out + ".run", freezes=False)
         engine.set_model_mode("train")
         engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
+        engine.two_stepped_transfer_learning(0, 0, None)  # opens every parameter, as each epoch does
         losses = []
         epochs = (batch for _ in range(5) for batch in engine.train_loader)
         for engine.batch_idx, batch in zip(range(5), epochs, strict=False):

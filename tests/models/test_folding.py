@@ -53,3 +53,35 @@ def test_synchronised_norms_fold_too() -> None:
         expected, found = model(clips), folded(model)(clips)
     scale = expected.abs().max()
     torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-5)
+
+
+def test_norms_that_are_listened_to_or_not_known_stay() -> None:
+    class Halved(nn.BatchNorm2d):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x) / 2
+
+    model = VideoReID(18, 4)
+    stir(model)
+    trunk, seen = model.backbone, []
+    trunk.layer4[0].bn1 = stir(Halved(512))
+    trunk.layer4[0].bn2 = nn.BatchNorm2d(512, track_running_stats=False).eval()
+    trunk.layer2[0].bn2.register_forward_hook(lambda *_: seen.append("norm"))
+    trunk.layer2[0].bn1.BN.register_forward_hook(lambda *_: seen.append("half"))
+    trunk.layer3[0].conv2.register_forward_hook(lambda _, __, output: 2 * output)
+    clips = torch.rand(1, 2, 3, 64, 32)
+    with torch.inference_mode():
+        expected, found = model(clips), folded(model)(clips)
+    scale = expected.abs().max()
+    torch.testing.assert_close(found / scale, expected / scale, rtol=0, atol=1e-5)
+    assert sorted(seen) == ["half", "half", "norm", "norm"]
+
+
+def test_a_compiled_trunk_folds_to_a_plain_one() -> None:
+    model = VideoReID(18, 4)
+    stir(model)
+    model.backbone.compile(backend="eager")
+    plain = folded(model)
+    assert plain.backbone._compiled_call_impl is None
+    clips = torch.rand(1, 2, 3, 64, 32)
+    with torch.inference_mode():
+        torch.testing.assert_close(plain(clips), folded(plain)(clips))

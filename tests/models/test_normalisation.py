@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import Tensor, nn
 
-from nr3d.models import IBN, SyncedBatchNorm, normalise, synchronise_norms
+from nr3d.host import torchreid
+from nr3d.models import (
+    IBN,
+    BottleneckNorm,
+    SyncedBatchNorm,
+    VideoReID,
+    normalise,
+    synchronise_norms,
+)
 
 
 class Joined(nn.Module):
@@ -124,16 +134,101 @@ def test_synced_norm_alone_is_torchs(shape: tuple[int, ...]) -> None:
             torch.testing.assert_close(one, other)
 
 
-def test_synchronising_keeps_the_keys_and_what_is_frozen() -> None:
-    from nr3d.models import VideoReID
-
+def test_synchronising_keeps_the_keys_and_every_parameter() -> None:
     model = VideoReID(depth=18, num_classes=3, loss="not3d")
+    model.backbone.layer2[0].bn2.weight.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    trained = {name for name, p in model.named_parameters() if p.requires_grad}
+    parameters = dict(model.named_parameters())
+    learnt = {name for name, p in parameters.items() if p.requires_grad}
     synchronise_norms(model)
-    assert isinstance(model.bottleneck, SyncedBatchNorm)
     assert isinstance(model.backbone.layer1[0].bn2, SyncedBatchNorm)
     assert model.backbone.layer1[0].bn1.across
     assert list(model.state_dict()) == list(before)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
-    assert {name for name, p in model.named_parameters() if p.requires_grad} == trained
+    after = dict(model.named_parameters())
+    assert all(after[name] is parameter for name, parameter in parameters.items())
+    assert {name for name, p in after.items() if p.requires_grad} == learnt
+
+
+def test_a_synchronised_neck_keeps_its_bias_though_every_parameter_is_opened() -> None:
+    torch.manual_seed(0)
+    model = VideoReID(depth=18, num_classes=3, loss="not3d")
+    plain = copy.deepcopy(model)
+    synchronise_norms(model)
+    features = torch.rand(6, 512) + 1
+    found = []
+    for network in (model, plain):
+        assert isinstance(network.bottleneck, BottleneckNorm)
+        torchreid.utils.open_all_layers(network)  # as torchreid's engines do in each epoch
+        optimizer = torch.optim.SGD(network.parameters(), lr=0.1)
+        for _ in range(3):
+            optimizer.zero_grad()
+            normed = network.bottleneck(features)
+            ((normed - 0.5).square().mean() + network.classifier(normed).mean()).backward()
+            optimizer.step()
+        assert not network.bottleneck.bias.any()
+        assert not torch.equal(network.bottleneck.weight, torch.ones(512))
+        found.append([normed, network.bottleneck.weight, *network.bottleneck.buffers()])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_synced_norm_is_all_that_the_norm_was() -> None:
+    seen = []
+    norm = nn.BatchNorm2d(4, eps=0.1, momentum=None).double().eval()
+    norm.register_forward_hook(lambda *_: seen.append("after"))
+    norm.register_forward_pre_hook(lambda *_: seen.append("before"))
+    synced = SyncedBatchNorm(norm)
+    assert (synced.eps, synced.momentum, synced.training) == (0.1, None, False)
+    assert synced.running_mean is norm.running_mean
+    assert synced(torch.rand(2, 4, 3, 3, dtype=torch.float64)).dtype == torch.float64
+    assert seen == ["before", "after"]
+
+
+@pytest.mark.parametrize(
+    ("norm", "shape"),
+    [
+        (nn.BatchNorm1d(4, affine=False), (3, 4)),
+        (nn.BatchNorm1d(4), (3, 4, 5)),
+        (nn.BatchNorm2d(4, track_running_stats=False), (3, 4, 5, 2)),
+        (nn.BatchNorm2d(4, momentum=None), (3, 4, 5, 2)),
+        (nn.BatchNorm3d(4, momentum=0.3), (3, 4, 5, 2, 3)),
+    ],
+)
+def test_synced_norms_of_each_kind_alone_are_torchs(
+    norm: nn.Module, shape: tuple[int, ...]
+) -> None:
+    plain = copy.deepcopy(norm)
+    holder = nn.Sequential(copy.deepcopy(norm))
+    synchronise_norms(holder)
+    torch.manual_seed(0)
+    for training in (True, True, False):
+        x = torch.randn(shape) * 3 + 2
+        plain.train(training)
+        holder.train(training)
+        torch.testing.assert_close(holder(x), plain(x), rtol=1e-5, atol=1e-5)
+    for one, other in zip(holder.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_a_norm_of_another_class_is_not_replaced_by_what_it_is_not() -> None:
+    class Halved(nn.BatchNorm2d):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) / 2
+
+    with pytest.raises(ValueError, match="Halved is a batch norm of its own"):
+        synchronise_norms(nn.Sequential(Halved(4)))
+    theirs = nn.Sequential(nn.SyncBatchNorm(4))
+    synchronise_norms(theirs)
+    assert type(theirs[0]) is nn.SyncBatchNorm
+
+
+def test_the_neck_averages_all_batches_without_a_momentum() -> None:
+    neck, plain = BottleneckNorm(4), nn.BatchNorm1d(4, momentum=None)
+    neck.momentum = None
+    for step in range(3):
+        x = torch.randn(5, 4, generator=torch.Generator().manual_seed(step)) + step
+        neck(x)
+        plain(x)
+    for one, other in zip(neck.buffers(), plain.buffers(), strict=True):
+        torch.testing.assert_close(one, other)
