@@ -234,7 +234,7 @@ def _outcome(cfg: CfgNode, engine: VideoNot3DEngine, started: float) -> Outcome:
         by_protocol=engine.by_protocol,
         best_rank1=engine.best_rank1,
         seconds=time.perf_counter() - started,
-        bad_frames=sorted(engine.datamanager.bad_frames),
+        bad_frames=engine.bad_frames(),
         save_dir=Path(cfg.data.save_dir),
         parameters=sum(parameter.numel() for parameter in engine.model.parameters()),
         model=cfg.model.name,

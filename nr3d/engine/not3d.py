@@ -162,6 +162,11 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         """The best rank-1 of the run's tests, 0..1; None before the first."""
         return self._progress.best_rank1
 
+    def bad_frames(self) -> list[str]:
+        """Frames that were left out so far, by any process; every process has to ask."""
+        own = sorted(getattr(self.datamanager, "bad_frames", ()))  # a stock manager has none
+        return sorted({path for share in parallel.of_all(own) for path in share})
+
     def run(
         self,
         save_dir: str = "log",
@@ -215,6 +220,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 losses = self.train(print_freq, fixbase_epoch, open_layers, save_dir)
                 done = self.epoch + 1
                 record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
+                record["bad_frames"] = len(self.bad_frames())
                 record["seconds"] = round(time.perf_counter() - epoch_started, 3)
                 self._record(save_dir, record)
                 self._say(_epoch_line(record, max_epoch))
@@ -397,12 +403,13 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             )
             result = self.results[name] = found.result
             self.by_protocol[name] = found.results
+            bad_frames = len(self.bad_frames())
             if self.world.first:
                 self.distances.pop(name, None)
                 if found.distances is not None:
                     self.distances[name] = found.distances
                 for each in found.results.values():
-                    self._report(each, ranks, save_dir)
+                    self._report(each, ranks, save_dir, bad_frames)
                 if visrank:
                     self._draw(result, Path(save_dir), visrank_topk)
             rank1 = result.rank1
@@ -413,7 +420,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         network: Any = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
         return Inference(network, self.device, self.test_options.inference)
 
-    def _report(self, result: TestResult, ranks: Sequence[int], save_dir: str) -> None:
+    def _report(
+        self, result: TestResult, ranks: Sequence[int], save_dir: str, bad_frames: int
+    ) -> None:
         """Print a test's figures as torchreid does, and record them."""
         self._say("** Results **" if result.protocol == "torchreid" else f"** {result.protocol} **")
         self._say(f"mAP: {result.mAP:.1%}")
@@ -430,6 +439,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 "dataset": result.dataset,
                 "protocol": result.protocol,
                 **result.figures,
+                "bad_frames": bad_frames,
                 "seconds": round(result.extract_seconds + result.rank_seconds, 3),
             }
             self._record(save_dir, record)

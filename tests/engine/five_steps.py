@@ -47,7 +47,8 @@ def main() -> None:
         engine._begin(0, out + ".run", freezes=False)
         engine.set_model_mode("train")
         engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
-        engine.two_stepped_transfer_learning(0, 0, None)  # opens every parameter, as each epoch does
+        # Opens every parameter, as torchreid does in each epoch.
+        engine.two_stepped_transfer_learning(0, 0, None)
         losses = []
         epochs = (batch for _ in range(5) for batch in engine.train_loader)
         for engine.batch_idx, batch in zip(range(5), epochs, strict=False):

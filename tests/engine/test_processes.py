@@ -92,11 +92,15 @@ def command(root: Path, save_dir: Path, *changes: str) -> list[str]:
 
 
 def test_the_command_trains_in_two_processes_and_one_reports(
-    mars_root: Path, tmp_path: Path
+    own_mars_root: Path, tmp_path: Path
 ) -> None:
     out, result = tmp_path / "run", tmp_path / "result.json"
+    # The second query, which the second process extracts.
+    damaged = own_mars_root / "mars" / "bbox_test" / "0002" / "0002C2T0001F003.jpg"
+    damaged.write_bytes(damaged.read_bytes()[:50])
+    skipping = ("train.batch_size", "8", "data.bad_frames", "skip")
     done = subprocess.run(
-        [*command(mars_root, out), "--json", str(result)],
+        [*command(own_mars_root, out, *skipping), "--json", str(result)],
         capture_output=True,
         text=True,
         timeout=300,
@@ -105,8 +109,13 @@ def test_the_command_trains_in_two_processes_and_one_reports(
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("** Results **") == 1
     assert done.stdout.count("epoch 1/2 ") == 1
-    assert [r["kind"] for r in read_records(out)] == ["epoch", "epoch", "test"]
-    assert json.loads(result.read_text())["results"]["mars"]["gallery"] == 8
+    records = read_records(out)
+    assert [r["kind"] for r in records] == ["epoch", "epoch", "test"]
+    assert [r["bad_frames"] for r in records] == [0, 0, 1]
+    found = json.loads(result.read_text())
+    assert found["results"]["mars"]["gallery"] == 4
+    assert found["bad_frames"] == [str(damaged)]
+    assert "1 unreadable frames were left out" in done.stdout
     assert read_checkpoint(out / "model-last.pth.tar")["epoch"] == 2
     assert len(list(out.glob("events.*"))) == 1
 
