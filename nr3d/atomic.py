@@ -5,9 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import tempfile
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
+
+from nr3d.errors import writing
+from nr3d.locks import locked
 
 
 @contextlib.contextmanager
@@ -24,7 +27,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         Path: where to write it.
 
     Raises:
-        OSError: if the folder cannot be written or the disk is full.
+        OutputError: if the folder cannot be written or the disk is full.
 
     Examples::
         >>> with replacing("results.json") as partial:
@@ -33,55 +36,59 @@ def replacing(path: str | Path) -> Iterator[Path]:
         '{}'
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    # The process number for a person who finds one; it alone is not unique between machines.
+    partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     try:
-        yield partial
-        # On the disk before it takes the old one's name, so that a power cut loses neither.
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
+        with writing(path, partial):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            # On the disk before it takes the old one's name, so that a power cut loses neither.
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # what raised in the block is told
+            partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def sole_writer(path: str | Path) -> Iterator[None]:
+def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
     """Keep other processes from writing a file, and clear away what a killed writer left.
 
     Args:
-        path: the file; missing folders are made.
+        path: the file, or what stands for the files of a folder; missing folders are made.
+        others: files that only the writer of ``path`` writes: what a killed one left of them is
+            cleared away too.
 
     Raises:
-        BlockingIOError: if another process is its writer.
-        OSError: if the folder cannot be written.
+        Locked: if another process is its writer; a BlockingIOError that says which.
+        OutputError: if the folder cannot be written.
 
     Examples::
         >>> with sole_writer("features.h5"), sole_writer("features.h5"):
         ...     pass
         Traceback (most recent call last):
-        BlockingIOError: features.h5 is being written by another process
+        nr3d.locks.Locked: features.h5 is being written by process 812 on gpu3, since 2026-01-31 \
+09:30:00
     """
-    from filelock import FileLock, Timeout
-
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path.with_name(f".{path.name}.lock"))
-    # The lock takes some errors of the folder for another's lock: try the folder first.
-    with tempfile.TemporaryFile(dir=path.parent):
-        try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise BlockingIOError(f"{path} is being written by another process") from None
-    try:
-        for other in path.parent.iterdir():
-            if _PARTIAL.fullmatch(other.name.removeprefix(f".{path.name}")):
-                other.unlink()
+    with contextlib.ExitStack() as held:
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held.enter_context(locked(path.with_name(f".{path.name}.lock"), path))
+        for each in (path, *map(Path, others)):
+            _clear(each)
         yield
-    finally:
-        Path(lock.lock_file).unlink(missing_ok=True)
-        lock.release()
 
 
-_PARTIAL = re.compile(r"\.\d+\.partial")
+def _clear(path: Path) -> None:
+    """Remove the parts of a file that killed writers left; nobody may be writing it."""
+    with writing(path):
+        if path.parent.is_dir():
+            for other in path.parent.iterdir():
+                if _PARTIAL.fullmatch(other.name.removeprefix(f".{path.name}")):
+                    other.unlink(missing_ok=True)
+
+
+_PARTIAL = re.compile(r"\.\d+(\.[0-9a-f]{8})?\.partial")
 """What :func:`replacing` puts behind a file's name, with a dot before it."""

@@ -7,6 +7,9 @@ line prints it as one line and exits with status 2.
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
+import re
 import reprlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,7 +47,13 @@ class FeatureStoreError(Nr3dError):
 
 
 class OutputError(Nr3dError, OSError):
-    """A file cannot be written: the disk is full, or its folder cannot be written to."""
+    """A file cannot be written: the disk is full, or its folder cannot be written to.
+
+    Attributes:
+        reason: why, in the words of the operating system where it is known.
+    """
+
+    reason: str = ""
 
 
 def reason_of(error: BaseException) -> str:
@@ -153,3 +162,92 @@ delimiter: line 1 column 6 (char 5)). Fetch it again.
         raise error_type(
             f"{path} cannot be read as {expected} ({reason_of(error)}). {advice}"
         ) from error
+
+
+@contextlib.contextmanager
+def writing(path: str | Path, partial: Path | None = None) -> Iterator[None]:
+    """Turn what a library raises where a file cannot be written into one error that names it.
+
+    Errors of nr3d and locks that are held pass through as they are, and so does an error of the
+    operating system that names another file than those.
+
+    Args:
+        path: the file that is written.
+        partial: where it is written until it is whole.
+
+    Raises:
+        OutputError: with the error's number as its ``errno``, where that is known.
+
+    Examples::
+        >>> with writing("log/result.json"):
+        ...     raise OSError(errno.ENOSPC, "No space left on device")
+        Traceback (most recent call last):
+        nr3d.errors.OutputError: log/result.json cannot be written (No space left on device): \
+free some space.
+    """
+    try:
+        yield
+    except (Nr3dError, BlockingIOError):
+        raise
+    except OSError as error:
+        if not _concerns(error, Path(path), partial):
+            raise
+        known = error if error.errno is not None else _reason_for(partial)
+        raise _unwritable(path, known or error) from error
+    except Exception as error:
+        # Libraries that write by themselves, torch and safetensors among them, drop the number.
+        if not _OF_WRITING.search(f"{type(error).__name__}: {error}"):
+            raise
+        raise _unwritable(path, _reason_for(partial) or error) from error
+
+
+_OF_WRITING = re.compile(
+    r"PytorchStreamWriter|inline_container|file write failed|unexpected pos|I/O error|os error|"
+    r"No space left|errno = |unable to (create|write|flush|close|lock|open) file|can't write",
+    re.IGNORECASE,
+)
+"""What errors that are no OSError say where a file cannot be written."""
+
+_ADVICE = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "free some space, or have your quota raised",
+    errno.EFBIG: "raise the limit on the size of files (ulimit -f)",
+    errno.EACCES: "make its folder writable, or write elsewhere",
+    errno.EPERM: "make its folder writable, or write elsewhere",
+    errno.EROFS: "write elsewhere",
+    errno.ENAMETOOLONG: "give it a shorter name",
+}
+
+
+def _concerns(error: OSError, path: Path, partial: Path | None) -> bool:
+    """Say whether an error is about a file, its part or a folder that they lie in."""
+    named = {Path(n) for n in (error.filename, error.filename2) if isinstance(n, str | os.PathLike)}
+    if not named or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return True
+    places = {path, path.absolute(), *([] if partial is None else [partial, partial.absolute()])}
+    return any(named & {place, *place.parents} for place in places)
+
+
+def _reason_for(partial: Path | None) -> OSError | None:
+    """Ask the operating system why a file cannot be written; None where it can."""
+    if partial is None:
+        return None
+    try:
+        with partial.open("ab") as file:
+            file.write(bytes(1 << 20))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        return error
+    return None
+
+
+def _unwritable(path: str | Path, error: Exception) -> OutputError:
+    number = error.errno if isinstance(error, OSError) else None
+    reason = os.strerror(number) if number is not None else reason_of(error)
+    advice = _ADVICE.get(
+        number or 0, "free some space, make its folder writable, or write elsewhere"
+    )
+    found = OutputError(f"{path} cannot be written ({reason}): {advice}.")
+    found.errno, found.reason = number, reason
+    return found

@@ -38,7 +38,7 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all.
 
     Raises:
-        OSError: if the folder cannot be written; ``path`` is then as before.
+        OutputError: if the folder cannot be written; ``path`` is then as before.
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")

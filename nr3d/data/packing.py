@@ -222,13 +222,12 @@ def _locked(out: Path) -> Iterator[None]:
     with ExitStack() as stack:
         try:
             stack.enter_context(sole_writer(out))
-        except BlockingIOError:
-            raise DataError(
-                f"Another process is packing into {out}: wait for it, or give another --out."
-            ) from None
+        except BlockingIOError as error:
+            raise DataError(f"{error}: wait for it, or give another --out.") from None
         except OSError as error:
+            reason = getattr(error, "reason", "") or error
             raise DataError(
-                f"The folder {out.parent} cannot be written in ({error}): give another --out."
+                f"The folder {out.parent} cannot be written in ({reason}): give another --out."
             ) from error
         yield
 

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nr3d.atomic import replacing, sole_writer
-from nr3d.errors import DataError, FeatureStoreError
+from nr3d.errors import DataError, FeatureStoreError, reason_of
 from nr3d.features.layout import COLUMNS, SPLITS, Origin, keys_in, origin_in, reading, start, texts
 
 OFTEN = 2.0
@@ -79,11 +79,8 @@ class FeatureWriter:
     def __enter__(self) -> FeatureWriter:
         try:
             self._sole.enter_context(sole_writer(self.path))
-        except BlockingIOError:
-            raise FeatureStoreError(
-                f"{self.path} is being written by another process: wait for it, or give another "
-                "file."
-            ) from None
+        except BlockingIOError as error:
+            raise FeatureStoreError(f"{error}: wait for it, or give another file.") from None
         except OSError as error:
             raise self._unwritable(error) from error
         try:
@@ -168,8 +165,9 @@ class FeatureWriter:
     def _unwritable(self, error: Exception) -> FeatureStoreError:
         held = len(self.keys) - len(self._waiting)
         kept = f" It holds {held} tracklets, as before." if held else ""
+        reason = getattr(error, "reason", "") or reason_of(error)
         return FeatureStoreError(
-            f"{self.path} cannot be written ({str(error).splitlines()[0]}): free some space or "
+            f"{self.path} cannot be written ({reason}): free some space or "
             f"make its folder writable, and run the same command again.{kept}"
         )
 

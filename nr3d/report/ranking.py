@@ -138,7 +138,7 @@ def write_rankings(
 
     Raises:
         ValueError: The distances do not fit the tracklets, or a setting is out of range.
-        OSError: A page cannot be written.
+        OutputError: A page cannot be written.
 
     Example:
         >>> write_rankings(np.zeros((0, 5)), [], [(("g.jpg",), 7, 1, 0)] * 5, "rankings")
@@ -169,7 +169,7 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
         path: The file; missing folders are made.
 
     Raises:
-        OSError: It cannot be written.
+        OutputError: It cannot be written.
     """
     with replacing(path) as partial:
         picture.save(partial, format="PNG")

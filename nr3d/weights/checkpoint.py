@@ -227,7 +227,8 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
         path: where to; missing folders are made.
 
     Raises:
-        OSError: if the disk is full or the folder cannot be written; ``path`` is then as before.
+        OutputError: if the disk is full or the folder cannot be written; ``path`` is then as
+            before.
     """
     with replacing(path) as partial:
         torch.save(state, partial)

@@ -84,8 +84,9 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
                         logger.warning("%s: not from %s: %s", entry.name, where, reason)
                     return place
     except OSError as error:
+        why = getattr(error, "reason", "") or error
         raise WeightsError(
-            f"{place.parent} cannot be written ({error}): set NR3D_HOME to a folder that can."
+            f"{place.parent} cannot be written ({why}): set NR3D_HOME to a folder that can."
         ) from error
     if local is not None:
         return local

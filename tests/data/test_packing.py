@@ -330,7 +330,7 @@ def test_a_file_that_is_there_is_replaced_only_if_asked(
 
 def test_one_process_packs_into_a_file(mars_root: Path, tmp_path: Path) -> None:
     lock = FileLock(tmp_path / ".mars.h5.lock")
-    with lock, pytest.raises(DataError, match=r"Another process is packing into .*mars.h5"):
+    with lock, pytest.raises(DataError, match=r"mars.h5 is being written by another process: w"):
         pack(mars_root, "mars", tmp_path / "mars.h5")
 
 

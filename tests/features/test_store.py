@@ -245,7 +245,9 @@ def test_two_writers_are_one_too_many(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
     with FeatureWriter(path, ORIGIN) as store:
         store.append(ROWS[0])
-        with pytest.raises(FeatureStoreError, match="is being written by another process"):
+        with pytest.raises(
+            FeatureStoreError, match=r"f.h5 is being written by process \d+ on .*: wait"
+        ):
             write(path)
         # Somebody may read meanwhile.
         assert FeatureStore(path).counts == {}
