@@ -93,7 +93,7 @@ def test_a_test_from_features_is_the_test_of_their_weights(
     ours, theirs = (json.loads((tmp_path / name).read_text()) for name in ("f.json", "w.json"))
     for content_ in (ours, theirs):
         protocols = content_["results"]["mars"]["protocols"]
-        assert list(protocols) == ["torchreid", "mars-official"]
+        assert list(protocols) == ["torchreid", "mars-official", "ap3d"]
         for each in protocols.values():
             del each["extract_seconds"], each["rank_seconds"]
             assert {"intervals", "by_length", "camera_pairs", "mINP"} <= each.keys()
@@ -105,6 +105,8 @@ def test_a_test_from_features_is_the_test_of_their_weights(
     assert one["mars-official"]["gallery"] == 16
     assert "mars (torchreid)" in printed
     assert "mars (mars-official)" in printed
+    counted = "8 of 8 queries counted, gallery of 16 tracklets, the queries among them"
+    assert f"mars (ap3d): {counted}" in printed
 
 
 def test_what_is_there_is_not_extracted_again(
@@ -176,6 +178,8 @@ def test_options_of_a_test_count_from_features(store: Path, tmp_path: Path) -> N
 
     official = figures("test.protocol", "mars-official")
     assert (official["protocol"], official["gallery"]) == ("mars-official", 16)
+    steps = figures("test.protocol", "ap3d")
+    assert (steps["protocol"], steps["gallery"]) == ("ap3d", 16)
     theirs = figures("test.evaluator", "torchreid")
     assert list(theirs["protocols"]) == ["torchreid"]  # type: ignore[call-overload]
     plain = figures()

@@ -114,7 +114,7 @@ def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, 
     assert len(list((reid_data / "log" / "prid2011_from_mars").glob("split?/result.json"))) == 4
     assert (reid_data / "reid-data" / "ilids-vid" / "splits.json").is_file()
     figures = json.loads((reid_data / "figures.json").read_text())["results"]["mars"]
-    assert list(figures["protocols"]) == ["torchreid", "mars-official"]
+    assert list(figures["protocols"]) == ["torchreid", "mars-official", "ap3d"]
     assert (reid_data / "log" / "mars-packed" / "result.json").is_file()
 
 

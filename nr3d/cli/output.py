@@ -11,6 +11,7 @@ from typing import Any
 from nr3d.atomic import replacing
 from nr3d.engine import TestResult
 from nr3d.experiment import Outcome
+from nr3d.metrics import RULES
 from nr3d.parallel import launched
 
 
@@ -57,9 +58,11 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
     for label, result in rows:
         mean_inp = "" if result.mINP is None else f", mINP {result.mINP:.1%}"
         dropped = "dropped" if result.distractors_dropped else "among them"
+        queries = ", the queries among them" if RULES[result.protocol].queries_in_gallery else ""
         print(
             f"{label}: {result.valid_queries} of {result.query} queries counted, gallery of "
-            f"{result.gallery} tracklets ({result.distractors} distractors {dropped}){mean_inp}"
+            f"{result.gallery} tracklets{queries} ({result.distractors} distractors {dropped})"
+            f"{mean_inp}"
         )
     for by_protocol in results:
         result = next(iter(by_protocol.values()))

@@ -99,8 +99,8 @@ def default_config() -> CfgNode:
     cfg.test.precision = "auto"  # as train.precision
     cfg.test.compile = False
     cfg.test.evaluator = "nr3d"  # or torchreid: its own
-    # or mars-official: the queries stay in the gallery, precision by trapezoids. `nr3d test` gives
-    # MARS by both
+    # or mars-official: the queries stay in the gallery, precision by trapezoids; or ap3d: they
+    # stay, precision by steps. `nr3d test` gives MARS by all three
     cfg.test.protocol = "torchreid"
     cfg.test.distractors = "keep"  # or drop: gallery tracklets of people that no query shows
     cfg.test.memory_gib = 1.0  # that a ranking may take beside the features

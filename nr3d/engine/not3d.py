@@ -28,7 +28,7 @@ from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import BEST, LAST, Progress, facts_of, restore_run, run_state
 from nr3d.engine.step import StepOptions, TrainingStep
-from nr3d.engine.testing import TestOptions, evaluate_dataset
+from nr3d.engine.testing import Judgement, TestOptions, evaluate_dataset
 from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
@@ -411,7 +411,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 for each in found.results.values():
                     self._report(each, ranks, save_dir, bad_frames)
                 if visrank:
-                    self._draw(result, Path(save_dir), visrank_topk)
+                    self._draw(found, Path(save_dir), visrank_topk)
             rank1 = result.rank1
         return rank1
 
@@ -444,27 +444,28 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             }
             self._record(save_dir, record)
 
-    def _draw(
-        self,
-        result: TestResult,
-        folder: Path,
-        topk: int,
-    ) -> None:
-        """Draw the rankings of all queries of a dataset."""
-        if result.dataset not in self.distances:
+    def _draw(self, found: Judgement, folder: Path, topk: int) -> None:
+        """Draw the rankings of all queries of a dataset, as the protocol that counts ranks."""
+        result, distances = found.result, found.distances
+        if distances is None:
             raise DataError(
                 f"The {result.query} x {result.gallery} distances of {result.dataset} take more "
                 "than test.memory_gib: raise it, or test without test.visrank."
             )
-        distances = self.distances[result.dataset]
         query, gallery = self.datamanager.fetch_test_loaders(result.dataset)
+        if found.query_distances is not None:
+            distances = np.concatenate([distances, found.query_distances], axis=1)
+            gallery = [*gallery, *query]
+        of = result.dataset
+        if result.protocol != "torchreid":
+            of = f"{of} by {result.protocol}"
         pages = write_rankings(
             distances,
             query,
             gallery,
             folder / f"visrank_{result.dataset}",
             topk=topk,
-            title=f"{result.dataset}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+            title=f"{of}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
         )
         self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
 

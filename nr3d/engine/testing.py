@@ -57,6 +57,8 @@ class Judgement:
     """By protocol; the one that counts is the first."""
     distances: npt.NDArray[np.float32] | None
     """(Q, G), what the gallery was ranked by; None where it takes more than the memory given."""
+    query_distances: npt.NDArray[np.float32] | None = None
+    """(Q, Q), what the queries were ranked by, where the protocol that counts ranks them too."""
 
     @property
     def result(self) -> TestResult:
@@ -107,7 +109,7 @@ def evaluate_dataset(
             **rank_options,
         )
     results = parallel.of_first(None if found is None else found.results)
-    return Judgement(results, None if found is None else found.distances)
+    return Judgement(results, None, None) if found is None else found
 
 
 def judge(
@@ -186,4 +188,5 @@ def judge(
         )
         for protocol, ranking in rankings.items()
     }
-    return Judgement(results, next(iter(rankings.values())).distances)
+    first = next(iter(rankings.values()))
+    return Judgement(results, first.distances, first.query_distances)

@@ -2,13 +2,14 @@
 
 from nr3d.metrics.evaluation import MAX_RANK, evaluate_rank
 from nr3d.metrics.labels import Labels
-from nr3d.metrics.protocols import PROTOCOLS
+from nr3d.metrics.protocols import PROTOCOLS, RULES
 from nr3d.metrics.ranking import Ranking, rank
 from nr3d.metrics.reranking import re_ranking
 
 __all__ = [
     "MAX_RANK",
     "PROTOCOLS",
+    "RULES",
     "Labels",
     "Ranking",
     "evaluate_rank",

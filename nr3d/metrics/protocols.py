@@ -25,6 +25,9 @@ RULES = {
     # Zheng et al. MARS: A Video Benchmark for Large-Scale Person Re-identification. ECCV 2016,
     # as in its evaluation code: 1,980 queries in a gallery of 11,310.
     "mars-official": Rules(queries_in_gallery=True, trapezoids=True),
+    # Gu et al. Appearance-Preserving 3D Convolution for Video-based Person Re-identification. ECCV
+    # 2020. arXiv:2007.08434, as in its code, and in what grew from it: that gallery, but steps.
+    "ap3d": Rules(queries_in_gallery=True, trapezoids=False),
 }
 
 PROTOCOLS = tuple(RULES)

@@ -42,6 +42,8 @@ class Ranking:
         dropped: whether these were left out.
         distances: (Q, G), what the given gallery was ranked by, infinite for what was left out;
             None where they were not kept.
+        query_distances: (Q, Q), what the queries were ranked by; None where they were not kept, and
+            where the protocol that was asked for first does not rank them.
         intervals: by figure, the ends of its 95 % interval; None without details, as what follows.
         by_length: figures by the frames of the query's tracklet.
         camera_pairs: figures by the query's camera and another one that is the gallery alone.
@@ -56,6 +58,7 @@ class Ranking:
     distractors: int
     dropped: bool
     distances: npt.NDArray[np.float32] | None = None
+    query_distances: npt.NDArray[np.float32] | None = None
     intervals: dict[str, list[float]] | None = None
     by_length: list[dict[str, Any]] | None = None
     camera_pairs: list[dict[str, Any]] | None = None
@@ -143,23 +146,26 @@ def rank(
 
     shown = np.isin(gallery.pids, query.pids)
     dropped = distractors == "drop"
-    left: slice | npt.NDArray[np.int64] = slice(None)
+    left: slice | npt.NDArray[np.int64] = slice(len(gallery))
     if dropped and not shown.all():
         left = np.flatnonzero(shown)
         other = other[torch.from_numpy(left).to(other.device)]
     search = Search(query, gallery[left], one, other, dist_metric, rerank, memory)
-    keep_distances = keep_distances and 4 * len(query) * len(gallery) <= memory
+    ranked_too = len(query) if RULES[protocols[0]].queries_in_gallery else 0
+    keep_distances = keep_distances and 4 * len(query) * (len(gallery) + ranked_too) <= memory
 
     common: dict[str, Any] = {"distractors": len(gallery) - int(shown.sum()), "dropped": dropped}
     found: dict[str, Ranking] = {}
-    # Re-ranking looks at the whole gallery: protocols of different ones share no distances then.
-    for group in [[name] for name in protocols] if rerank else [protocols]:
+    for group in _sharing(protocols) if rerank else [protocols]:
         views = _views(search, group, by_camera=details and not by_host)
         store = None
         if keep_distances or by_host:
-            store = np.full((len(query), len(gallery)), np.inf, np.float32)
-        common["distances"] = store if keep_distances else None
-        blocks = watched(search.blocks(views.values()), len(query), store, left)
+            width = len(gallery) + (ranked_too if group[0] == protocols[0] else 0)
+            store = np.full((len(query), width), np.inf, np.float32)
+            if keep_distances:
+                common["distances"] = store[:, : len(gallery)]
+                common["query_distances"] = store[:, len(gallery) :] if ranked_too else None
+        blocks = watched(search.blocks(views.values()), len(query), store, left, len(gallery))
         if store is not None and by_host:
             deque(blocks, maxlen=0)
             cmc, mean_precision, valid = host_evaluation(
@@ -186,7 +192,20 @@ def rank(
             )
             if details:
                 found[name] = _detailed(found[name], each, judged, query, lengths, ranks)
-    return found
+    return {name: found[name] for name in protocols}
+
+
+def _sharing(protocols: Sequence[str]) -> list[list[str]]:
+    """Put protocols of the same gallery together: re-ranking looks at all of it.
+
+    The first that was asked for is in the first group.
+    """
+    of_first = RULES[protocols[0]].queries_in_gallery
+    groups = [
+        [name for name in protocols if (RULES[name].queries_in_gallery == of_first) is alike]
+        for alike in (True, False)
+    ]
+    return [group for group in groups if group]
 
 
 def _detailed(

@@ -65,14 +65,16 @@ def watched(
     queries: int,
     store: npt.NDArray[np.float32] | None,
     left: slice | npt.NDArray[np.int64],
+    gallery: int,
 ) -> Iterator[Block]:
-    """Pass blocks on, with a progress bar, and keep a copy of their gallery columns.
+    """Pass blocks on, with a progress bar, and keep a copy of their columns.
 
     Args:
         blocks: (b, columns) each.
         queries: rows in all.
-        store: (Q, G), where the copy goes.
+        store: (Q, G), or (Q, G + Q) where the queries' columns are kept too, for the copy.
         left: the columns there that the blocks begin with.
+        gallery: G.
     """
     start = 0
     with tqdm(total=queries, desc="Ranking", leave=False, disable=None) as bar:
@@ -80,8 +82,11 @@ def watched(
             rows = slice(start, start + len(block))
             if store is not None:
                 width = store[:0, left].shape[1]
-                part = block[:, :width]
-                store[rows, left] = part.cpu().numpy() if isinstance(part, Tensor) else part
+                further = store.shape[1] - gallery
+                part = block[:, : width + further]
+                kept = part.cpu().numpy() if isinstance(part, Tensor) else part
+                store[rows, left] = kept[:, :width]
+                store[rows, gallery:] = kept[:, width:]
             yield block
             bar.update(len(block))
             start = rows.stop

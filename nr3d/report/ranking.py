@@ -56,7 +56,8 @@ def draw_ranking(
     """Draw queries with their nearest gallery tracklets, right ones framed green, wrong ones red.
 
     Gallery tracklets of the query's person under the query's camera are left out, as in
-    torchreid's evaluation; a row with fewer than ``topk`` tracklets left ends early. A tracklet is
+    torchreid's evaluation, and so are those at an infinite distance, which were not ranked. A row
+    with fewer than ``topk`` tracklets left ends early, and no column is without any. A tracklet is
     a strip of its frames, evenly spaced in time; a frame that cannot be read is a crossed-out
     field, and the log names its file.
 
@@ -103,7 +104,7 @@ def draw_ranking(
             cells.append(_Cell(gallery[index], caption, RIGHT if other == pid else WRONG))
         grid.append(cells)
     style = _Style.for_frames(*frame_size, frames)
-    columns = min(topk, len(gallery))
+    columns = max(len(cells) for cells in grid) - 1
     return _page(grid, columns, _heading(title, subtitle, style), _legend(style), style)
 
 
@@ -204,7 +205,7 @@ def _best(
     best: list[int] = []
     # A page has few rows: walking down the order is cheaper than masks over the whole gallery.
     for index in np.argsort(distances, kind="stable"):
-        if len(best) == topk:
+        if len(best) == topk or distances[index] == np.inf:
             break
         if tuple(gallery[index][1:3]) != tuple(query[1:3]):
             best.append(int(index))

@@ -14,7 +14,7 @@ FEATURES = ("after", "before")
 
 AGGREGATED_BY = ("attention", "mean")
 DISTANCES = ("euclidean", "cosine")
-PROTOCOLS = ("torchreid", "mars-official", "imagenet-val")
+PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
 KINDS = ("reported", "measured")
 
 
@@ -55,8 +55,8 @@ class Metric:
     Args:
         dataset: such as ``mars``.
         protocol: ``torchreid`` (queries kept out of the gallery, precision by steps),
-            ``mars-official`` (queries in the gallery, precision by trapezoids) or
-            ``imagenet-val`` (one central crop).
+            ``mars-official`` (queries in the gallery, precision by trapezoids), ``ap3d``
+            (queries in the gallery, precision by steps) or ``imagenet-val`` (one central crop).
         kind: ``reported`` by the authors, or ``measured`` with this package.
         values: figure's name (``rank-1``, ``mAP``, ``top-1``) to its share, 0..1.
     """

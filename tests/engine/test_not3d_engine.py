@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import nr3d
 from nr3d.data import ClipDataManager, FrameLoader, TestTracklets
@@ -58,13 +59,14 @@ def engine_of(
     scheduler: bool = True,
     seed: int = 0,
     step: StepOptions = FLOAT32,
+    protocol: str = "torchreid",
     **options: Any,
 ) -> VideoNot3DEngine:
     data = data_of(root, **options)
     model = build(data.num_train_pids, seed)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = warmup_multi_step(optimizer, [2], warmup_epochs=2) if scheduler else None
-    test = TestOptions(InferenceOptions("float32"))
+    test = TestOptions(InferenceOptions("float32"), protocol)
     return VideoNot3DEngine(data, model, optimizer, schedule, options=step, test_options=test)
 
 
@@ -431,6 +433,20 @@ def test_test_gives_rank1_and_draws_the_rankings(
     rank1 = engine.test(dist_metric="cosine", normalize_feature=True, ranks=[1, 2])
     assert rank1 == engine.results["mars"].rank1
     assert engine.results["mars"].ranks.keys() == {1, 2}
+
+
+def test_pictures_show_the_queries_where_the_protocol_ranks_them(
+    mars_root: Path, small_model: Build, tmp_path: Path
+) -> None:
+    widths = {}
+    for protocol in ("torchreid", "ap3d"):
+        engine = engine_of(mars_root, small_model, protocol=protocol)
+        out = tmp_path / protocol
+        engine.run(save_dir=str(out), test_only=True, visrank=True, visrank_topk=50)
+        with Image.open(out / "visrank_mars" / "ranking_001.png") as page:
+            widths[protocol] = page.width
+    # Of 8 gallery tracklets one is the query's own under its camera; with the queries, 2 of 16.
+    assert widths["ap3d"] > 1.8 * widths["torchreid"]
 
 
 def test_visrank_needs_test_only_as_in_torchreid(mars_root: Path, small_model: Build) -> None:

@@ -13,6 +13,13 @@ from nr3d.metrics import Labels
 
 INFO = Path(__file__).resolve().parents[3] / "shared" / "data" / "mars_info"
 
+WAYS = {
+    "torchreid": (False, "steps"),
+    "mars-official": (True, "trapezoids"),
+    "ap3d": (True, "steps"),
+}
+"""Protocol to whether the queries are searched among too, and how precision is averaged."""
+
 
 def judge_by_loops(
     distances: npt.NDArray[Any], query: Labels, gallery: Labels, max_rank: int = 50

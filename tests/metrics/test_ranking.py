@@ -17,7 +17,7 @@ from nr3d.host import torchreid
 from nr3d.metrics import PROTOCOLS, Labels, Ranking, rank
 from nr3d.metrics.evaluation import block_height
 from nr3d.metrics.matches import View
-from tests.metrics.oracles import judge_by_loops, mars_labels, random_labels
+from tests.metrics.oracles import WAYS, judge_by_loops, mars_labels, random_labels
 
 
 def distance(one: Tensor, other: Tensor, metric: str = "euclidean") -> Any:
@@ -39,19 +39,19 @@ def assert_equal(one: Ranking, other: Ranking) -> None:
 
 @pytest.mark.parametrize(("queries", "entries"), [(5, 12), (30, 40), (150, 90), (70, 300)])
 @pytest.mark.parametrize("seed", [0, 1])
-def test_both_protocols_match_the_loop_oracle(seed: int, queries: int, entries: int) -> None:
+def test_each_protocol_matches_the_loop_oracle(seed: int, queries: int, entries: int) -> None:
     qf, gf, query, gallery = random_case(seed, queries, entries)
     found = rank(qf, gf, query, gallery, protocols=PROTOCOLS)
-    assert tuple(found) == PROTOCOLS
+    assert tuple(found) == PROTOCOLS == tuple(WAYS)
     whole = torch.cat([gf, qf])
-    for ranking, precision, expected in (
-        (found["torchreid"], "steps", judge_by_loops(distance(qf, gf), query, gallery)),
-        (
-            found["mars-official"],
-            "trapezoids",
-            judge_by_loops(distance(qf, whole), query, gallery + query),
-        ),
-    ):
+    for name, ranking in found.items():
+        among_queries, precision = WAYS[name]
+        expected = (
+            judge_by_loops(distance(qf, whole), query, gallery + query)
+            if among_queries
+            else judge_by_loops(distance(qf, gf), query, gallery)
+        )
+        assert ranking.gallery == entries + among_queries * queries
         np.testing.assert_allclose(ranking.cmc, expected["cmc"], atol=1e-6)
         assert ranking.mAP == pytest.approx(expected[precision], abs=1e-12)
         assert ranking.mINP == pytest.approx(expected["mINP"], abs=1e-12)
@@ -59,15 +59,51 @@ def test_both_protocols_match_the_loop_oracle(seed: int, queries: int, entries: 
         assert ranking.cmc.shape == (50,)
         assert ranking.distances is not None
         np.testing.assert_allclose(ranking.distances, distance(qf, gf), atol=1e-5)
-    assert found["torchreid"].gallery == entries
-    assert found["mars-official"].gallery == entries + queries
+        assert ranking.query_distances is None
 
 
-def test_mars_has_the_sizes_of_its_protocols() -> None:
+@pytest.mark.parametrize("rerank", [False, True])
+@pytest.mark.parametrize("distractors", ["keep", "drop"])
+def test_the_distances_of_queries_are_kept_where_they_are_ranked(
+    rerank: bool, distractors: str
+) -> None:
+    qf, gf, query, gallery = random_case(3, 20, 60)
+    # Whole numbers: a product of another width cannot round them differently.
+    qf, gf = (4 * qf).round(), (4 * gf).round()
+    options: dict[str, Any] = {"rerank": rerank, "distractors": distractors}
+    official = rank(qf, gf, query, gallery, protocols=("mars-official", "torchreid"), **options)
+    found = official["mars-official"]
+    given = rank(
+        qf, torch.cat([gf, qf]), query, gallery + query, protocols=("torchreid",), **options
+    )["torchreid"]
+    assert found.distances is not None and given.distances is not None
+    np.testing.assert_array_equal(found.distances, given.distances[:, :60])
+    np.testing.assert_array_equal(found.query_distances, given.distances[:, 60:])
+    assert found.gallery == given.gallery
+    others = rank(qf, gf, query, gallery, protocols=("torchreid", "mars-official"), **options)
+    assert others["torchreid"].query_distances is None
+    np.testing.assert_array_equal(others["torchreid"].cmc, official["torchreid"].cmc)
+    assert others["mars-official"].mAP == found.mAP
+    # 4 bytes each for 20 x (60 + 20): where the queries find no room, nothing is kept.
+    for protocol, kept in (("torchreid", True), ("ap3d", False)):
+        short = rank(qf, gf, query, gallery, protocols=(protocol,), memory=6000, **options)
+        assert (short[protocol].distances is not None) is kept
+
+
+def test_mars_has_the_sizes_and_the_order_of_its_protocols() -> None:
     query, gallery = mars_labels()
-    features = [torch.rand(len(labels), 4) for labels in (query, gallery)]
+    rng = np.random.default_rng(0)
+    people = 0.6 * rng.standard_normal((3000, 64))
+    features = [
+        torch.from_numpy(people[labels.pids] + rng.standard_normal((len(labels), 64)))
+        for labels in (query, gallery)
+    ]
     found = rank(*features, query, gallery, protocols=PROTOCOLS)
-    assert [found[name].gallery for name in PROTOCOLS] == [9330, 11310]
+    assert [found[name].gallery for name in PROTOCOLS] == [9330, 11310, 11310]
+    # More entries to rank, and trapezoids below the steps.
+    assert found["torchreid"].mAP > found["ap3d"].mAP > found["mars-official"].mAP > 0.05
+    np.testing.assert_array_equal(found["ap3d"].cmc, found["mars-official"].cmc)
+    assert found["ap3d"].valid_queries == 1980
     # Its 3,248 tracklets of nobody in particular, and 16 of people that no query shows.
     assert found["torchreid"].distractors == (gallery.pids == 0).sum() + 16 == 3264
     assert found["torchreid"].valid_queries == 1840
@@ -86,6 +122,7 @@ def test_by_hand() -> None:
         protocols=PROTOCOLS,
     )
     ours, official = found["torchreid"], found["mars-official"]
+    assert found["ap3d"].mAP == ours.mAP  # its own copy under its own camera is left out
     assert ours.distances is not None
     assert ours.distances[0].tolist() == pytest.approx([0.01, 1, 4, 9, 16])  # squared
     assert ours.cmc[:5].tolist() == [0, 1, 1, 1, 1]
@@ -165,6 +202,7 @@ def test_reranking_is_within_each_protocols_gallery(monkeypatch: pytest.MonkeyPa
         distance(qf, whole), distance(qf, qf), distance(whole, whole)
     )
     official = found["mars-official"].distances
+    np.testing.assert_array_equal(found["ap3d"].distances, official)
     np.testing.assert_allclose(official, theirs[:, :60], atol=1e-5)
     ours = found["torchreid"].distances
     assert ours is not None
@@ -177,7 +215,7 @@ def test_distractors_are_counted_and_dropped() -> None:
     kept = rank(qf, gf, query, gallery, protocols=PROTOCOLS)
     left = rank(qf, gf, query, gallery, protocols=PROTOCOLS, distractors="drop")
     alone = rank(qf, gf[shown], query, gallery[shown], protocols=PROTOCOLS)
-    for name, added in (("torchreid", 0), ("mars-official", 10)):
+    for name, added in (("torchreid", 0), ("mars-official", 10), ("ap3d", 10)):
         assert kept[name].distractors == left[name].distractors == (~shown).sum() > 0
         assert (kept[name].dropped, left[name].dropped) == (False, True)
         assert kept[name].gallery == 90 + added
@@ -224,9 +262,10 @@ def test_details_are_plain_and_about_the_right_queries() -> None:
     for name, entries, features in (
         ("torchreid", gallery, gf),
         ("mars-official", gallery + query, torch.cat([gf, qf])),
+        ("ap3d", gallery + query, torch.cat([gf, qf])),
     ):
         ranking = found[name]
-        precision = "steps" if name == "torchreid" else "trapezoids"
+        precision = WAYS[name][1]
         json.dumps([ranking.intervals, ranking.by_length, ranking.camera_pairs])
         assert ranking.intervals is not None and ranking.by_length is not None
         assert ranking.camera_pairs is not None

@@ -120,6 +120,28 @@ def test_topk_beyond_the_gallery_makes_no_empty_columns(make):
     assert wide.size == draw_ranking([[0.1, 0.2]], query, gallery, topk=2).size
 
 
+def test_tracklets_at_an_infinite_distance_were_not_ranked(make):
+    query = [make(1, 0, 10), make(2, 0, 20)]
+    gallery = [make(1, 0, 30), make(9, 1, 40), make(1, 1, 50), make(9, 0, 60), make(2, 1, 70)]
+    dropped = [[0.1, np.inf, 0.3, np.inf, 0.2], [0.2, np.inf, 0.1, np.inf, np.inf]]
+    picture = draw_ranking(dropped, query, gallery, topk=5)
+    assert rows(picture) == [
+        [("query", shades(10)), ("wrong", shades(70)), ("right", shades(50))],
+        [("query", shades(20)), ("wrong", shades(50)), ("wrong", shades(30))],
+    ]
+    kept = np.isfinite(dropped[0])
+    alone = draw_ranking(
+        [[0.1, 0.3, 0.2], [0.2, 0.1, np.inf]],
+        query,
+        [one for one, left in zip(gallery, kept, strict=True) if left],
+        topk=2,
+    )
+    assert picture.tobytes() == alone.tobytes()
+    # Where nothing was ranked for a query, it stands alone.
+    (row,) = rows(draw_ranking([[np.inf]], query[:1], gallery[:1]))
+    assert row == [("query", shades(10))]
+
+
 def test_ties_keep_the_order_of_the_gallery(make):
     # Enough tracklets that a sort which is not stable would show.
     gallery = [make(2 + i, 1, i, length=1) for i in range(100)]
@@ -249,7 +271,6 @@ def test_captions(make, spoken):
         (999.7, "1000"),
         (12345.6, "12346"),
         (-0.01, "-0.0100"),
-        (np.inf, "inf"),
         (np.nan, "nan"),
     ],
 )
