@@ -3,7 +3,8 @@
 A tracklet's way through the package: ``data`` (frames to clips), ``models`` (clips to features),
 ``losses``, ``metrics`` (features to a ranking), ``report`` (the ranking as a picture), ``engine``
 (all of it, trained and tested), ``features`` (a dataset's, in a file), ``building``,
-``experiment`` and ``extracting`` (from a configuration), ``protocol`` (several runs in order),
+``experiment`` and ``extracting`` (from a configuration), ``finished`` (what a run left),
+``protocol`` (several runs in order),
 ``cli``. Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and
 ``registry`` alone touches torchreid's private names. Each imports only from those named before it.
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -15,7 +14,6 @@ import numpy.typing as npt
 from yacs.config import CfgNode
 
 from nr3d import parallel
-from nr3d.atomic import replacing
 from nr3d.building import (
     as_mapping,
     build_datamanager,
@@ -29,6 +27,7 @@ from nr3d.data import Tracklet
 from nr3d.engine import LAST, TestResult, VideoNot3DEngine
 from nr3d.errors import ConfigError, WeightsError
 from nr3d.host import torchreid
+from nr3d.json_files import write_json
 from nr3d.version import versions
 from nr3d.weights import available, entry_of
 
@@ -178,8 +177,7 @@ def _train(cfg: CfgNode) -> Outcome:
             "started_from": started_from,
             "config": as_mapping(cfg),
         }
-        with replacing(Path(cfg.data.save_dir) / RESULT_FILE) as partial:
-            partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        write_json(Path(cfg.data.save_dir) / RESULT_FILE, content)
     return outcome
 
 

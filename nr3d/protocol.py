@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import statistics
 from collections.abc import Mapping, Sequence
@@ -13,18 +12,16 @@ from typing import Any
 from yacs.config import CfgNode
 
 from nr3d import building, experiment, parallel
-from nr3d.atomic import replacing
 from nr3d.building import as_mapping
 from nr3d.config import differences, load_config
 from nr3d.data.splits import SPLIT_FILES, read_splits
 from nr3d.engine import BEST, LAST
-from nr3d.errors import ConfigError, DataError
+from nr3d.errors import ConfigError, DataError, shown
 from nr3d.experiment import RESULT_FILE, Outcome
+from nr3d.finished import SPLITS_FILE, figures_of, read_result, require_figures
+from nr3d.json_files import write_json
 
 logger = logging.getLogger(__name__)
-
-SPLITS_FILE = "splits.json"
-"""What a run over splits found, in its folder."""
 
 _OWN = (
     "data.pack",
@@ -54,6 +51,10 @@ _MAY_DIFFER = (
     "use_gpu",
 )
 """Keys that do not make a finished run another one."""
+
+
+_MOST_DIFFERING = 8
+"""Keys that a message names."""
 
 
 @dataclass(frozen=True)
@@ -147,44 +148,38 @@ def _finish(cfg: CfgNode) -> dict[str, Any]:
         Nr3dError: as for :func:`nr3d.experiment.train`.
     """
     folder = Path(cfg.data.save_dir)
-    result = parallel.of_first(read_record(folder / RESULT_FILE))
+    result = parallel.of_first(read_result(folder))
     if result is not None:
+        if "config" not in result:
+            raise DataError(
+                f"{folder / RESULT_FILE} has no config, and does not say how its run was made: "
+                "give another data.save_dir (transfer.save_dir for what is trained first)."
+            )
         differing = [
-            f"{key} {before!r}, now {now!r}"
+            f"{key} {shown(before)}, now {shown(now)}"
             for key, before, now in differences(result["config"], as_mapping(cfg))
             if key not in _MAY_DIFFER
         ]
         if differing:
+            more = len(differing) - _MOST_DIFFERING
+            if more > 0:
+                differing[_MOST_DIFFERING:] = [f"and {more} more"]
             raise ConfigError(
                 f"{folder} holds a run that was made with other settings ({'; '.join(differing)}): "
                 "set them as they were, or give another data.save_dir (transfer.save_dir for what "
                 "is trained first)."
             )
+        require_figures(result, cfg.data.targets, cfg.test.ranks, folder)
         logger.info("%s is finished", folder)
         return dict(result)
     if parallel.of_first((folder / LAST).exists()):
         logger.info("%s is gone on with", folder)
         cfg = changed(cfg, "model.resume", str(folder / LAST))
     experiment.train(cfg)
-    return dict(parallel.of_first(read_record(folder / RESULT_FILE)))
-
-
-def read_record(path: Path) -> dict[str, Any] | None:
-    """Read what a finished run left in its folder; None if it left no such file.
-
-    Raises:
-        DataError: if the file cannot be read.
-    """
-    try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}): delete it and train again with the same command, "
-            "which goes on from the last checkpoint and writes it anew."
-        ) from error
-    return content
+    result = parallel.of_first(read_result(folder))
+    if result is None:
+        raise DataError(f"{folder / RESULT_FILE} is gone, which the run has just written.")
+    return dict(result)
 
 
 def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, Any]:
@@ -219,9 +214,7 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
             one = Plan(changed(one.cfg, "data.save_dir", folder), one.first)
             logger.info("Split %d, %d of %d (%s)", split, number, len(chosen), folder)
             result = _finish(_started(one))
-            figures = result["results"][dataset]
-            names = [name for name in figures if name.startswith("rank-") or name == "mAP"]
-            rows.append({"split": split, **{name: figures[name] for name in names}})
+            rows.append({"split": split, **figures_of(result["results"][dataset])})
         summary = {
             "dataset": dataset,
             **{key: result[key] for key in ("model", "trained_on", "started_from")},
@@ -231,8 +224,7 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
             "save_dir": plan.cfg.data.save_dir,
         }
         if parallel.world().first:
-            with replacing(Path(plan.cfg.data.save_dir) / SPLITS_FILE) as partial:
-                partial.write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+            write_json(Path(plan.cfg.data.save_dir) / SPLITS_FILE, summary)
         return summary
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from nr3d.errors import DataError
 from nr3d.experiment import RESULT_FILE
-from nr3d.protocol import SPLITS_FILE, read_record
+from nr3d.finished import SPLITS_FILE, figures_of, read_result, read_splits_result
 
 _NAMES = {"mars": "MARS", "prid2011": "PRID2011", "ilidsvid": "iLIDS-VID"}
 """Datasets as papers write them, in the order of the paper's columns."""
@@ -55,7 +55,7 @@ def read_rows(folders: Sequence[str | Path]) -> list[Row]:
 
 
 def _rows_of(folder: Path) -> list[Row]:
-    splits, result = read_record(folder / SPLITS_FILE), read_record(folder / RESULT_FILE)
+    splits, result = read_splits_result(folder), read_result(folder)
     if splits is not None:
         std = {name: share for name, share in splits["std"].items() if share is not None}
         first = [row for row in splits["splits"] if row["split"] == 0]
@@ -65,10 +65,10 @@ def _rows_of(folder: Path) -> list[Row]:
                 model=splits["model"],
                 trained_first_on=_first_on(splits, splits["dataset"]),
                 dataset=splits["dataset"],
-                mean=splits["mean"],
+                mean=figures_of(splits["mean"]),
                 std=std or None,
                 splits=len(splits["splits"]),
-                split_0={k: v for k, v in first[0].items() if k != "split"} if first else None,
+                split_0=figures_of(first[0]) if first else None,
                 protocol=splits.get("protocol", "torchreid"),
             )
         ]
@@ -83,7 +83,7 @@ def _rows_of(folder: Path) -> list[Row]:
             model=result["model"],
             trained_first_on=_first_on(result, dataset),
             dataset=dataset,
-            mean={k: v for k, v in found.items() if k.startswith("rank-") or k == "mAP"},
+            mean=figures_of(found),
             protocol=found.get("protocol", "torchreid"),
         )
         for dataset, found in result["results"].items()

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from nr3d import protocol
+from nr3d.building import as_mapping
 from nr3d.cli import main
 from nr3d.config import load_config
 from nr3d.engine import BEST, LAST, VideoNot3DEngine
@@ -101,6 +102,45 @@ def test_a_finished_run_with_other_settings_is_not_taken(reid_data: Path, tmp_pa
     other = protocol.plan("prid2011", changes(reid_data, out, "train.lr", "0.1"))
     with pytest.raises(ConfigError, match=r"split1 holds .*train\.lr 0\.00035, now 0\.1.*save_dir"):
         protocol.train_splits(other, [1])
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ([], r"the file is \[\]"),
+        (5, "the file is 5"),
+        ({}, "it has no model"),
+        ({"results": {"prid2011": {"rank-1": 0.5, "mAP": 0.5}}}, "results has no mars"),
+        ({"results": {"mars": {"rank-1": 0.5, "mAP": 0.5}}}, "results of mars has no rank-5"),
+        ({"config": None}, "has no config"),
+    ],
+)
+def test_a_damaged_result_of_what_is_trained_first_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: Any, told: str
+) -> None:
+    first, out = tmp_path / "first", tmp_path / "out"
+    first.mkdir()
+    words = ["transfer.save_dir", str(first), "data.save_dir", str(out)]
+    if content:
+        made = protocol.plan("prid2011_from_mars", words).first
+        assert made is not None
+        figures = {f"rank-{r}": 0.5 for r in made.test.ranks} | {"mAP": 0.5}
+        whole = {
+            "model": made.model.name,
+            "trained_on": ["mars"],
+            "started_from": None,
+            "results": {"mars": figures},
+            "config": as_mapping(made),
+        }
+        content = {**whole, **content} if isinstance(content, dict) else content
+        if content == {**whole, "config": None}:
+            del content["config"]
+    (first / "result.json").write_text(json.dumps(content))
+    assert main(["train", "--config", "prid2011_from_mars", *words]) == 2
+    error = capsys.readouterr().err
+    assert re.search(told, error) and str(first / "result.json") in error
+    assert error.count("\n") == 1
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(

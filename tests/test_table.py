@@ -86,3 +86,105 @@ def test_a_folder_without_a_finished_run_is_named(
         (tmp_path / "result.json").write_text(content)
     assert main(["table", str(tmp_path)]) == 2
     assert f"nr3d: error: {tmp_path}" in capsys.readouterr().err
+
+
+def without(content: dict[str, Any], *path: Any, value: Any = None) -> dict[str, Any]:
+    """The content with another value at a place, or with none."""
+    owner: Any = content
+    for key in path[:-1]:
+        owner = owner[key]
+    owner[path[-1]] = value
+    if value is None:
+        del owner[path[-1]]
+    return content
+
+
+SHARE = "expected a share from 0 to 1"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ((), [], "the file is []"),
+        ((), {}, "it has no model"),
+        ((), 5, "the file is 5"),
+        (("model",), None, "it has no model"),
+        (("model",), "a\x1b[31m", "expected a name"),
+        (("trained_on",), "mars", "trained_on is 'mars', expected a list"),
+        (("started_from",), [], "started_from is []"),
+        (("started_from",), {}, "it has no trained_on"),
+        (("results",), [], "results is []"),
+        (("results",), {}, "results is empty"),
+        (("results", "mars"), 0.5, "results of mars is 0.5"),
+        (("results", "mars", "rank-1"), None, "results of mars has no rank-1"),
+        (("results", "mars", "mAP"), 84.6, SHARE),
+        (("results", "mars", "mAP"), float("nan"), SHARE),
+        (("results", "mars", "rank-5"), "0.9", SHARE),
+        (("results", "mars", "protocol"), "mine", "protocol is 'mine'"),
+        (("config",), [], "config is []"),
+        (("config",), {"data": {}}, "it has no model"),
+    ],
+)
+def test_a_result_that_no_run_wrote_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Any, value: Any, told: str
+) -> None:
+    folder = write_run(tmp_path / "run", "mars", ["mars"], ["imagenet"], 0.8)
+    content = json.loads((folder / "result.json").read_text())
+    content = without(content, *path, value=value) if path else value
+    (folder / "result.json").write_text(json.dumps(content))
+    assert main(["table", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"nr3d: error: {folder / 'result.json'} cannot be read as the result of"
+    )
+    assert told in error and "Delete it and train again" in error
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "told"),
+    [
+        ((), [], "the file is []"),
+        (("dataset",), ["prid2011"], "expected a name"),
+        (("splits",), {}, "splits is {}, expected a list"),
+        (("splits",), [], "splits are []"),
+        (("splits", 1, "split"), 0, "expected each once"),
+        (("splits", 1, "split"), "1", "expected numbers from 0"),
+        (("splits", 1, "mAP"), None, "a split has no mAP"),
+        (("splits", 1, "mAP"), 0.25, "mean mAP is 0.375, and that of its splits is another"),
+        (("mean",), None, "it has no mean"),
+        (("mean", "rank-1"), -1, SHARE),
+        (("mean", "rank-5"), 0.5, "it has no rank-5"),
+        (("std",), None, "it has no std"),
+        (("std", "mAP"), "0", SHARE),
+    ],
+)
+def test_a_result_over_splits_that_no_run_wrote_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], path: Any, value: Any, told: str
+) -> None:
+    folder = write_splits(tmp_path / "prid", [], [0.25, 0.5])
+    content = json.loads((folder / "splits.json").read_text())
+    content = without(content, *path, value=value) if path else value
+    (folder / "splits.json").write_text(json.dumps(content))
+    assert main(["table", str(folder)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(
+        f"nr3d: error: {folder / 'splits.json'} cannot be read as the result of"
+    )
+    assert told in error
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\0" * 100, b"[" * 100_000, b"1" * 5000])
+def test_bytes_that_are_no_result_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes
+) -> None:
+    for name in ("result.json", "splits.json"):
+        (tmp_path / name).write_bytes(content)
+    assert main(["table", str(tmp_path)]) == 2
+    assert "splits.json cannot be read as" in capsys.readouterr().err
+    (tmp_path / "splits.json").unlink()
+    assert main(["table", str(tmp_path)]) == 2
+    assert "result.json cannot be read as" in capsys.readouterr().err
+    (tmp_path / "result.json").unlink()
+    (tmp_path / "result.json").mkdir()
+    assert main(["table", str(tmp_path)]) == 2
+    assert "result.json cannot be read as" in capsys.readouterr().err

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.atomic import replacing
+from nr3d import json_files
 from nr3d.engine import TestResult
 from nr3d.experiment import Outcome
 from nr3d.metrics import RULES
@@ -22,10 +21,8 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all; nothing for None, or but for the first process."""
-    if path is None or not launched().first:
-        return
-    with replacing(path) as partial:
-        partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if path is not None and launched().first:
+        json_files.write_json(path, content)
 
 
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
