@@ -10,13 +10,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from nr3d.atomic import replacing
-from nr3d.errors import WeightsError
+from nr3d.errors import WeightsError, reason_of
+from nr3d.home import expanded, platform_folder
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
 
 BY_HAND = "put there by hand"
 """Source in the receipt of a file that no source of the entry gave."""
 
+_LONGEST_RECEIPT = 1 << 16
 _SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".tar", ".bin")
 
 
@@ -30,13 +32,17 @@ class Receipt:
 
 
 def weights_folder() -> Path:
-    """Give the folder of fetched files: under ``$NR3D_HOME``, else the platform's cache folder."""
-    home = os.environ.get("NR3D_HOME")
-    if home:
-        return Path(home).expanduser().absolute() / "weights"
+    """Give the folder of fetched files: under ``$NR3D_HOME``, else the platform's cache folder.
+
+    Raises:
+        WeightsError: if there is no home folder that either could lie in.
+    """
+    named = os.environ.get("NR3D_HOME")
+    if named:
+        return expanded(named, WeightsError).absolute() / "weights"
     from platformdirs import user_cache_path
 
-    return user_cache_path("nr3d", appauthor=False) / "weights"
+    return platform_folder(user_cache_path, "NR3D_HOME", WeightsError) / "weights"
 
 
 def file_of(entry: WeightsEntry) -> Path:
@@ -46,6 +52,14 @@ def file_of(entry: WeightsEntry) -> Path:
     ]
     suffixes = [end for name in names for end in _SUFFIXES if name.endswith(end)]
     return weights_folder() / f"{entry.name}{suffixes[0] if suffixes else '.pth'}"
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether a path is that of a regular file; False for names that no file can have."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def sha256_of(path: Path) -> str:
@@ -59,10 +73,16 @@ def sha256_of(path: Path) -> str:
 
 def read_receipt(path: Path) -> Receipt | None:
     """Give the receipt beside a file; None if there is none that can be read."""
-    try:
-        return Receipt(**json.loads(_receipt_of(path).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    if not is_file(_receipt_of(path)):
         return None
+    try:
+        with _receipt_of(path).open("rb") as file:
+            fields = json.loads(file.read(_LONGEST_RECEIPT))
+        receipt = Receipt(**fields)
+    except (OSError, ValueError, TypeError, RecursionError):
+        return None
+    known = isinstance(receipt.sha256, str) and isinstance(receipt.source, str)
+    return receipt if known else None
 
 
 def write_receipt(path: Path, digest: str, source: str) -> None:
@@ -74,6 +94,11 @@ def write_receipt(path: Path, digest: str, source: str) -> None:
 
 def _receipt_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+def unreadable(error: OSError) -> str:
+    """Say why a file cannot be read."""
+    return f"it cannot be read ({error.strerror or reason_of(error)})"
 
 
 def mismatch(expected: str | None, path: Path, digest: str) -> str | None:
@@ -104,7 +129,10 @@ def wrong_with(entry: WeightsEntry, path: Path) -> str | None:
     from a source whose hash is not published. A file without a receipt, put there by hand, gets
     one.
     """
-    digest = sha256_of(path)
+    try:
+        digest = sha256_of(path)
+    except OSError as error:
+        return unreadable(error)
     receipt = read_receipt(path)
     known = {entry.hash_of(source): str(source) for source in entry.sources}
     if entry.sha256 is not None:

@@ -1,83 +1,55 @@
-"""A file from Google Drive, by gdown."""
+"""A file from Google Drive: gdown reads the page before it, and the download is as any other."""
 
 from __future__ import annotations
 
-import re
+import time
+from dataclasses import replace
 from pathlib import Path
 
-from tqdm import tqdm
-
-from nr3d.weights.http import (
-    PATIENCE,
-    AgainError,
-    Patience,
-    SourceError,
-    network,
-    persist,
-)
-from nr3d.weights.pages import looks_like_html, page_of
+from nr3d.weights.http import PATIENCE, Patience, SourceError, download, read_page
+from nr3d.weights.pages import page_of
 
 
 def download_drive(
-    file_id: str, folder: Path, *, label: str = "", patience: Patience = PATIENCE
-) -> Path:
-    """Download a file from Google Drive, going on with what an earlier call left.
+    file_id: str,
+    part: Path,
+    *,
+    label: str = "",
+    size: int | None = None,
+    patience: Patience = PATIENCE,
+) -> None:
+    """Download a file from Google Drive, going on with what ``part`` holds already.
 
     Args:
         file_id: Google Drive's id.
-        folder: a folder for this file alone; gdown keeps its part there.
+        part: where to; whatever happens, what it holds at the end can be gone on with.
         label: for the progress bar.
+        size: bytes of the file, where they are known before.
         patience: how long to try.
-
-    Returns:
-        Path: the file, in ``folder``.
 
     Raises:
         SourceError: if Google Drive does not give it.
+        WeightsError: if the disk is full.
     """
-    import gdown
-
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / "file"
-
-    def gained() -> int:
-        return sum(path.stat().st_size for path in folder.iterdir())
-
-    with tqdm(desc=label, unit="B", unit_scale=True, leave=False, disable=None) as bar:
-
-        def progress(done: int, total: int | None) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        def attempt() -> None:
-            try:
-                with network("https://drive.google.com"):
-                    gdown.download(
-                        id=file_id,
-                        output=str(target),
-                        quiet=True,
-                        resume=True,
-                        use_cookies=False,
-                        timeout=(patience.connect, patience.read),
-                        progress=progress,
-                    )
-            except gdown.exceptions.FileURLRetrievalError as error:
-                raise SourceError(_reason(error)) from error
-            except gdown.exceptions.DownloadError as error:
-                raise AgainError(_reason(error)) from error
-
-        persist(attempt, gained, patience)
-    with target.open("rb") as file:
-        head = file.read(1 << 16)
-    if looks_like_html(head):
-        target.unlink()
-        raise SourceError(page_of(head))
-    return target
+    url = f"https://drive.google.com/uc?id={file_id}"
+    ends = time.monotonic() + patience.total
+    page = read_page(url, patience)
+    if page is not None:  # before a large file, it asks for a confirmation
+        url = _link_in(page)
+    left = replace(patience, total=max(0.0, ends - time.monotonic()))
+    download(url, part, label=label, size=size, patience=left)
 
 
-def _reason(error: Exception) -> str:
-    """Say in a few words what gdown says in many."""
-    text = " ".join(str(error).split())
-    if re.search(r"quota|many accesses|too many users", text, re.IGNORECASE):
-        return "answered with a quota or permission page instead of the file"
-    return text[:120]
+def _link_in(page: bytes) -> str:
+    """Give the address of the file that a page asks to confirm the download of."""
+    from gdown.download import get_url_from_gdrive_confirmation
+
+    # gdown parses line by line: many empty ones would take long.
+    lines = [line for line in page.decode("utf-8", "replace").splitlines() if line.strip()]
+    try:
+        link: str = get_url_from_gdrive_confirmation("\n".join(lines))
+    except Exception as error:
+        raise SourceError(page_of(page)) from error
+    if not link.startswith("https://"):
+        raise SourceError(page_of(page))
+    return link

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
-import shutil
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
-from nr3d.errors import WeightsError
+from nr3d.errors import WeightsError, printable
+from nr3d.locks import Locked, locked
 from nr3d.weights.archive import download_member
-from nr3d.weights.cache import file_of, mismatch, sha256_of, write_receipt, wrong_with
+from nr3d.weights.cache import (
+    file_of,
+    is_file,
+    mismatch,
+    sha256_of,
+    unreadable,
+    write_receipt,
+    wrong_with,
+)
 from nr3d.weights.drive import download_drive
 from nr3d.weights.entry import Source, WeightsEntry
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download
 from nr3d.weights.index import find
+from nr3d.weights.parts import clear, writing
 
 logger = logging.getLogger(__name__)
 
@@ -67,27 +78,16 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
         return local
     if _offline():
         raise WeightsError(_nowhere(entry, place, failed, offline=True))
-    try:
+    with writing(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
+        if os.path.lexists(place) and not is_file(place):
+            raise WeightsError(f"{place} is in the way of a file: remove it.")
         with _locked(place, entry.name):
+            clear(place, {_part_of(entry, source, place).name for source in entry.sources})
             local = _in_cache(entry, place, failed)  # by the process that had the lock
-            if local is None:
-                for source in entry.sources:
-                    if source.path:
-                        continue  # tried above
-                    try:
-                        _download(entry, source, place, patience)
-                    except SourceError as error:
-                        failed[str(source)] = str(error)
-                        continue
-                    for where, reason in failed.items():
-                        logger.warning("%s: not from %s: %s", entry.name, where, reason)
-                    return place
-    except OSError as error:
-        why = getattr(error, "reason", "") or error
-        raise WeightsError(
-            f"{place.parent} cannot be written ({why}): set NR3D_HOME to a folder that can."
-        ) from error
+            if local is None and _from_sources(entry, place, failed, patience):
+                clear(place, set())
+                return place
     if local is not None:
         return local
     raise WeightsError(_nowhere(entry, place, failed, offline=False))
@@ -98,7 +98,7 @@ def cached(name: str | WeightsEntry) -> Path | None:
     entry = find(name) if isinstance(name, str) else name
     places = [Path(source.path) for source in entry.sources if source.path]
     for path in (*places, file_of(entry), *_in_hub(entry)):
-        if path.is_file():
+        if is_file(path):
             return path
     return None
 
@@ -135,10 +135,17 @@ def _wrong_at(entry: WeightsEntry, path: Path) -> str | None:
         return wrong_with(entry, path)
     for source in entry.sources:
         if source.path and Path(source.path) == path:
-            return mismatch(entry.hash_of(source), path, sha256_of(path))
+            return _mismatch(entry, source, path)
         if source.url and path in _hub_files(source):
-            return mismatch(entry.hash_of(source), path, sha256_of(path))
+            return _mismatch(entry, source, path)
     return "it is not of this entry"
+
+
+def _mismatch(entry: WeightsEntry, source: Source, path: Path) -> str | None:
+    try:
+        return mismatch(entry.hash_of(source), path, sha256_of(path))
+    except OSError as error:
+        return unreadable(error)
 
 
 def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
@@ -146,7 +153,7 @@ def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | N
     for source in entry.sources:
         if source.path:
             path = Path(source.path)
-            reason = _wrong_at(entry, path) if path.is_file() else "no such file"
+            reason = _wrong_at(entry, path) if is_file(path) else "no such file"
             if reason is None:
                 return path
             failed[str(source)] = reason
@@ -162,7 +169,7 @@ def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | N
 
 
 def _in_cache(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
-    if not place.is_file():
+    if not is_file(place):
         return None
     reason = wrong_with(entry, place)
     if reason is None:
@@ -185,33 +192,62 @@ def _in_hub(entry: WeightsEntry) -> list[Path]:
         for source in entry.sources
         if source.url and entry.hash_of(source) is not None
         for path in _hub_files(source)
-        if path.is_file()
+        if is_file(path)
     ]
 
 
 # From the sources
 
 
+def _from_sources(
+    entry: WeightsEntry, place: Path, failed: dict[str, str], patience: Patience
+) -> bool:
+    """Download from the first source that gives the file; note why those before do not."""
+    for source in entry.sources:
+        if source.path:
+            continue  # tried before
+        try:
+            _download(entry, source, place, patience)
+        except SourceError as error:
+            failed[str(source)] = str(error)
+            continue
+        for where, reason in failed.items():
+            logger.warning("%s: not from %s: %s", entry.name, printable(where), reason)
+        return True
+    return False
+
+
 @contextmanager
 def _locked(place: Path, name: str) -> Iterator[None]:
-    """Keep other processes from fetching the same file."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(f"{place}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        logger.info("Waiting for another process that fetches %s", name)
-        lock.acquire()
-    try:
+    """Keep other processes from fetching the same file, once those that do are done."""
+    waiting = False
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(locked(place.with_name(f"{place.name}.lock"), place))
+                break
+            except Locked as error:
+                if not waiting:
+                    logger.info("Waiting for %s, which fetches %s", error.holder, name)
+                waiting = True
+            time.sleep(0.1)
         yield
-    finally:
-        lock.release()
+
+
+def _part_of(entry: WeightsEntry, source: Source, place: Path) -> Path:
+    """Give the place of a source's part: another one for other bytes."""
+    known = f"{source} {entry.hash_of(source)} {_size_from(entry, source)}"
+    return place.with_name(f"{place.name}.{sha256(known.encode()).hexdigest()[:8]}.part")
+
+
+def _size_from(entry: WeightsEntry, source: Source) -> int | None:
+    """Give the bytes of what a source gives, where they are known."""
+    return None if source.sha256 not in (None, entry.sha256) else entry.size
 
 
 def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patience) -> None:
     """Download from one source, verify, and give the file its name."""
-    part = place.with_name(f"{place.name}.{sha256(str(source).encode()).hexdigest()[:8]}.part")
+    part = _part_of(entry, source, place)
     resumed = part.exists()
     reason = _download_once(entry, source, place, part, patience)
     if reason is not None and resumed:
@@ -225,15 +261,14 @@ def _download_once(
     entry: WeightsEntry, source: Source, place: Path, part: Path, patience: Patience
 ) -> str | None:
     """Say why what a source gives is not the file; None once it is in its place."""
+    label, size, whole = entry.name, _size_from(entry, source), part
     if source.drive:
-        whole = download_drive(source.drive, part, label=entry.name, patience=patience)
+        download_drive(source.drive, part, label=label, size=size, patience=patience)
     elif source.zip:
-        whole = download_member(
-            source.zip, source.member or "", part, label=entry.name, patience=patience
-        )
+        member = source.member or ""
+        whole = download_member(source.zip, member, part, label=label, size=size, patience=patience)
     else:
-        whole = part
-        download(source.url or "", part, label=entry.name, patience=patience)
+        download(source.url or "", part, label=label, size=size, patience=patience)
     digest = sha256_of(whole)
     reason = mismatch(entry.hash_of(source), whole, digest)
     if reason is None:
@@ -242,14 +277,12 @@ def _download_once(
         whole.replace(place)
         write_receipt(place, digest, str(source))
     whole.unlink(missing_ok=True)
-    if part.is_dir():
-        shutil.rmtree(part)
     return reason
 
 
 def _nowhere(entry: WeightsEntry, place: Path, failed: dict[str, str], *, offline: bool) -> str:
     """Say in a line what was tried and what to do."""
-    tried = "; ".join(f"{where}: {reason}" for where, reason in failed.items())
+    tried = "; ".join(f"{printable(where)}: {reason}" for where, reason in failed.items())
     by_hand = f"put the file by hand at {place}, or go on without (pretrained=False)"
     if not offline:
         tried = tried or "it has no source"

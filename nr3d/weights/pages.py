@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from html import unescape
 
+from nr3d.errors import printable
+
 
 def looks_like_html(head: bytes) -> bool:
     """Tell from a file's first bytes whether it is a web page."""
@@ -17,9 +19,9 @@ def looks_like_html(head: bytes) -> bool:
 def page_of(content: bytes) -> str:
     """Say what kind of page was sent instead of a file, with its title."""
     text = content.decode("utf-8", "replace")
-    title = re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE)
-    named = f" ('{' '.join(unescape(title[1]).split())[:80]}')" if title else ""
     low = text.lower()
+    title = _title(text, low)
+    named = f" ({title!r})" if title else ""
     if "quota" in low or "too many users" in low:
         kind = "a quota page"
     elif (
@@ -31,3 +33,12 @@ def page_of(content: bytes) -> str:
     else:
         kind = "a web page"
     return f"answered with {kind}{named} instead of the file"
+
+
+def _title(text: str, low: str) -> str:
+    start = low.find("<title")
+    start = low.find(">", start) + 1 if start >= 0 else 0
+    end = low.find("</title", start) if start else -1
+    if end < 0 or len(low) != len(text):
+        return ""
+    return printable(unescape(text[start : min(end, start + 1000)]), 80)

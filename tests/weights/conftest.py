@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,57 @@ def server() -> Iterator[Server]:
     server.close()
 
 
+class RawServer:
+    """Sends bytes as they are, good HTTP or not.
+
+    ``speak`` is called for each request with a function that sends, and says whether somebody
+    still listens, and with the request's first line.
+    """
+
+    def __init__(self, speak: Callable[[Callable[[bytes], bool], str], None]) -> None:
+        self.speak, self.asked, self.sent = speak, list[str](), 0
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+
+    def _answer(self, connection: socket.socket) -> None:
+        def send(data: bytes) -> bool:
+            try:
+                connection.sendall(data)
+            except OSError:
+                return False
+            self.sent += len(data)
+            return True
+
+        with connection:
+            request = connection.recv(65536).decode("latin-1")
+            self.asked.append(request.split("\r\n")[0])
+            self.speak(send, self.asked[-1])
+
+
+@pytest.fixture
+def raw_server() -> Iterator[Callable[..., RawServer]]:
+    """Make servers that send what they are told: bytes, or a function as RawServer takes it."""
+    made = []
+
+    def make(answer: bytes | Callable[[Callable[[bytes], bool], str], None]) -> RawServer:
+        speak = (lambda send, _: send(answer)) if isinstance(answer, bytes) else answer
+        made.append(RawServer(speak))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.listener.close()
+
+
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
     """Be on a machine without weights or proxy; called with a name, go on at another."""
@@ -154,4 +206,6 @@ def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str
 @pytest.fixture
 def hasty() -> Patience:
     """As patient as users' downloads in attempts, but not in seconds."""
-    return Patience(backoff=0.001, longest=0.05, connect=5, read=0.3)
+    return Patience(
+        backoff=0.001, longest=0.05, connect=5, read=0.3, answer=1, window=0.4, total=20
+    )

@@ -1,4 +1,4 @@
-"""Google Drive through gdown's own code; only the way to Google's hosts is replaced."""
+"""Google Drive with gdown's own parser; only the way to Google's hosts is replaced."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def drive(server, no_weights: object, monkeypatch: pytest.MonkeyPatch):
 
 
 def names() -> list[str]:
-    return sorted(p.name for p in weights_folder().iterdir() if p.suffix != ".lock")
+    return sorted(p.name for p in weights_folder().iterdir())
 
 
 def test_the_confirm_page_leads_to_the_file(drive) -> None:
@@ -110,7 +110,7 @@ def test_what_was_cut_off_is_gone_on_with(drive, hasty: Patience) -> None:
     drive.script, drive.requests = ["good"], []
     assert fetch(ENTRY, patience=hasty).read_bytes() == CONTENT
     asked = drive.requests[-1][1]
-    assert asked is not None, "gdown's part was not used"
+    assert asked is not None, "the part was not used"
     assert int(asked.removeprefix("bytes=").rstrip("-")) > 0
 
 

@@ -47,10 +47,10 @@ def entry(server) -> WeightsEntry:
 
 
 def files() -> list[str]:
-    """What fetching left in its folder, apart from the locks."""
+    """What fetching left in its folder."""
     if not weights_folder().is_dir():
         return []
-    return sorted(p.name for p in weights_folder().iterdir() if p.suffix != ".lock")
+    return sorted(p.name for p in weights_folder().iterdir())
 
 
 DONE = [f"{NAME}.pth", f"{NAME}.pth.json"]

@@ -1,0 +1,129 @@
+"""A file on its way: its part, what the part remembers of the file, and the room for both."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from nr3d.errors import WeightsError, reason_of
+
+MOST_BYTES = 16 << 30
+"""Bytes of a file whose size no index states."""
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_STALE = 30 * 24 * 3600.0
+"""Seconds after which the part of another entry is cleared away."""
+_NAME = re.compile(r"(?P<file>.+)\.[0-9a-f]{8}\.part(\.from|\.unpacked)?")
+
+
+def size_of(part: Path) -> int:
+    """Give the bytes that a part holds; 0 if there is none."""
+    return part.stat().st_size if part.exists() else 0
+
+
+def recall(part: Path) -> dict[str, Any]:
+    """Give what a part remembers of its file: ``validator`` and ``total``, where known."""
+    try:
+        with _notes(part).open("rb") as file:
+            notes = json.loads(file.read(4096))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(notes, dict):
+        return {}
+    known: dict[str, Any] = {}
+    if isinstance(validator := notes.get("validator"), str) and _is_header(validator):
+        known["validator"] = validator
+    if isinstance(total := notes.get("total"), int):
+        known["total"] = total
+    return known
+
+
+def remember(part: Path, validator: str, total: int | None) -> None:
+    """Write down what tells the file that a part is begun of from others."""
+    notes = {"validator": validator if _is_header(validator) else ""}
+    _notes(part).write_text(
+        json.dumps(notes | ({} if total is None else {"total": total})), encoding="utf-8"
+    )
+
+
+def forget_notes(part: Path) -> None:
+    """Remove what a part remembers: it is whole, or will be begun anew."""
+    _notes(part).unlink(missing_ok=True)
+
+
+def forget(part: Path) -> None:
+    """Remove a part and what it remembers."""
+    part.unlink(missing_ok=True)
+    forget_notes(part)
+
+
+def check_room(part: Path, needed: int) -> None:
+    """Check that the disk has room.
+
+    Raises:
+        WeightsError: if there are fewer bytes free than needed.
+    """
+    free = shutil.disk_usage(part.parent).free
+    if needed > free:
+        raise WeightsError(
+            f"{part.parent} has {free / 1e6:,.0f} MB free and the download needs "
+            f"{needed / 1e6:,.0f} MB: free some space, or set NR3D_HOME to a larger disk."
+        )
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn a failure to write into one line that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            what_to_do = "free some space and run the command again, which goes on with that part"
+        else:
+            what_to_do = "set NR3D_HOME to a folder that can"
+        reason = getattr(error, "reason", "") or error.strerror or reason_of(error)
+        raise WeightsError(f"{path} cannot be written ({reason}): {what_to_do}.") from error
+
+
+def clear(place: Path, keep: set[str]) -> None:
+    """Remove what killed or earlier fetches left beside a file's place.
+
+    Args:
+        place: where the file shall be; nobody else may be fetching it.
+        keep: names of parts that may be gone on with.
+    """
+    partial = re.compile(rf"\.{re.escape(place.name)}\.json\.\d+(\.[0-9a-f]{{8}})?\.partial")
+    for path in place.parent.iterdir():
+        found = _NAME.fullmatch(path.name)
+        if found is not None and found["file"] == place.name:
+            old = not any(path.name.startswith(name) for name in keep)
+        elif found is not None:
+            old = _is_old(path)
+        else:
+            old = partial.fullmatch(path.name) is not None
+        if old or (found is not None and not path.is_file()):
+            with contextlib.suppress(OSError):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > _STALE
+    except OSError:
+        return False
+
+
+def _notes(part: Path) -> Path:
+    return part.with_name(f"{part.name}.from")
+
+
+def _is_header(text: str) -> bool:
+    """Tell whether a text can be sent back as a header's value."""
+    return re.fullmatch(r"[!-~]([ -~]{0,298}[!-~])?", text) is not None
