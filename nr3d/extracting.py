@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,10 @@ from yacs.config import CfgNode
 from nr3d import parallel
 from nr3d.building import as_mapping, build_datamanager, build_model, check, device_of, test_options
 from nr3d.config import config_of
-from nr3d.data import ClipDataManager, TestTracklets, Tracklet
+from nr3d.data import ClipDataManager, TestTracklets
 from nr3d.engine import Inference, TestResult, extract_each, judge
 from nr3d.engine.extraction import name_of
-from nr3d.errors import ConfigError, DataError
+from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Origin, Row
 from nr3d.features.layout import DTYPES
 from nr3d.host import torchreid
@@ -67,6 +68,11 @@ def extract(
         Nr3dError: for anything that the user can mend; the message says how.
     """
     check(cfg)
+    unknown = [split for split in splits if split not in SPLITS]
+    if unknown or not splits:
+        raise ConfigError(f"the splits are {list(splits)}, expected some of {', '.join(SPLITS)}")
+    if Path(out).is_dir():
+        raise ConfigError(f"{out} is a folder, expected a file to write features into")
     if len(cfg.data.targets) != 1:
         raise ConfigError(
             f"data.targets is {cfg.data.targets}, expected one dataset: a store holds one; extract "
@@ -87,27 +93,24 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
     datamanager = build_datamanager(cfg, training=False)
     model = build_model(cfg, datamanager.num_train_pids, pretrained=False, whole=True)
     inference = Inference(model, device_of(cfg), test_options(cfg).inference)
-    origin = _origin(cfg, inference.precision.name, dtype)
-    tracklets = _tracklets(datamanager, splits)
+    everything = _tracklets(datamanager)
+    tracklets = {split: everything[split] for split in SPLITS if split in splits}
+    origin = _origin(cfg, inference.precision.name, dtype, everything)
 
     # Each of several processes writes a store of its own, which the first takes in at the end; or
     # at the next start, whatever number of processes that one has.
     own = out if world.size == 1 else _part(out, world.rank)
-    if world.first:
-        _take_in(out, origin)
-    have = parallel.of_first(FeatureStore(out).keys() if world.first else None)
+    have = parallel.of_first(_take_in(out, origin, splits, everything) if world.first else None)
     extracted, frames = 0, 0
-    with FeatureWriter(own, origin) as writer:
+    with FeatureWriter(own, origin, splits) as writer:
         for row in _rows(cfg, datamanager, inference, tracklets, have):
             writer.append(row)
-            extracted, frames = extracted + 1, frames + len(row.frame_weights)
-        if world.size == 1:
-            writer.finish()
-        else:
-            writer.write()
+            extracted, frames = extracted + 1, frames + row.frames
+        writer.finish()
     done = parallel.of_all((extracted, frames, sorted(datamanager.bad_frames)))
     if world.first:
-        _take_in(out, origin, complete=True)
+        _take_in(out, origin, splits, everything)
+        FeatureStore(out).require(*tracklets)
     return Extraction(
         path=out,
         counts=parallel.of_first(FeatureStore(out).counts if world.first else None),
@@ -119,27 +122,21 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
     )
 
 
-def _tracklets(
-    datamanager: ClipDataManager, splits: Sequence[str]
-) -> dict[str, Sequence[Tracklet] | TestTracklets]:
-    """Give the tracklets of each split of the target dataset."""
+def _tracklets(datamanager: ClipDataManager) -> dict[str, TestTracklets]:
+    """Give the tracklets of each split of the target dataset, their frames in order of time."""
     (name,) = datamanager.targets
-    unknown = [split for split in splits if split not in SPLITS]
-    if unknown or not splits:
-        raise ConfigError(f"the splits are {list(splits)}, expected some of {', '.join(SPLITS)}")
     of_test: dict[str, TestTracklets] = {
         part: loader.tracklets for part, loader in datamanager.test_loader[name].items()
     }
-    everything: dict[str, Sequence[Tracklet] | TestTracklets]
-    everything = {"train": datamanager.train_tracklets, **of_test}
-    return {split: everything[split] for split in SPLITS if split in splits}
+    train = datamanager.frame_loader(datamanager.train_tracklets, []).tracklets
+    return {"train": train, **of_test}
 
 
 def _rows(
     cfg: CfgNode,
     datamanager: ClipDataManager,
     inference: Inference,
-    tracklets: dict[str, Sequence[Tracklet] | TestTracklets],
+    tracklets: dict[str, TestTracklets],
     have: set[tuple[str, int]],
 ) -> Iterator[Row]:
     """Extract this process's share of the tracklets that a store lacks."""
@@ -166,7 +163,12 @@ def _rows(
             )
 
 
-def _origin(cfg: CfgNode, precision: str, dtype: str) -> Origin:
+def _origin(
+    cfg: CfgNode,
+    precision: str,
+    dtype: str,
+    tracklets: Mapping[str, TestTracklets],
+) -> Origin:
     weights = str(cfg.model.load_weights)
     path = fetch(weights) if weights in available() else Path(weights)
     return Origin(
@@ -189,6 +191,7 @@ def _origin(cfg: CfgNode, precision: str, dtype: str) -> Origin:
         },
         config=as_mapping(cfg),
         versions=versions(),
+        tracklets={split: len(tracklets[split]) for split in SPLITS},
         dtype=dtype,
     )
 
@@ -197,19 +200,45 @@ def _part(out: Path, rank: int) -> Path:
     return out.with_name(f".{out.name}.part{rank}")
 
 
-def _take_in(out: Path, origin: Origin, *, complete: bool = False) -> None:
-    """Add what the processes of this or an earlier run wrote on their own to the store."""
-    before = f".{out.name}.part"
-    with FeatureWriter(out, origin) as writer:
-        parts = [
-            file
-            for file in sorted(out.parent.iterdir())
-            if file.name.startswith(before) and file.name.removeprefix(before).isdecimal()
-        ]
-        if parts:
-            writer.take_in(parts)
-        if complete:
-            writer.finish()
+def _take_in(
+    out: Path,
+    origin: Origin,
+    splits: Sequence[str],
+    tracklets: Mapping[str, TestTracklets],
+) -> set[tuple[str, int]]:
+    """Add what the processes of this or an earlier run wrote on their own to the store.
+
+    Returns:
+        set: (split, index) of the rows that it has.
+    """
+    with FeatureWriter(out, origin, splits) as writer:
+        # A killed process leaves its part, what it wrote of one, or a lock.
+        named = re.compile(rf"\.?\.{re.escape(out.name)}\.part(\d+)(\.\d+\.partial|\.lock)?")
+        found = [named.fullmatch(file.name) for file in out.parent.iterdir()]
+        ranks = sorted({int(match[1]) for match in found if match})
+        writer.take_in([_part(out, rank) for rank in ranks])
+        _compare(out, writer.rows, tracklets)
+        return set(writer.keys)
+
+
+def _compare(
+    out: Path,
+    rows: Sequence[Row],
+    tracklets: Mapping[str, TestTracklets],
+) -> None:
+    """Refuse to add to the features of tracklets that the dataset no longer has in their places."""
+    for row in rows:
+        _, pid, camid, _ = tracklet = tracklets[row.split].tracklets[row.index]
+        there, now = (row.name, row.pid, row.camid), (name_of(tracklet), int(pid), int(camid))
+        if there != now:
+            raise FeatureStoreError(
+                f"{out} has {row.split} tracklet {row.index} as {_called(*there)}, and the dataset "
+                f"has {_called(*now)} there now: restore the dataset, or give another file."
+            )
+
+
+def _called(name: str, pid: int, camid: int) -> str:
+    return f"{name} of person {pid}, camera {camid}"
 
 
 def evaluate(path: str | Path, changes: Sequence[str] = ()) -> dict[str, TestResult]:
@@ -224,20 +253,14 @@ def evaluate(path: str | Path, changes: Sequence[str] = ()) -> dict[str, TestRes
         dict: the results by protocol; the one that counts is the first.
 
     Raises:
-        FeatureStoreError: if the store is not usable.
-        DataError: if it has no query or gallery, or is not complete.
+        FeatureStoreError: if the store is not usable, or does not have all queries and gallery.
+        DataError: if there is nothing to rank.
         ConfigError: for a key or value that is not usable.
     """
     store = FeatureStore(path)
     cfg = config_of(store.origin.config, changes)
     check(cfg)
-    missing = [split for split in ("query", "gallery") if split not in store.counts]
-    if missing or not store.complete:
-        lacks = f"no {' and no '.join(missing)}" if missing else "not all of its tracklets"
-        raise DataError(
-            f"{path} has {lacks}: run the nr3d extract that makes it (again), with --split "
-            "query,gallery."
-        )
+    store.require("query", "gallery")
     judgement = judge(
         store.origin.dataset,
         store.load("query"),

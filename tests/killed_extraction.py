@@ -34,13 +34,13 @@ def in_a_batch(call: int) -> None:
 
 
 def in_a_write(call: int) -> None:
-    """Die with the rows in the copy and the copy not in its place."""
-    fill = writer._append
-    writer._append = counted(fill, call, lambda *a: (fill(*a), die()))
+    """Die with the rows in a new file and that not in its place."""
+    create = writer.hdf5.create
+    writer.hdf5.create = counted(create, call, lambda *a: (create(*a), die()))
 
 
 def at_the_end(call: int) -> None:
-    """Die with all written and the store not called complete."""
+    """Die with all written."""
     FeatureWriter.finish = counted(FeatureWriter.finish, call, lambda *a: die())  # type: ignore[method-assign]
 
 
@@ -48,8 +48,9 @@ def at_the_end(call: int) -> None:
 MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
     "first-batch": (in_a_batch, 1),
     "batch": (in_a_batch, 6),
-    "write": (in_a_write, 3),
-    "end": (at_the_end, 1),
+    "write": (in_a_write, 4),
+    # Both are called once or twice before the first row: for an empty store and for what was left.
+    "end": (at_the_end, 3),
 }
 
 

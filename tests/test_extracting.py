@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +18,12 @@ import torch
 
 import nr3d
 from nr3d.cli import main
-from nr3d.features import FeatureStore
+from nr3d.features import FeatureStore, FeatureWriter
+from nr3d.features.contents import reading
 from tests.conftest import write_mars
 from tests.engine.test_processes import ENVIRONMENT, TWO
 from tests.features.test_store import content, names_in
+from tests.features.version_1 import as_version_1
 from tests.killed_extraction import MOMENTS
 
 SMALL = [
@@ -127,6 +130,125 @@ def test_what_is_there_is_not_extracted_again(
     assert "f.h5 holds 8 query, 8 gallery tracklets" in printed
     whole = content(store)
     assert content(out)["features"] == whole["features"][32:]
+
+
+def part_of(store: Path, path: Path, rows: int) -> Path:
+    """Write the first rows of a store, as an interrupted extraction of all splits left them."""
+    with reading(store) as contents:
+        everything, origin = list(contents.rows()), contents.header.origin
+    with FeatureWriter(path, origin) as part:
+        for row in everything[:rows]:
+            if row.key not in part.keys:
+                part.append(row)
+    return path
+
+
+def test_a_split_that_is_whole_says_nothing_of_the_others(
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = part_of(store, tmp_path / "f.h5", 32 + 6)
+    capsys.readouterr()
+    assert main(["test", "--features", str(out)]) == 2
+    assert "has 6 of 8 query and 0 of 8 gallery tracklets: run the" in capsys.readouterr().err
+    part_of(store, out, 32 + 8 + 5)
+    assert extract(mars_root, weights, out, "--split", " query,query") == 0
+    assert capsys.readouterr().out.startswith("0 tracklets of 0 frames")
+    assert not FeatureStore(out).complete
+    assert main(["test", "--features", str(out)]) == 2
+    assert "f.h5 has 5 of 8 gallery tracklets: run the nr3d" in capsys.readouterr().err
+    assert extract(mars_root, weights, out) == 0
+    assert capsys.readouterr().out.startswith("3 tracklets of 15 frames")
+    assert FeatureStore(out).complete
+    assert main(["test", "--features", str(out)]) == 0
+    same_but_for_batches(content(out), content(store))
+
+
+def same_but_for_batches(found: dict[str, list[object]], whole: dict[str, list[object]]) -> None:
+    """Compare two stores whose frames were cut into batches in other places."""
+    for name in whole.keys() - {"crc32"}:
+        if name in ("features", "frame_weights"):
+            # On frames of one colour instance normalisation divides by next to nothing, and with
+            # it grows what batches of another size round otherwise.
+            np.testing.assert_allclose(found[name], whole[name], rtol=0, atol=1e-3)
+        else:
+            assert found[name] == whole[name], name
+
+
+@pytest.mark.parametrize("leave_out", [0, 3])
+def test_a_store_of_version_1_opens_and_is_completed_by_the_same_command(
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    leave_out: int,
+) -> None:
+    # Also where it has not all that it says: one split was finished after all were begun.
+    out = as_version_1(store, tmp_path / "f.h5", complete=True, leave_out=leave_out)
+    old = FeatureStore(out)
+    assert (old.version, old.counts["gallery"], old.complete) == (1, 8 - leave_out, False)
+    assert torch.equal(old.load("query").features, FeatureStore(store).load("query").features)
+    capsys.readouterr()
+    assert main(["test", "--features", str(out)]) == 2
+    told = capsys.readouterr().err
+    assert "f.h5 was written by an older nr3d and does not say how many tracklets" in told
+    assert "run the nr3d extract that made it once more" in told
+    assert extract(mars_root, weights, out) == 0
+    assert capsys.readouterr().out.startswith(f"{leave_out} tracklets of {5 * leave_out} frames")
+    assert main(["test", "--features", str(out)]) == 0
+    assert FeatureStore(out).version == 2
+    same_but_for_batches(content(out), content(store))
+
+
+def test_a_dataset_that_changed_is_refused(
+    store: Path, own_mars_root: Path, weights: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = store.read_bytes()
+    assert extract(own_mars_root, weights, store) == 2
+    told = capsys.readouterr().err
+    assert "train was 32, is now 16" in told
+    assert "restore the dataset, or give another file" in told
+    assert store.read_bytes() == before
+
+
+def test_other_tracklets_in_the_places_of_those_extracted_are_refused(
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with reading(store) as contents:
+        rows, origin = list(contents.rows()), contents.header.origin
+    with FeatureWriter(tmp_path / "f.h5", origin) as other:
+        other.append(replace(rows[32], camid=5))
+    assert extract(mars_root, weights, tmp_path / "f.h5") == 2
+    assert (
+        "f.h5 has query tracklet 0 as 0002/0002C1T0001F001.jpg of person 2, camera 5, and the "
+        "dataset has 0002/0002C1T0001F001.jpg of person 2, camera 0 there now"
+    ) in capsys.readouterr().err
+
+
+def test_names_that_are_not_utf_8_come_back(
+    prid_root: Path, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    latin = os.fsdecode("n\xe4chste".encode("latin-1"))
+    for frame in list((prid_root / "prid2011").rglob("*.png")):
+        frame.rename(frame.with_name(f"{latin}{frame.name}"))
+    out = tmp_path / "f.h5"
+    prid = [
+        *("data.sources", "['prid2011']", "data.targets", "['prid2011']"),
+        *("sampler.num_instances", "2", "train.batch_size", "4"),
+    ]
+    done = extract(prid_root, weights, out, *prid)
+    assert done == 0, capsys.readouterr().err
+    assert FeatureStore(out).load("query").names[0] == f"person_0002/{latin}1.png"
+    assert extract(prid_root, weights, out, *prid) == 0
+    assert main(["test", "--features", str(out)]) == 0
 
 
 def test_other_settings_are_refused(
@@ -265,16 +387,10 @@ def killed(mars_root: Path, weights: Path, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_a_killed_extraction_goes_on_where_it_stopped(killed: Path, moment: str) -> None:
     left = FeatureStore(killed / f"{moment}.left.h5")
-    assert not left.complete
+    assert left.complete == (moment == "end")
     expected = {"first-batch": 0, "batch": 5, "write": 2, "end": 16}[moment]
     assert len(left.keys()) == expected
-    whole, again = content(killed / "whole.h5"), content(killed / f"{moment}.h5")
-    for name in whole:
-        if name in ("features", "frame_weights"):
-            # The batches are cut elsewhere; see below for what that does to such frames.
-            np.testing.assert_allclose(again[name], whole[name], rtol=0, atol=1e-3)
-        else:
-            assert again[name] == whole[name]
+    same_but_for_batches(content(killed / f"{moment}.h5"), content(killed / "whole.h5"))
 
 
 def test_two_processes_make_one_store_also_after_one_was_killed(
@@ -303,12 +419,7 @@ def test_two_processes_make_one_store_also_after_one_was_killed(
     assert second.returncode == 0, printed
     assert printed.count("two.h5 holds 32 train, 8 query, 8 gallery tracklets") == 1
     assert names_in(tmp_path) == ["two.h5"]
-    whole, found = content(store), content(out)
-    for name in ("split", "index", "pid", "camid", "name", "frames", "clips", "first_frame"):
-        assert found[name] == whole[name], name
-    # On frames of one colour instance normalisation divides by next to nothing, and with it grows
-    # what batches of another size round otherwise.
-    np.testing.assert_allclose(found["features"], whole["features"], rtol=0, atol=1e-3)
+    same_but_for_batches(content(out), content(store))
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:

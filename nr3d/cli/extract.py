@@ -47,7 +47,8 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Extract, and say what there is."""
     cfg = experiment.config_to_test(args.config, args.weights, changes_of(args))
-    done = extracting.extract(cfg, args.out, args.split.split(","), args.dtype)
+    splits = [split.strip() for split in args.split.split(",") if split.strip()]
+    done = extracting.extract(cfg, args.out, splits, args.dtype)
     rate = f", {done.frames / done.seconds:.1f} frames/s" if done.frames else ""
     held = ", ".join(f"{count} {split}" for split, count in done.counts.items())
     print(

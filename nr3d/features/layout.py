@@ -1,6 +1,6 @@
-"""What stands where in a feature store, and opening one.
+"""What stands where in a feature store.
 
-A store is an HDF5 file. Its datasets have a row for each tracklet, in the same order:
+A store is an HDF5 file. Its datasets have a row for each tracklet, by split and index:
 
 =================  =================  ==============================================================
 ``features``       (N, D) f4 or f2    the tracklet's feature
@@ -12,32 +12,33 @@ A store is an HDF5 file. Its datasets have a row for each tracklet, in the same 
 ``frames``         (N,) i8            frames that were read
 ``clips``          (N,) i8            clips that they made
 ``first_frame``    (N,) i8            where the tracklet's frames start in ``frame_weights``
+``crc32``          (N,) u4            CRC-32 of all of the row: see :func:`crc32_of_row`
 =================  =================  ==============================================================
 
 ``frame_weights`` (F,) f4 has the frames of all tracklets, each frame's share in its clip's feature;
-a clip's shares sum to 1. Attributes of the file: ``format``, ``version``, ``complete`` (whether all
-that was asked for is there), ``dataset``, ``weights`` and ``weights_sha256``, and as JSON
-``settings`` (what the features depend on), ``config`` and ``versions``.
+a clip's shares sum to 1. Attributes of the file: ``format``, ``version``, ``dataset``, ``weights``
+and ``weights_sha256``, and as JSON ``settings`` (what the features depend on), ``config``,
+``versions``, ``tracklets`` (how many the dataset has in each split) and ``asked`` (the splits that
+extraction was asked for); ``crc32`` is that of these and of the columns, see
+:func:`crc32_of_tables`. A split is whole if it has as many rows as ``tracklets`` says. Texts are
+UTF-8 of fixed length, and a file name's bytes that are not UTF-8 are as they are.
+
+Version 1 has texts of variable length, no ``crc32``, and in place of ``tracklets`` and ``asked``
+``complete``, which an extraction of one split set for all.
 """
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.errors import FeatureStoreError
-
-if TYPE_CHECKING:
-    import h5py
-
-FORMAT, VERSION = "nr3d features", 1
+FORMAT, VERSION = "nr3d features", 2
 
 SPLITS = ("train", "query", "gallery")
 
@@ -46,7 +47,13 @@ DTYPES = ("float32", "float16")
 
 NUMBERS = ("index", "pid", "camid", "frames", "clips", "first_frame")
 TEXTS = ("split", "name")
-COLUMNS = ("features", *NUMBERS, *TEXTS)
+FACTS = ("dataset", "weights", "weights_sha256")
+"""Attributes that are texts."""
+VALUES = ("settings", "config", "versions")
+"""Attributes that are JSON objects, in every version."""
+
+Floats = npt.NDArray[np.floating[Any]]
+Columns = Mapping[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,8 @@ class Origin:
         settings: what the features depend on beside the weights, as plain values.
         config: the configuration, as plain values.
         versions: of the packages.
+        tracklets: how many the dataset has in each split; empty for a store of version 1, which
+            does not know.
         dtype: that the features are kept in, of :data:`DTYPES`.
     """
 
@@ -69,6 +78,7 @@ class Origin:
     settings: Mapping[str, Any]
     config: Mapping[str, Any]
     versions: Mapping[str, str]
+    tracklets: Mapping[str, int]
     dtype: str = "float32"
 
     @property
@@ -82,88 +92,70 @@ class Origin:
         }
 
 
-def start(path: Path, origin: Origin) -> None:
-    """Write a store without rows."""
-    import h5py
+@dataclass(frozen=True)
+class Header:
+    """What a store says of itself.
 
-    with h5py.File(path, "w") as file:
-        file.attrs.update(
-            format=FORMAT,
-            version=VERSION,
-            complete=False,
-            dataset=origin.dataset,
-            weights=origin.weights,
-            weights_sha256=origin.weights_sha256,
-        )
-        for name in ("settings", "config", "versions"):
-            file.attrs[name] = json.dumps(getattr(origin, name))
-        for name in NUMBERS:
-            file.create_dataset(name, (0,), "i8", maxshape=(None,), chunks=(4096,))
-        for name in TEXTS:
-            file.create_dataset(name, (0,), h5py.string_dtype(), maxshape=(None,), chunks=(4096,))
-        file.create_dataset("frame_weights", (0,), "f4", maxshape=(None,), chunks=(65536,))
-        # The width is that of the first row.
-        file.create_dataset(
-            "features", (0, 0), origin.dtype, maxshape=(None, None), chunks=(64, 512)
-        )
-
-
-@contextlib.contextmanager
-def reading(path: Path) -> Iterator[h5py.File]:
-    """Open a store and check that it is one, and whole.
-
-    Raises:
-        FeatureStoreError: if it is missing, damaged, cut short, or of another format or version.
+    Args:
+        origin: of its features.
+        asked: the splits that extraction was asked for, in the order of :data:`SPLITS`; none in
+            version 1.
+        version: of its layout.
     """
-    import h5py
 
-    if not path.is_file():
-        raise FeatureStoreError(f"There is no feature store {path}: make it by nr3d extract.")
-    try:
-        with h5py.File(path, "r") as file:
-            if file.attrs.get("format") != FORMAT:
-                raise FeatureStoreError(
-                    f"{path} is an HDF5 file and no feature store: give one that nr3d extract made."
-                )
-            if file.attrs["version"] != VERSION:
-                raise FeatureStoreError(
-                    f"{path} is a feature store of version {file.attrs['version']}, expected "
-                    f"{VERSION}: extract the features again, or use the nr3d that made it."
-                )
-            rows = {name: len(file[name]) for name in COLUMNS}
-            frames = int(np.sum(file["frames"][:]))
-            if len(set(rows.values())) > 1 or len(file["frame_weights"]) != frames:
-                raise FeatureStoreError(f"{path} is damaged: its columns differ in length. {_MEND}")
-            yield file
-    # h5py gives OSError for a file that is cut short, and others for what it cannot decode.
-    except (OSError, KeyError, RuntimeError, ValueError) as error:
-        raise FeatureStoreError(
-            f"{path} cannot be read as a feature store ({error}): it is cut short or damaged. "
-            f"{_MEND}"
-        ) from error
+    origin: Origin
+    asked: tuple[str, ...]
+    version: int = VERSION
+
+    def attributes(self) -> dict[str, str | int]:
+        """Give the file's attributes, of the newest version."""
+        return {
+            "format": FORMAT,
+            "version": VERSION,
+            **{name: getattr(self.origin, name) for name in FACTS},
+            **{name: json.dumps(getattr(self.origin, name)) for name in (*VALUES, "tracklets")},
+            "asked": json.dumps(self.asked),
+        }
 
 
-_MEND = "Remove it and extract the features again."
+def crc32_of_row(
+    facts: Sequence[int], split: bytes, name: bytes, feature: Floats, frame_weights: Floats
+) -> int:
+    """Give the CRC-32 of one tracklet.
+
+    It is that of the text ``index pid camid clips frames size split name``, with a space between
+    two, then the feature's bytes and those of the frames' weights, little-endian.
+
+    Args:
+        facts: index, pid, camid and clips.
+        split, name: in UTF-8.
+        feature: (D,), as it is kept.
+        frame_weights: (frames,), float32.
+    """
+    numbers = " ".join(map(str, (*facts, len(frame_weights), len(feature))))
+    text = b" ".join((numbers.encode(), split, name))
+    return zlib.crc32(frame_weights.data, zlib.crc32(feature.data, zlib.crc32(text)))
 
 
-def origin_in(file: h5py.File) -> Origin:
-    """Give what a store says of its features."""
-    attributes = file.attrs
-    return Origin(
-        dataset=attributes["dataset"],
-        weights=attributes["weights"],
-        weights_sha256=attributes["weights_sha256"],
-        dtype=str(file["features"].dtype),
-        **{name: json.loads(attributes[name]) for name in ("settings", "config", "versions")},
-    )
+def crc32_of_tables(
+    attributes: Mapping[str, str | int], columns: Columns, shape: tuple[int, ...], dtype: str
+) -> int:
+    """Give the CRC-32 of all but the features and frames' weights, which the rows' cover.
 
+    It is that of ``attributes`` as JSON with sorted keys, of the text ``N D dtype``, and of the
+    columns of :data:`NUMBERS`, ``crc32``, and, with a zero byte after each text, :data:`TEXTS`.
 
-def texts(file: h5py.File, name: str) -> npt.NDArray[np.object_]:
-    """Give a column of texts."""
-    column: npt.NDArray[np.object_] = file[name].asstr()[:]
-    return column
-
-
-def keys_in(file: h5py.File) -> set[tuple[str, int]]:
-    """Give what tells each row of a store from the others: its split, and its index there."""
-    return set(zip(texts(file, "split").tolist(), file["index"][:].tolist(), strict=True))
+    Args:
+        attributes: all but ``crc32`` itself.
+        columns: all but ``features``.
+        shape: of ``features``.
+        dtype: of ``features``.
+    """
+    crc = zlib.crc32(json.dumps(attributes, sort_keys=True).encode())
+    crc = zlib.crc32(f"{' '.join(map(str, shape))} {dtype}".encode(), crc)
+    for name in NUMBERS:
+        crc = zlib.crc32(np.ascontiguousarray(columns[name], "<i8").data, crc)
+    crc = zlib.crc32(np.ascontiguousarray(columns["crc32"], "<u4").data, crc)
+    for name in TEXTS:
+        crc = zlib.crc32(b"".join(text + b"\0" for text in columns[name].tolist()), crc)
+    return crc

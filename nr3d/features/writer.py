@@ -2,63 +2,53 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
+from nr3d import hdf5
 from nr3d.atomic import replacing, sole_writer
 from nr3d.errors import DataError, FeatureStoreError, reason_of
-from nr3d.features.layout import COLUMNS, SPLITS, Origin, keys_in, origin_in, reading, start, texts
+from nr3d.features.contents import reading
+from nr3d.features.layout import NUMBERS, SPLITS, Columns, Header, Origin, crc32_of_tables
+from nr3d.features.row import Row, encoded
+
+if TYPE_CHECKING:
+    import h5py
 
 OFTEN = 2.0
 """Seconds between two writes, at least; they take less than a twentieth of the time."""
 
-
-@dataclass(frozen=True)
-class Row:
-    """One tracklet."""
-
-    split: str
-    index: int
-    pid: int
-    camid: int
-    name: str
-    feature: npt.NDArray[np.float32]
-    """(D,)"""
-    clips: int
-    frame_weights: npt.NDArray[np.float32]
-    """(frames,)"""
-
-    @property
-    def key(self) -> tuple[str, int]:
-        """What tells it from the others."""
-        return self.split, self.index
+_BLOCK = 1024
+"""Rows that are written at once."""
 
 
 class FeatureWriter:
     """Adds tracklets to a feature store, in a ``with`` block.
 
-    Rows are written in groups: to a copy of the file, which then takes its place. Whatever stops
-    the process, the file is one that was written whole.
+    Rows are written in groups: all of the store into a new file, which then takes its place.
+    Whatever stops the process, the file is one that was written whole. The rows are held in memory.
 
     Args:
         path: the file; if it is there, its rows are kept, else it is made.
         origin: what the features are made with, which is what those in the file must be made with.
+        splits: that the store shall have, beside those it was asked for before.
 
     Attributes:
         keys: (split, index) of the rows that the file has or will have.
 
     Raises:
-        FeatureStoreError: if the file is not a store, was made with other weights or settings, or
-            is written by another process.
+        FeatureStoreError: if the file is not a store, was made with other weights or settings or of
+            another number of tracklets, or is written by another process.
+        ValueError: for an unknown split.
 
     Examples::
         with nr3d.features.FeatureWriter("features.h5", origin) as writer:
@@ -68,15 +58,25 @@ class FeatureWriter:
             writer.finish()
     """
 
-    def __init__(self, path: str | Path, origin: Origin) -> None:
+    def __init__(self, path: str | Path, origin: Origin, splits: Sequence[str] = SPLITS) -> None:
         self.path = Path(path)
-        self.origin = origin
         self.keys: set[tuple[str, int]] = set()
-        self._waiting: list[Row] = []
+        if set(splits) - set(SPLITS) or origin.tracklets.keys() != set(SPLITS):
+            raise ValueError(
+                f"splits {list(splits)} of {list(origin.tracklets)}, expected some of {SPLITS} and "
+                "the numbers of all"
+            )
+        self.header = Header(origin, tuple(split for split in SPLITS if split in splits))
+        self._rows: list[Row] = []
+        self._crc32: dict[tuple[str, int], int] = {}
+        self._stored = 0
+        self._current, self._room_unknown = False, True
         self._written, self._took = 0.0, 0.0
         self._sole = ExitStack()
 
     def __enter__(self) -> FeatureWriter:
+        if self.path.is_dir():
+            raise FeatureStoreError(f"{self.path} is a folder: give a file to write features into.")
         try:
             self._sole.enter_context(sole_writer(self.path))
         except BlockingIOError as error:
@@ -85,9 +85,9 @@ class FeatureWriter:
             raise self._unwritable(error) from error
         try:
             if self.path.exists():
-                self.keys = self._check()
-            else:
-                self._start()
+                self._go_on()
+            if not self._current:
+                self.write()
         except BaseException:
             self._sole.close()
             raise
@@ -102,10 +102,15 @@ class FeatureWriter:
     ) -> None:
         try:
             # What was computed before an error, or an interrupt, is kept.
-            if self._waiting and kind is not FeatureStoreError:
-                self.write()
+            if kind is not FeatureStoreError:
+                self.finish()
         finally:
             self._sole.close()
+
+    @property
+    def rows(self) -> Sequence[Row]:
+        """The tracklets that the file has or will have."""
+        return tuple(self._rows)
 
     def append(self, row: Row) -> None:
         """Add a tracklet, which the file does not have.
@@ -113,17 +118,26 @@ class FeatureWriter:
         Raises:
             DataError: if the feature is not finite.
             FeatureStoreError: if the file cannot be written.
+            ValueError: if the store has the tracklet, or its dataset has none such.
         """
+        if row.key in self.keys or not 0 <= row.index < self._tracklets.get(row.split, 0):
+            raise ValueError(f"{row.key} is there or not of {self._tracklets}")
+        dtype = self.header.origin.dtype
         with np.errstate(over="ignore"):
-            finite = np.isfinite(row.feature.astype(self.origin.dtype)).all()
-        if not (finite and np.isfinite(row.frame_weights).all()):
-            raise DataError(
-                f"The feature of {row.split} tracklet {row.name} is not finite in "
-                f"{self.origin.dtype}: the network has diverged, its weights are damaged, or the "
-                "type is too small. Features before it are kept."
+            kept = replace(
+                row,
+                feature=np.ascontiguousarray(row.feature, np.dtype(dtype).newbyteorder("<")),
+                frame_weights=np.ascontiguousarray(row.frame_weights, "<f4"),
             )
-        self._waiting.append(row)
-        self.keys.add(row.key)
+        if not (np.isfinite(kept.feature).all() and np.isfinite(kept.frame_weights).all()):
+            raise DataError(
+                f"The feature of {row.split} tracklet {row.name} is not finite in {dtype}: the "
+                "network has diverged, its weights are damaged, or the type is too small. Features "
+                "before it are kept."
+            )
+        if self._room_unknown:
+            self._check_room(kept)
+        self._hold(kept)
         if time.monotonic() - self._written > max(OFTEN, 20 * self._took):
             self.write()
 
@@ -133,126 +147,175 @@ class FeatureWriter:
         Raises:
             FeatureStoreError: if the disk is full or the folder read-only; the file is as it was.
         """
-        self._update(complete=False)
+        begun = time.monotonic()
+        self._rows.sort(key=lambda row: row.place)
+        try:
+            with replacing(self.path) as partial:
+                hdf5.create(partial, self._fill)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        self._stored, self._current = len(self._rows), True
+        self._written = time.monotonic()
+        self._took = self._written - begun
 
     def finish(self) -> None:
-        """Write what is left, put the rows into the dataset's order and call the store complete."""
-        self._update(complete=True)
+        """Write what is left to write, if anything."""
+        if not self._current:
+            self.write()
 
     def take_in(self, parts: Sequence[Path]) -> None:
         """Add the rows of other stores of the same origin, then remove these.
 
-        Raises:
-            FeatureStoreError: if one is not usable; the message says which.
-        """
-        for part in parts:
-            with reading(part) as file:
-                _compare(part, origin_in(file), self.origin)
-                rows = list(_rows_in(file))
-            self._waiting += [row for row in rows if row.key not in self.keys]
-            self.keys.update(row.key for row in rows)
-        self.write()
-        for part in parts:
-            part.unlink()
+        Stores of another origin are removed too: nothing will ever be made of them.
 
-    def _start(self) -> None:
+        Raises:
+            FeatureStoreError: if one cannot be read, or another process writes it.
+        """
+        with ExitStack() as theirs:
+            for part in parts:
+                try:
+                    theirs.enter_context(sole_writer(part))
+                except BlockingIOError as error:
+                    raise FeatureStoreError(
+                        f"{error}: wait for it, or give another file."
+                    ) from None
+                except OSError as error:
+                    raise self._unwritable(error) from error
+            there = [part for part in parts if part.exists()]
+            for part in there:
+                with reading(part) as contents:
+                    if not _differences(contents.header.origin, self.header.origin):
+                        for row in contents.rows():
+                            if row.key not in self.keys:
+                                self._hold(row)
+            self.finish()
+            for part in there:
+                part.unlink()
+
+    @property
+    def _tracklets(self) -> dict[str, int]:
+        return {split: self.header.origin.tracklets[split] for split in self.header.asked}
+
+    def _hold(self, row: Row) -> None:
+        width = len(self._rows[0].feature) if self._rows else len(row.feature)
+        if len(row.feature) != width:
+            raise FeatureStoreError(
+                f"{self.path} has features of {width} numbers, and {row.split} tracklet {row.name} "
+                f"has {len(row.feature)}: go on with the same network, or give another file."
+            )
+        self._rows.append(row)
+        self._crc32[row.key] = row.crc32
+        self.keys.add(row.key)
+        self._current = False
+
+    def _go_on(self) -> None:
+        """Take over what the file has; it keeps its origin, with the number of tracklets."""
+        now = self.header
+        with reading(self.path) as contents:
+            before = contents.header
+            if told := _differences(before.origin, now.origin):
+                raise FeatureStoreError(
+                    f"{self.path} was made with other settings ({told}): go on with those, or give "
+                    "another file."
+                )
+            if before.version > 1 and before.origin.tracklets != now.origin.tracklets:
+                told = _change(before.origin.tracklets, now.origin.tracklets)
+                raise FeatureStoreError(
+                    f"{self.path} is of a {now.origin.dataset} of other numbers of "
+                    f"tracklets ({told}): restore the dataset, or give another file."
+                )
+            for row in contents.rows():
+                self._hold(row)
+        asked = tuple(split for split in SPLITS if split in {*before.asked, *now.asked})
+        beyond = [key for key in self.keys if key[1] >= now.origin.tracklets[key[0]]]
+        if beyond:
+            raise FeatureStoreError(
+                f"{self.path} has {beyond[0][0]} tracklet {beyond[0][1]}, and "
+                f"{now.origin.dataset} has {now.origin.tracklets[beyond[0][0]]} now: restore the "
+                "dataset, or give another file."
+            )
+        if before.version == 1:
+            asked = tuple(s for s in SPLITS if s in asked or any(k[0] == s for k in self.keys))
+        self.header = Header(replace(before.origin, tracklets=now.origin.tracklets), asked)
+        self._stored = len(self._rows)
+        self._current = before == self.header
+
+    def _check_room(self, row: Row) -> None:
+        """Refuse at the first row what will not fit on the disk at the last."""
+        whole = sum(self._tracklets.values()) * (row.feature.nbytes + row.frame_weights.nbytes)
         try:
-            with replacing(self.path) as partial:
-                start(partial, self.origin)
-        except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
+            free = shutil.disk_usage(self.path.parent).free + self.path.stat().st_size
+        except OSError:
+            return
+        self._room_unknown = False
+        # The last copy is written beside the one before.
+        if 2 * whole > free:
+            error = OSError(
+                errno.ENOSPC,
+                f"about {whole:,} bytes, twice that while it is written, and {free:,} are free",
+            )
+            raise self._unwritable(error)
 
     def _unwritable(self, error: Exception) -> FeatureStoreError:
-        held = len(self.keys) - len(self._waiting)
-        kept = f" It holds {held} tracklets, as before." if held else ""
+        kept = f" It holds {self._stored} tracklets, as before." if self._stored else ""
         reason = getattr(error, "reason", "") or reason_of(error)
         return FeatureStoreError(
-            f"{self.path} cannot be written ({reason}): free some space or "
-            f"make its folder writable, and run the same command again.{kept}"
+            f"{self.path} cannot be written ({reason}): free some space or make its folder "
+            f"writable, and run the same command again.{kept}"
         )
 
-    def _check(self) -> set[tuple[str, int]]:
-        with reading(self.path) as file:
-            _compare(self.path, origin_in(file), self.origin)
-            return keys_in(file)
-
-    def _update(self, *, complete: bool) -> None:
+    def _fill(self, file: h5py.File) -> None:
         import h5py
 
-        begun = time.monotonic()
-        try:
-            with replacing(self.path) as partial:
-                shutil.copyfile(self.path, partial)
-                with h5py.File(partial, "r+") as file:
-                    _append(file, self._waiting)
-                    if complete:
-                        _sort(file)
-                    file.attrs["complete"] = complete
-        except (OSError, RuntimeError) as error:
-            raise self._unwritable(error) from error
-        self._waiting = []
-        self._written = time.monotonic()
-        self._took = self._written - begun
+        attributes, columns, rows = self.header.attributes(), self._columns(), self._rows
+        origin = self.header.origin
+        # An empty store has no width.
+        shape = (len(rows), len(rows[0].feature) if rows else 0)
+        crc32 = crc32_of_tables(attributes, columns, shape, origin.dtype)
+        for name, value in attributes.items():
+            text = encoded(value) if isinstance(value, str) else b""
+            if text:
+                file.attrs.create(
+                    name, np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
+                )
+            else:
+                file.attrs[name] = value
+        file.attrs["crc32"] = np.uint32(crc32)
+        for name, column in columns.items():
+            if column.dtype.kind == "S":
+                column = column.astype(h5py.string_dtype("utf-8", column.dtype.itemsize))
+            file.create_dataset(name, data=column)
+        dtype = np.dtype(origin.dtype).newbyteorder("<")
+        features = file.create_dataset("features", shape, dtype)
+        frames = int(columns["frames"].sum())
+        weights = file.create_dataset("frame_weights", (frames,), "<f4")
+        for start in range(0, len(rows), _BLOCK):
+            block = rows[start : start + _BLOCK]
+            features[start : start + len(block)] = np.stack([row.feature for row in block])
+            first = int(columns["first_frame"][start])
+            own = np.concatenate([row.frame_weights for row in block])
+            weights[first : first + len(own)] = own
+
+    def _columns(self) -> Columns:
+        rows = self._rows
+        columns: dict[str, Any] = {
+            name: np.array([getattr(row, name) for row in rows], "<i8")
+            for name in NUMBERS
+            if name != "first_frame"
+        }
+        columns["first_frame"] = np.cumsum(columns["frames"], dtype="<i8") - columns["frames"]
+        for name in ("split", "name"):
+            texts = [encoded(getattr(row, name)) for row in rows]
+            columns[name] = np.array(texts, "S") if texts else np.empty(0, "S1")
+        columns["crc32"] = np.array([self._crc32[row.key] for row in rows], "<u4")
+        return columns
 
 
-def _compare(path: Path, before: Origin, now: Origin) -> None:
-    """Refuse to go on with features of another origin."""
-    one, other = before.binding, now.binding
-    differ = sorted(key for key in one.keys() | other.keys() if one.get(key) != other.get(key))
-    if differ:
-        told = "; ".join(f"{key} was {one.get(key)!r}, is now {other.get(key)!r}" for key in differ)
-        raise FeatureStoreError(
-            f"{path} was made with other settings ({told}): go on with those, or give another file."
-        )
+def _differences(before: Origin, now: Origin) -> str:
+    """Tell what features of two origins do not have in common; nothing for the same."""
+    return _change(before.binding, now.binding)
 
 
-def _append(file: Any, rows: Sequence[Row]) -> None:
-    if not rows:
-        return
-    frames = [len(row.frame_weights) for row in rows]
-    first = len(file["frame_weights"]) + np.cumsum([0, *frames[:-1]])
-    columns: dict[str, Any] = {
-        "features": np.stack([row.feature for row in rows]),
-        "frames": frames,
-        "first_frame": first,
-        "frame_weights": np.concatenate([row.frame_weights for row in rows]),
-    }
-    for name in ("split", "index", "pid", "camid", "name", "clips"):
-        columns[name] = [getattr(row, name) for row in rows]
-    for name, values in columns.items():
-        held = len(file[name])
-        file[name].resize((held + len(values), *np.shape(values)[1:]))
-        file[name][held:] = values
-
-
-def _sort(file: Any) -> None:
-    """Put the rows into the order of the dataset."""
-    splits, index = texts(file, "split"), file["index"][:]
-    order = np.lexsort((index, np.array([SPLITS.index(split) for split in splits], dtype=int)))
-    if (order == np.arange(len(order))).all():
-        return
-    first, frames = file["first_frame"][:][order], file["frames"][:][order]
-    weights = file["frame_weights"][:]
-    moved: Iterable[Any] = [weights[s : s + n] for s, n in zip(first, frames, strict=True)]
-    for name in COLUMNS:
-        file[name][:] = file[name][:][order]
-    file["first_frame"][:] = np.cumsum(frames) - frames
-    file["frame_weights"][:] = np.concatenate(list(moved))
-
-
-def _rows_in(file: Any) -> Iterable[Row]:
-    weights, first, frames = (file[n][:] for n in ("frame_weights", "first_frame", "frames"))
-    columns = [texts(file, "split"), *(file[n][:] for n in ("index", "pid", "camid"))]
-    columns += [texts(file, "name"), file["features"][:].astype(np.float32), file["clips"][:]]
-    for place, values in enumerate(zip(*columns, strict=True)):
-        split, index, pid, camid, name, feature, clips = values
-        yield Row(
-            split,
-            int(index),
-            int(pid),
-            int(camid),
-            name,
-            feature,
-            int(clips),
-            weights[first[place] : first[place] + frames[place]],
-        )
+def _change(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    differ = sorted(key for key in before.keys() | now.keys() if before.get(key) != now.get(key))
+    return "; ".join(f"{k} was {before.get(k)!r}, is now {now.get(k)!r}" for k in differ)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import signal
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ import pytest
 from nr3d.errors import DataError, FeatureStoreError
 from nr3d.features import FeatureStore, FeatureWriter, Origin, Row, writer
 from tests.engine.killed_run import die
+from tests.features.version_1 import write_version_1
 
 ORIGIN = Origin(
     dataset="mars",
@@ -25,11 +28,12 @@ ORIGIN = Origin(
     settings={"height": 224, "precision": "float32"},
     config={"test": {"ranks": [1]}},
     versions={"nr3d": "0.1.0"},
+    tracklets={"train": 1, "query": 2, "gallery": 1},
 )
 
 
 def row(split: str, index: int, *, frames: int = 3, size: int = 8) -> Row:
-    rng = np.random.default_rng(1000 * index + len(split))
+    rng = np.random.default_rng([index, len(split)])
     return Row(
         split=split,
         index=index,
@@ -42,7 +46,7 @@ def row(split: str, index: int, *, frames: int = 3, size: int = 8) -> Row:
     )
 
 
-ROWS = [row("query", 1), row("gallery", 0, frames=5), row("query", 0, frames=1), row("train", 7)]
+ROWS = [row("query", 1), row("gallery", 0, frames=5), row("query", 0, frames=1), row("train", 0)]
 
 
 def write(path: Path, rows: list[Row] = ROWS, origin: Origin = ORIGIN) -> Path:
@@ -66,7 +70,7 @@ def content(path: Path) -> dict[str, list[object]]:
 def test_rows_come_back_by_split_in_the_datasets_order(tmp_path: Path) -> None:
     store = FeatureStore(write(tmp_path / "new" / "features.h5"))
     assert store.complete
-    assert store.counts == {"train": 1, "query": 2, "gallery": 1}
+    assert store.counts == store.expected == {"train": 1, "query": 2, "gallery": 1}
     assert store.origin == ORIGIN
     query = store.load("query")
     expected = [ROWS[2], ROWS[0]]
@@ -85,12 +89,14 @@ def test_rows_come_back_by_split_in_the_datasets_order(tmp_path: Path) -> None:
 
 def test_any_reader_of_hdf5_finds_what_the_documentation_says(tmp_path: Path) -> None:
     with h5py.File(write(tmp_path / "features.h5")) as file:
-        assert file.attrs["format"] == "nr3d features"
-        assert file.attrs["dataset"] == "mars"
-        assert file.attrs["weights_sha256"] == "ab" * 32
+        assert file.attrs["format"] == b"nr3d features"
+        assert file.attrs["dataset"] == b"mars"
+        assert file.attrs["weights_sha256"] == b"ab" * 32
+        assert json.loads(file.attrs["tracklets"]) == {"train": 1, "query": 2, "gallery": 1}
+        assert json.loads(file.attrs["asked"]) == ["train", "query", "gallery"]
         # train, query, gallery; each in the order of the index
         assert file["split"].asstr()[:].tolist() == ["train", "query", "query", "gallery"]
-        assert file["index"][:].tolist() == [7, 0, 1, 0]
+        assert file["index"][:].tolist() == [0, 0, 1, 0]
         assert file["features"].shape == (4, 8)
         assert file["features"].dtype == np.float32
         for place, each in enumerate([ROWS[3], ROWS[2], ROWS[0], ROWS[1]]):
@@ -98,6 +104,13 @@ def test_any_reader_of_hdf5_finds_what_the_documentation_says(tmp_path: Path) ->
             np.testing.assert_array_equal(
                 file["frame_weights"][first : first + frames], each.frame_weights
             )
+            # index, pid, camid, clips, frames, size, split, name; the arrays' bytes
+            text = (
+                f"{each.index} {each.pid} {each.camid} {each.clips} {frames} 8 {each.split} "
+                f"{each.name}"
+            )
+            stored = text.encode() + each.feature.tobytes() + each.frame_weights.tobytes()
+            assert zlib.crc32(stored) == file["crc32"][place]
 
 
 def test_float16_halves_the_features(tmp_path: Path) -> None:
@@ -110,6 +123,7 @@ def test_float16_halves_the_features(tmp_path: Path) -> None:
 def test_an_empty_store_is_one(tmp_path: Path) -> None:
     store = FeatureStore(write(tmp_path / "f.h5", []))
     assert store.counts == {}
+    assert not store.complete
     assert len(store.load("query").features) == 0
 
 
@@ -135,24 +149,18 @@ def test_what_was_appended_before_an_error_is_kept(tmp_path: Path) -> None:
 Kill = Callable[[pytest.MonkeyPatch], None]
 
 
-def in_the_copy(patch: pytest.MonkeyPatch) -> None:
-    def half(source: Path, target: Path) -> None:
-        Path(target).write_bytes(Path(source).read_bytes()[:500])
+def in_the_file(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(writer.np, "stack", lambda *arrays: die())
+
+
+def at_its_end(patch: pytest.MonkeyPatch) -> None:
+    create = writer.hdf5.create
+
+    def dying(path: Path, fill: Callable[[h5py.File], object]) -> None:
+        create(path, fill)
         die()
 
-    patch.setattr(writer.shutil, "copyfile", half)
-
-
-def in_an_append(patch: pytest.MonkeyPatch) -> None:
-    append = writer._append
-
-    def dying(file: h5py.File, rows: list[Row]) -> None:
-        append(file, rows)
-        file["pid"].resize((99,))
-        file.flush()
-        die()
-
-    patch.setattr(writer, "_append", dying)
+    patch.setattr(writer.hdf5, "create", dying)
 
 
 def before_the_rename(patch: pytest.MonkeyPatch) -> None:
@@ -181,7 +189,7 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 
 @pytest.mark.parametrize("first", [0, 2])
-@pytest.mark.parametrize("kill", [in_the_copy, in_an_append, before_the_rename, after_the_rename])
+@pytest.mark.parametrize("kill", [in_the_file, at_its_end, before_the_rename, after_the_rename])
 def test_a_killed_writer_leaves_whole_rows_and_can_go_on(
     tmp_path: Path, kill: Kill, first: int
 ) -> None:
@@ -205,7 +213,7 @@ def test_a_killed_writer_leaves_whole_rows_and_can_go_on(
     assert content(path) == content(write(tmp_path / "whole.h5"))
 
 
-@pytest.mark.parametrize("kill", [in_an_append, after_the_rename])
+@pytest.mark.parametrize("kill", [at_its_end, after_the_rename])
 def test_a_killed_merge_loses_and_doubles_nothing(tmp_path: Path, kill: Kill) -> None:
     path = write(tmp_path / "f.h5", ROWS[:1])
     parts = [write(tmp_path / f"part{n}", ROWS[1 + n :: 2]) for n in (0, 1)]
@@ -274,14 +282,20 @@ def test_other_files_are_told_from_stores(tmp_path: Path) -> None:
     path.unlink()
     write(path)
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 2
-    with pytest.raises(FeatureStoreError, match="of version 2, expected 1"):
+        file.attrs["version"] = 3
+    with pytest.raises(FeatureStoreError, match="of version 3, expected 1 to 2"):
         FeatureStore(path)
+    write_version_1(path, ROWS, ORIGIN, complete=True)
     with h5py.File(path, "r+") as file:
-        file.attrs["version"] = 1
         file["pid"].resize((3,))
     with pytest.raises(FeatureStoreError, match="its columns differ in length"):
         FeatureStore(path)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(FeatureStoreError, match=r"f.h5 is a folder"):
+        FeatureStore(path)
+    with pytest.raises(FeatureStoreError, match=r"f.h5 is a folder: give a file"):
+        write(path)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
@@ -296,7 +310,9 @@ def test_a_feature_that_is_not_finite_is_refused(tmp_path: Path, value: float) -
 
 
 def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
-    path = write(tmp_path / "f.h5", ROWS[:2])
+    many = [row("train", n) for n in range(300)]
+    origin = replace(ORIGIN, tracklets=dict(ORIGIN.tracklets) | {"train": 300})
+    path = write(tmp_path / "f.h5", ROWS[:2], origin)
     told = tmp_path / "told"
 
     def fill() -> None:
@@ -304,7 +320,7 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
         # No file may grow: what a full disk is to a copy of the store.
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
-            write(path, [row("train", n, size=8) for n in range(300)])
+            write(path, many, origin)
         except FeatureStoreError as error:
             told.write_text(str(error))
 

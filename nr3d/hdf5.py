@@ -1,0 +1,189 @@
+"""HDF5 files: opened with the reasons of a failure told apart, and written without HDF5's faults.
+
+HDF5 ends the process when it cannot write a file's last bytes at its closing, as on a full disk;
+and it says of a file that another process writes, or that may not be read, what it says of a
+damaged one. What writes here goes to the file by Python's own means, and what reads looks at the
+reason.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nr3d.errors import Nr3dError, reason_of
+
+if TYPE_CHECKING:
+    import h5py
+
+VERSIONS = ("v110", "v110")
+"""Of HDF5's format that is written: the first whose own structures all have checksums."""
+
+
+@contextlib.contextmanager
+def reading(
+    path: Path, expected: str, advice: str, error_type: type[Nr3dError]
+) -> Iterator[h5py.File]:
+    """Open an HDF5 file, and turn whatever goes wrong in the block into one error.
+
+    Errors of nr3d pass through as they are.
+
+    Args:
+        path: the file, which is there.
+        expected: what it should be, such as ``"a feature store"``.
+        advice: what to do if it is damaged, as whole sentences.
+        error_type: the error to raise.
+
+    Yields:
+        h5py.File: open for reading.
+
+    Raises:
+        Nr3dError: of the given type. A file that another process writes, that may not be opened or
+            whose disk fails is told from one that is damaged.
+    """
+    import h5py
+
+    try:
+        # HDF5's own reasons for not opening a file are hard to tell from damage.
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise error_type(f"{path} is no file, expected {expected}.")
+            os.read(descriptor, 1)
+        finally:
+            os.close(descriptor)
+        with h5py.File(path, "r") as file:
+            yield file
+    except Nr3dError:
+        raise
+    except Exception as error:
+        if _is_locked(error):
+            raise error_type(
+                f"{path} is open in another process that writes it ({reason_of(error)}): wait for "
+                "it to close the file, or close it. Where the file system knows no locks, set "
+                "HDF5_USE_FILE_LOCKING=FALSE."
+            ) from error
+        if _is_of_system(error):
+            raise error_type(
+                f"{path} cannot be read now ({reason_of(error)}), which says nothing of what is in "
+                "it: make it readable, and run the same again."
+            ) from error
+        raise error_type(
+            f"{path} cannot be read as {expected} ({reason_of(error)}): it is cut short, damaged "
+            f"or something else. {advice}"
+        ) from error
+
+
+def _is_locked(error: Exception) -> bool:
+    return "unable to lock file" in str(error)
+
+
+def _is_of_system(error: Exception) -> bool:
+    """Whether the file could not be reached, whatever it holds."""
+    if isinstance(error, MemoryError):
+        return False  # a number in the file is out of all bounds
+    told = re.search(r"\berrno = (\d+)", str(error))
+    number = int(told[1]) if told else getattr(error, "errno", None)
+    return number in _OF_SYSTEM
+
+
+_OF_SYSTEM = {
+    getattr(errno, name)
+    for name in (
+        *("EACCES", "EPERM", "EMFILE", "ENFILE", "EIO", "ESTALE", "ENOENT", "ENOTDIR", "ELOOP"),
+        *("EREMOTEIO", "ETIMEDOUT", "EHOSTDOWN", "ENODEV", "ENXIO", "EAGAIN", "EINTR", "ENOLCK"),
+    )
+    if hasattr(errno, name)
+}
+
+
+def create(path: Path, fill: Callable[[h5py.File], object]) -> None:
+    """Write an HDF5 file; what cannot be written of it is an error and no crash.
+
+    An interrupt is raised once the file is closed: within HDF5 there is no place for it.
+
+    Args:
+        path: the file; what was in it is lost.
+        fill: gets the open file and puts everything into it.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    _apart(path, "w", fill)
+
+
+def change(path: Path, edit: Callable[[h5py.File], object]) -> None:
+    """Change an HDF5 file in its place; otherwise as :func:`create`."""
+    _apart(path, "r+", edit)
+
+
+def _apart(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
+    # Interrupts are raised in the main thread alone.
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(_write, path, mode, work).result()
+
+
+def _write(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
+    import h5py
+
+    with path.open("w+b" if mode == "w" else "r+b", buffering=0) as raw:
+        target = _Target(raw)
+        try:
+            with h5py.File(target, mode, libver=VERSIONS) as file:
+                work(file)
+        except Exception:
+            if target.error is None:
+                raise
+        if target.error is not None:
+            raise target.error
+
+
+class _Target:
+    """A file for HDF5 that never fails: it keeps the first error, and writes no more after it."""
+
+    def __init__(self, raw: Any) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return int(self._raw.seek(offset, whence))
+
+    def tell(self) -> int:
+        return int(self._raw.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        return bytes(self._raw.read(size))
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._raw.readinto(buffer))
+
+    def write(self, data: Any) -> int:
+        left = memoryview(data)
+        size = len(left)
+        while self.error is None and left:  # a disk that is nearly full takes a part
+            with self._keeping():
+                left = left[self._raw.write(left) :]
+        return size
+
+    def truncate(self, size: int) -> int:
+        if self.error is None:
+            with self._keeping():
+                self._raw.truncate(size)
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: there is no buffer."""
+
+    @contextlib.contextmanager
+    def _keeping(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            self.error = error
