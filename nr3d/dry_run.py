@@ -19,7 +19,8 @@ from yacs.config import CfgNode
 from nr3d import building, experiment, parallel, protocol
 from nr3d.data import ClipDataManager
 from nr3d.engine import VideoNot3DEngine
-from nr3d.errors import DataError, Nr3dError
+from nr3d.errors import ConfigError, DataError, Nr3dError
+from nr3d.home import expanded
 from nr3d.host import torchreid
 
 _TIMED_CLIPS = 8
@@ -265,7 +266,7 @@ def _bytes_of(content: Any) -> int:
 
 def _existing(folder: Path) -> Path:
     """Give the nearest folder above that is there."""
-    folder = folder.expanduser().absolute()
+    folder = expanded(folder, ConfigError).absolute()
     return next(place for place in (folder, *folder.parents) if place.is_dir())
 
 

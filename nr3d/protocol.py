@@ -19,6 +19,7 @@ from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError, DataError, shown
 from nr3d.experiment import RESULT_FILE, Outcome
 from nr3d.finished import SPLITS_FILE, figures_of, read_result, require_figures
+from nr3d.home import expanded
 from nr3d.json_files import write_json
 
 logger = logging.getLogger(__name__)
@@ -235,7 +236,7 @@ def _splits_of(cfg: CfgNode) -> tuple[str, int]:
             f"data.targets is {cfg.data.targets}, expected one dataset to take splits of"
         )
     (dataset,) = cfg.data.targets
-    file = Path(cfg.data.root).expanduser() / SPLIT_FILES.get(dataset, "")
+    file = expanded(cfg.data.root, DataError) / SPLIT_FILES.get(dataset, "")
     if dataset == "ilidsvid" and parallel.world().first and not file.is_file():
         # torchreid makes it of the published splits when it loads the dataset.
         building.build_datamanager(cfg, training=False)

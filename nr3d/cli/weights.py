@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from nr3d import weights
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.errors import WeightsError
+from nr3d.home import expanded
 from nr3d.weights import Source, WeightsEntry
 from nr3d.weights.index import SHIPPED, read_index
 
@@ -170,7 +171,7 @@ def _verify(args: argparse.Namespace) -> None:
 
 
 def _add(args: argparse.Namespace) -> None:
-    path = Path(args.file).expanduser()
+    path = expanded(args.file, WeightsError)
     if not path.is_file():
         raise WeightsError(f"There is no file {path}: give a manifest or a weights file.")
     sources = tuple(parse_address(address) for address in args.source)
@@ -212,7 +213,7 @@ def parse_address(address: str) -> Source:
     if "://" in address:
         archive, _, member = address.partition("#")
         return Source(zip=archive, member=member) if member else Source(url=address)
-    return Source(path=str(Path(address).expanduser().absolute()))
+    return Source(path=str(expanded(address, WeightsError).absolute()))
 
 
 def _export(args: argparse.Namespace) -> None:

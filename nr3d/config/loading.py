@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 from nr3d.config.defaults import default_config
 from nr3d.config.files import read_yaml
 from nr3d.errors import ConfigError
+from nr3d.home import expanded
 
 _FOLDER = Path(__file__).parent
 
@@ -101,7 +102,7 @@ def _apply(cfg: CfgNode, path: Path, above: Sequence[Path]) -> None:
 def _find(name_or_path: str | Path) -> Path:
     if str(name_or_path) in shipped_configs():
         return _FOLDER / f"{name_or_path}.yaml"
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path, ConfigError)
     if path.is_file():
         return path
     raise ConfigError(

@@ -12,6 +12,7 @@ from typing import Any
 
 from nr3d.data.tree import PlainTracklet
 from nr3d.errors import DataError
+from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
 
@@ -147,7 +148,7 @@ class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
     """
 
     def __init__(self, name: str, root: str | Path = "", **kwargs: Any) -> None:
-        folder = Path(root).expanduser().absolute() / name
+        folder = expanded(root, DataError).absolute() / name
         self.dataset_dir = str(folder)
         super().__init__(*read_index(folder).tuples(folder), **kwargs)
 
@@ -188,7 +189,7 @@ def register_converted(root: str | Path, name: str) -> None:
         nr3d.data.register_converted("reid-data", "shop")
         torchreid.data.VideoDataManager(root="reid-data", sources="shop")
     """
-    folder = Path(root).expanduser() / name
+    folder = expanded(root, DataError) / name
     if not (folder / INDEX).is_file():
         raise DataError(f"There is no {folder / INDEX}. {index_mend(folder)}")
     refuse_taken(name)

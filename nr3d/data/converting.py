@@ -12,6 +12,7 @@ from nr3d.atomic import replacing
 from nr3d.data.converted import INDEX, Index, refuse_taken, register_converted
 from nr3d.data.tree import SHAPE, PlainTracklet, scan
 from nr3d.errors import ConfigError, DataError
+from nr3d.home import expanded
 
 _FEWEST = 3
 """Identities: two to train, since one has nobody to be told from, and one to test."""
@@ -78,7 +79,7 @@ def convert(
     if seed < 0:
         raise ConfigError(f"seed is {seed}, expected at least 0")
     # Not resolved: the dataset is called what its user calls it, also through a link.
-    folder = Path(folder).expanduser().absolute()
+    folder = expanded(folder, DataError).absolute()
     if folder.name == "..":
         folder = folder.resolve()
     path = folder / INDEX

@@ -12,6 +12,7 @@ from typing import Any
 from nr3d.data.converted import INDEX, index_mend, is_name, register_converted
 from nr3d.data.packed import NO_SPLIT, PARTS, Pack, open_pack
 from nr3d.errors import ConfigError, DataError
+from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
 
@@ -82,7 +83,7 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
 
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
     """Load one of torchreid's video datasets, quietly, with an error that says what to do."""
-    root = Path(root).expanduser().resolve()
+    root = expanded(root, DataError).resolve()
     try:
         before = set(root.iterdir())
     except OSError as error:

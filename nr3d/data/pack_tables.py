@@ -16,6 +16,7 @@ from nr3d.data.packed import NO_SPLIT, PARTS
 from nr3d.data.splits import SPLIT_FILES
 from nr3d.data.threads import spread
 from nr3d.errors import DataError
+from nr3d.home import expanded
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     Raises:
         DataError: if it cannot be loaded, or a file is missing.
     """
-    root = Path(root).expanduser().resolve()
+    root = expanded(root, DataError).resolve()
     loaded = load_dataset(dataset, root, split_id, combineall=False)
     tracklets = {part: getattr(loaded, part) for part in PARTS}
     below = os.path.join(root, "")  # noqa: PTH118 (Path drops the slash at the end)

@@ -40,6 +40,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nr3d.errors import DataError
+from nr3d.home import expanded
 
 FORMAT = "nr3d-pack"
 VERSION = 1
@@ -77,7 +78,7 @@ class Pack:
     def __init__(self, path: str | Path) -> None:
         import h5py
 
-        self.path = Path(path).expanduser().absolute()
+        self.path = expanded(path, DataError).absolute()
         make = "nr3d pack --root DIR --dataset NAME --out"
         if not self.path.is_file():
             raise DataError(

@@ -24,6 +24,7 @@ from nr3d.data.pack_tables import PackTables, list_frames
 from nr3d.data.packed import FORMAT, PARTS, VERSION
 from nr3d.data.threads import spread
 from nr3d.errors import ConfigError, DataError
+from nr3d.home import expanded
 from nr3d.version import __version__
 
 logger = logging.getLogger(__name__)
@@ -84,7 +85,7 @@ def pack(
     workers = os.cpu_count() or 1 if workers is None else workers
     if workers < 1:
         raise ConfigError(f"workers is {workers}, expected at least 1")
-    out = Path(out).expanduser().absolute()
+    out = expanded(out, DataError).absolute()
     with _locked(out):
         if out.is_dir() or (out.exists() and not replace):
             mend = "" if out.is_dir() else ", or write over it by --replace (replace=True)"

@@ -14,6 +14,7 @@ import numpy as np
 from nr3d.atomic import replacing
 from nr3d.data.frames import is_image
 from nr3d.errors import ConfigError, DataError
+from nr3d.home import expanded
 
 SPLIT_FILES = {"prid2011": "prid2011/splits_prid2011.json", "ilidsvid": "ilids-vid/splits.json"}
 """torchreid's files of splits, under its root."""
@@ -50,7 +51,7 @@ def read_splits(name: str, root: str | Path) -> list[Split]:
             f"{name!r} has no splits to choose from, expected one of {', '.join(SPLIT_FILES)}"
         )
     try:
-        return parse_splits(Path(root).expanduser() / SPLIT_FILES[name])
+        return parse_splits(expanded(root, DataError) / SPLIT_FILES[name])
     except DataError as error:
         raise DataError(f"{error}. {splits_mend(name, root)}") from error.__cause__
 
@@ -85,7 +86,7 @@ def _is_split(split: Any) -> bool:
 
 def splits_mend(name: str, root: str | Path) -> str:
     """Say how to come by a dataset's file of splits, in the place of one that is there."""
-    path = Path(root).expanduser() / SPLIT_FILES[name]
+    path = expanded(root, DataError) / SPLIT_FILES[name]
     if name == "prid2011":
         replace = " --replace" if path.exists() else ""
         command = f"nr3d data splits prid2011 --root {shlex.quote(str(root))} --seed 0{replace}"
@@ -157,7 +158,7 @@ def write_prid2011_splits(
     for what, value, least in (("seed", seed, 0), ("count", count, 1), ("frames", min_frames, 1)):
         if value < least:
             raise ConfigError(f"{what} is {value}, expected at least {least}")
-    path = Path(root).expanduser() / SPLIT_FILES["prid2011"]
+    path = expanded(root, DataError) / SPLIT_FILES["prid2011"]
     if path.exists() and not replace:
         raise DataError(
             f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nr3d.atomic import replacing
 from nr3d.errors import WeightsError
+from nr3d.home import expanded
 
 _STATES = ("state_dict", "model_state_dict", "model", "net")
 """Under which of these a checkpoint that holds more keeps its state dict."""
@@ -100,7 +101,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     Raises:
         WeightsError: if the file is missing, damaged, holds code, or is not a dict.
     """
-    path = Path(path).expanduser()
+    path = expanded(path, WeightsError)
     if not path.is_file():
         raise WeightsError(f"No checkpoint at {path}: give the path of an existing file.")
     if is_safetensors(path):

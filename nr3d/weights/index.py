@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError
+from nr3d.home import expanded, platform_folder
 from nr3d.registry import registered_models
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.parsing import parse_entry
@@ -22,13 +23,16 @@ def user_index() -> Path:
 
     It is ``$NR3D_WEIGHTS_INDEX``, else ``weights.yaml`` in the platform's folder for
     configurations.
+
+    Raises:
+        WeightsError: if there is no home folder that either could lie in.
     """
     named = os.environ.get("NR3D_WEIGHTS_INDEX")
     if named:
-        return Path(named).expanduser().absolute()
+        return expanded(named, WeightsError).absolute()
     from platformdirs import user_config_path
 
-    return user_config_path("nr3d", appauthor=False) / "weights.yaml"
+    return platform_folder(user_config_path, "NR3D_WEIGHTS_INDEX", WeightsError) / "weights.yaml"
 
 
 def available() -> dict[str, WeightsEntry]:

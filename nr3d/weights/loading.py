@@ -10,6 +10,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nr3d.errors import WeightsError
+from nr3d.home import expanded
 from nr3d.weights.checkpoint import read_checkpoint, tensors_of
 from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
 from nr3d.weights.fetch import fetch
@@ -195,7 +196,7 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
 def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
     """Give the file, fetched if it is a name in the index."""
     text = str(name_or_path)
-    path = Path(text).expanduser()
+    path = expanded(text, WeightsError)
     if isinstance(name_or_path, str) and "/" not in text and "." in text:
         entries = available()
         if text in entries:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nr3d.errors import WeightsError
+from nr3d.home import expanded
 from nr3d.weights.checkpoint import is_safetensors, read_checkpoint, safetensors_metadata
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.index import available
@@ -35,7 +37,7 @@ def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
         entries = available()
         if name_or_path in entries:
             return entries[name_or_path]
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path, WeightsError)
     # A safetensors file says it in its header: its tensors need not be read.
     content = {} if path.is_file() and is_safetensors(path) else read_checkpoint(path)
     return entry_in(content, path)

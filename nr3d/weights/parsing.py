@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import WeightsError
+from nr3d.home import expanded
 from nr3d.weights.entry import (
     AGGREGATED_BY,
     DISTANCES,
@@ -63,7 +64,9 @@ def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
     entry = WeightsEntry(name, where=where, **values)
     base = Path(where).parent
     sources = tuple(
-        replace(source, path=str(base / Path(source.path).expanduser())) if source.path else source
+        replace(source, path=str(base / expanded(source.path, WeightsError)))
+        if source.path
+        else source
         for source in entry.sources
     )
     return replace(entry, sources=sources)

@@ -12,6 +12,7 @@ from torch import nn
 from nr3d.atomic import replacing
 from nr3d.config import write_text, yaml_text
 from nr3d.errors import WeightsError
+from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_models
 from nr3d.weights.cache import sha256_of
@@ -72,7 +73,7 @@ def export(
     Examples::
         exported = nr3d.weights.export("log/mars/model-best.pth.tar", "nr3d_resnet50_ibn.mars")
     """
-    path, folder = Path(checkpoint).expanduser(), Path(out).expanduser()
+    path, folder = expanded(checkpoint, WeightsError), expanded(out, WeightsError)
     weights, manifest, card = (folder / f"{name}.{end}" for end in ("safetensors", "yaml", "md"))
     content = read_checkpoint(path)
     known = entry_of_checkpoint(content, path, name) or WeightsEntry(name)
@@ -122,7 +123,7 @@ def entry_of_file(
     Raises:
         WeightsError: if the file does not fit the named model.
     """
-    path = Path(path).expanduser().absolute()
+    path = expanded(path, WeightsError).absolute()
     parse_entry(name, {}, "--name")
     known = entry_of(path) or WeightsEntry(name)
     architecture = name.split(".")[0]

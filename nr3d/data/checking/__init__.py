@@ -13,6 +13,7 @@ from nr3d.data.checking.mars import check_mars
 from nr3d.data.checking.prid2011 import check_prid2011
 from nr3d.data.converted import is_name
 from nr3d.errors import ConfigError, DataError
+from nr3d.home import expanded
 
 _CHECKS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
     "mars": ("mars", check_mars),
@@ -46,7 +47,7 @@ def check_dataset(
         for finding in report.of("error"):
             print(finding.what, finding.places[:3], finding.mend)
     """
-    root = Path(root).expanduser().absolute()
+    root = expanded(root, DataError).absolute()
     if not root.is_dir():
         raise DataError(
             f"There is no folder {root}: give the folder that holds the datasets' folders, by "
