@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nr3d.errors import WeightsError
 from nr3d.weights import Source, WeightsEntry, fetch
 from nr3d.weights.archive import download_member
 from nr3d.weights.http import Patience, SourceError
@@ -284,3 +285,17 @@ def test_an_empty_member_and_a_stored_one(server, tmp_path: Path, hasty: Patienc
                 f"{server.url}/a.zip", "w.pth", tmp_path / "part", size=len(content), patience=hasty
             )
             assert path.read_bytes() == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_is_one_line_with_the_file_and_what_to_do(
+    server, url: str, tmp_path: Path, hasty: Patience
+) -> None:
+    (tmp_path / "part.unpacked").symlink_to("/dev/full")
+    with pytest.raises(
+        WeightsError,
+        match=r"part.unpacked cannot be written \(No space left on device\): free some",
+    ):
+        download_member(url, MEMBER, tmp_path / "part", patience=hasty)
+    assert [path.name for path in tmp_path.glob("part*")] == ["part"]
+    assert download_member(url, MEMBER, tmp_path / "part", patience=hasty).read_bytes() == CONTENT

@@ -119,3 +119,49 @@ def test_without_a_hash_it_must_hold_weights(drive, hasty: Patience) -> None:
     with pytest.raises(WeightsError, match=r": it is not a \w+(-only)? checkpoint"):
         fetch(ENTRY, patience=hasty)
     assert names() == []
+
+
+def test_a_small_file_has_no_page_before_it(drive) -> None:
+    drive.files["/uc"] = CONTENT
+    original = requests.adapters.HTTPAdapter.send
+
+    def send(self, request: requests.PreparedRequest, **options):
+        answer = original(self, request, **options)
+        answer.headers["Content-Type"] = "application/octet-stream"
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(requests.adapters.HTTPAdapter, "send", send)
+        assert fetch(ENTRY).read_bytes() == CONTENT
+    assert {where.split("?")[0] for where in drive.asked} == {"drive.google.com/uc"}
+
+
+LINK = b'<form id="download-form" action="%s"></form>'
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        b"<title>What</title>" + LINK % b"http://drive.usercontent.google.com/download",
+        b"<title>What</title>" + LINK % b"file:///etc/passwd",
+        b"<title>What</title>" + LINK % b"https://[::1",
+        b'<title>What</title><form id="download-form"></form>',
+        b'<title>What</title><form id="download-form" action="https://x"><input type="hidden">',
+        b"<title>What</title>" + b"<div>" * 13_000,
+        b"<title>What</title>" + b"\n" * 65_000,
+        b"<title>What</title>" + b"x" * 20_000_000,
+    ],
+)
+def test_a_page_without_a_link_that_is_followed(drive, hasty: Patience, page: bytes) -> None:
+    drive.files["/uc"] = page
+    with pytest.raises(WeightsError, match=r"answered with a web page \('What'\)"):
+        fetch(ENTRY, patience=hasty)
+    assert len(drive.asked) == 1
+    assert names() == []
+
+
+def test_no_more_bytes_come_than_the_index_states(drive, hasty: Patience) -> None:
+    entry = WeightsEntry(ENTRY.name, ENTRY.sources, size=5000)
+    with pytest.raises(WeightsError, match=rf"has {len(CONTENT):,} bytes, 5,000 expected"):
+        fetch(entry, patience=hasty)
+    assert names() == []
