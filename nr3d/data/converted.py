@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.tree import PlainTracklet
+from nr3d.data.tree import PlainTracklet, is_name
+from nr3d.data.whole_files import MEBIBYTE, read_json
 from nr3d.errors import DataError
 from nr3d.home import expanded
 from nr3d.host import torchreid
@@ -20,6 +21,12 @@ INDEX = "nr3d-dataset.json"
 """Name of the index in the tree's folder."""
 
 SPLITS = ("train", "query", "gallery")
+
+_LARGEST = 512 * MEBIBYTE
+"""Bytes of an index: a frame's name takes some 20."""
+
+_SHOWN = 200
+"""Characters of what is wrong that a message shows."""
 
 _FORMAT = {"format": "nr3d-dataset", "version": 1}
 
@@ -89,15 +96,11 @@ def parse_index(folder: Path) -> Index:
         DataError: if it is missing or is not such a file; the message says what is wrong only.
     """
     path = folder / INDEX
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"There is no {path}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error})") from error
+    content = read_json(path, _LARGEST)
     found = {key: content.get(key) for key in _FORMAT} if isinstance(content, dict) else None
     if found != _FORMAT:
-        raise DataError(f"{path} is {found or type(content).__name__}, expected {_FORMAT}")
+        held = str(found or type(content).__name__)[:_SHOWN]
+        raise DataError(f"{path} is {held}, expected {_FORMAT}")
     tracklets: dict[str, list[PlainTracklet]] = {split: [] for split in SPLITS}
     number = 0
     try:
@@ -105,19 +108,15 @@ def parse_index(folder: Path) -> Index:
             number += 1
             home, frames = (entry["identity"], entry["camera"], entry["tracklet"]), entry["frames"]
             if not (isinstance(frames, list) and frames and all(map(is_name, (*home, *frames)))):
-                raise ValueError(f"{home} of frames {str(frames)[:80]}")
+                raise ValueError(f"{str(home)[:_SHOWN]} of frames {str(frames)[:80]}")
             tracklets[entry["split"]].append(PlainTracklet(*home, frames=tuple(frames)))
     except (LookupError, TypeError, ValueError) as error:
-        raise DataError(f"{path} cannot be used at tracklet {number} ({error!r})") from error
+        reason = repr(error)[: 2 * _SHOWN]
+        raise DataError(f"{path} cannot be used at tracklet {number} ({reason})") from error
     lacking = [split for split in SPLITS if not tracklets[split]]
     if lacking:
         raise DataError(f"{path} has no tracklet of split {', '.join(lacking)}")
     return Index(tracklets)
-
-
-def is_name(value: object) -> bool:
-    """Whether this can be the name of something in a folder."""
-    return isinstance(value, str) and value not in ("", ".", "..") and "/" not in value
 
 
 def read_index(folder: Path) -> Index:
@@ -195,6 +194,11 @@ def register_converted(root: str | Path, name: str) -> None:
     refuse_taken(name)
     if name not in registered_video_datasets():
         torchreid.data.register_video_dataset(name, functools.partial(ConvertedDataset, name))
+
+
+def is_converted(name: str) -> bool:
+    """Whether torchreid holds a name for a converted dataset."""
+    return _is_converted(registered_video_datasets().get(name))
 
 
 def _is_converted(builder: object) -> bool:

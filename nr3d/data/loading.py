@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted import INDEX, index_mend, is_name, register_converted
+from nr3d.data.checking.layouts import LAYOUTS, read_tracklets, refuse_other_name
+from nr3d.data.converted import INDEX, index_mend, is_converted, register_converted
 from nr3d.data.packed import NO_SPLIT, PARTS, Pack, open_pack
-from nr3d.errors import ConfigError, DataError
+from nr3d.data.tree import is_name
+from nr3d.errors import ConfigError, DataError, Nr3dError, reason_of
 from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
@@ -38,7 +41,7 @@ def load_datasets(
 
     Raises:
         DataError: if a dataset or the pack cannot be loaded, or the pack is of no dataset named.
-        ConfigError: if the pack is of another split.
+        ConfigError: if there is no such split, or the pack is of another.
     """
     packed = open_pack(pack) if str(pack) else None
     if packed is not None and packed.dataset not in names:
@@ -66,33 +69,78 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
             f"{pack.dataset}: set data.split_id {pack.split_id}, or pack the other: nr3d pack "
             f"--root DIR --dataset {pack.dataset} --split-id {split_id} --out FILE"
         )
-    # The dataset's own class combines all in its own way; only its tables come from elsewhere.
-    own = registered_video_datasets().get(pack.dataset)
-    kind: type[Any] = own if isinstance(own, type) else torchreid.data.VideoDataset
+    return _assembled(pack.dataset, *map(pack.tracklets, PARTS), combineall=combineall)
+
+
+def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: bool) -> Any:
+    """Make torchreid's dataset of tracklets, without its own reading of files."""
+    # The dataset's own class combines all in its own way; only its tracklets come from elsewhere.
+    own = registered_video_datasets().get(name)
+    plain: type[Any] = torchreid.data.VideoDataset
+    kind: type[Any] = own if isinstance(own, type) else plain
     dataset = object.__new__(kind)
-    torchreid.data.VideoDataset.__init__(
+    combines = combineall and kind.combine_all is plain.combine_all
+    plain.__init__(
         dataset,
-        *map(pack.tracklets, PARTS),
-        combineall=combineall,
+        train,
+        query,
+        gallery,
+        combineall=combineall and not combines,
         mode="train",
         transform=_unused,
         verbose=False,
     )
+    if combines:
+        _combine(dataset)
     return dataset
 
 
+def _combine(dataset: Any) -> None:
+    """Train on train, query and gallery together.
+
+    torchreid's own stops at a query whose person is not in the gallery.
+    """
+    testing = [*dataset.query, *dataset.gallery]
+    first = dataset.num_train_pids
+    label = {pid: first + i for i, pid in enumerate(sorted({pid for _, pid, _, _ in testing}))}
+    dataset.train = [
+        *dataset.train,
+        *((paths, label[pid], camid, dsetid) for paths, pid, camid, dsetid in testing),
+    ]
+    dataset.num_train_pids = dataset.get_num_pids(dataset.train)
+    dataset.combineall, dataset.data = True, dataset.train
+
+
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
-    """Load one of torchreid's video datasets, quietly, with an error that says what to do."""
-    root = expanded(root, DataError).resolve()
+    """Load one of torchreid's video datasets, quietly, with an error that says what to do.
+
+    Those that ``nr3d data check`` knows are read here and not by torchreid, to the same tracklets:
+    what the check passes loads, wherever it lies and whatever numbers its tables are kept as, and
+    what cannot be loaded is said in the check's words.
+
+    Args:
+        name: torchreid's name, or the folder of a converted dataset.
+        root: folder that holds the datasets' folders.
+        split_id: split of PRID2011 and iLIDS-VID, from 0.
+        combineall: train on train, query and gallery together.
+
+    Raises:
+        DataError: if it cannot be loaded.
+        ConfigError: if there is no such split.
+    """
     try:
+        root = expanded(root, DataError).resolve()
         before = set(root.iterdir())
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = "no folder" if not isinstance(error, PermissionError) else "no access to"
         raise DataError(
             f"There is {reason} {root}: give the folder that holds the datasets' folders, by "
             "--root on the command line or root= in Python."
         ) from error
-    _register_own(name, root)
+    converted = _register_own(name, root)
+    if name in LAYOUTS or converted:
+        parts = read_tracklets(name, root, split_id)
+        return _assembled(name, *parts, combineall=combineall)
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(
@@ -104,30 +152,42 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
                 transform=_unused,
                 verbose=False,
             )
-    except (RuntimeError, ValueError, OSError, AssertionError, LookupError) as error:
+    except Nr3dError:
+        raise
+    # A reader of torchreid's or the user's own raises whatever it stumbles over.
+    except Exception as error:
         for made in set(root.iterdir()) - before:
             # torchreid makes a folder to download into and leaves it when that fails.
             if made.is_dir() and not any(made.iterdir()):
                 made.rmdir()
-        reason = str(error) or f"{type(error).__name__} while reading its files"
+        reason = reason_of(error)
+        if not str(error):
+            reason = f"{reason} while reading its files"
+        mend = "Put its files there in torchreid's layout, or give another root."
+        if glob.escape(str(root)) != str(root):
+            mend += " The root's name has one of *, ? and [, which torchreid takes for a pattern."
         raise DataError(
-            f"Dataset {name!r} cannot be loaded from {root}: {reason.rstrip('.')}. Put its files "
-            "there in torchreid's layout, or give another root."
+            f"Dataset {name!r} cannot be loaded from {root}: {reason}. {mend}"
         ) from error
 
 
-def _register_own(name: str, root: Path) -> None:
-    """Register a converted dataset that is meant by a name which torchreid does not know."""
+def _register_own(name: str, root: Path) -> bool:
+    """Register a converted dataset that is meant by a name; give whether one is meant."""
     folder = root / name
-    if not is_name(name) or name in registered_video_datasets():
-        return
+    if not is_name(name):
+        return False
+    if name in registered_video_datasets():
+        return is_converted(name)
     if (folder / INDEX).is_file():
         register_converted(root, name)
-    elif folder.is_dir():
+        return True
+    refuse_other_name(name, folder)
+    if folder.is_dir():
         raise DataError(
             f"torchreid knows no dataset {name!r}, and {folder} is not a converted one: it has no "
             f"{INDEX}. {index_mend(folder)}"
         )
+    return False
 
 
 def _unused(image: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import shlex
 from collections.abc import Sequence
@@ -13,8 +14,12 @@ import numpy as np
 
 from nr3d.atomic import replacing
 from nr3d.data.frames import is_image
+from nr3d.data.tree import is_name
+from nr3d.data.whole_files import MEBIBYTE, read_json
 from nr3d.errors import ConfigError, DataError
 from nr3d.home import expanded
+
+logger = logging.getLogger(__name__)
 
 SPLIT_FILES = {"prid2011": "prid2011/splits_prid2011.json", "ilidsvid": "ilids-vid/splits.json"}
 """torchreid's files of splits, under its root."""
@@ -30,6 +35,9 @@ PRID2011_SHARED = 200
 
 PRID2011_MIN_FRAMES = 22
 """Frames that a person must have under each camera: more than 21, as in the published protocol."""
+
+_LARGEST = 64 * MEBIBYTE
+"""Bytes of a file of splits; the published ones have less than one."""
 
 Split = dict[str, list[str]]
 """The ``train`` and the ``test`` people's folders."""
@@ -62,12 +70,7 @@ def parse_splits(path: Path) -> list[Split]:
     Raises:
         DataError: if it is missing or is not such a file; the message says what is wrong only.
     """
-    try:
-        splits = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise DataError(f"There is no {path}") from None
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as JSON ({error})") from error
+    splits = read_json(path, _LARGEST)
     if not (isinstance(splits, list) and splits and all(map(_is_split, splits))):
         raise DataError(
             f"{path} does not hold a list of splits, each with the people of 'train' and 'test'"
@@ -77,11 +80,22 @@ def parse_splits(path: Path) -> list[Split]:
 
 def _is_split(split: Any) -> bool:
     return isinstance(split, dict) and all(
-        isinstance(split.get(part), list)
-        and split[part]
-        and all(isinstance(person, str) for person in split[part])
+        isinstance(split.get(part), list) and split[part] and all(map(is_name, split[part]))
         for part in ("train", "test")
     )
+
+
+def write_splits(path: Path, splits: Sequence[Split]) -> None:
+    """Write a file of splits as torchreid does, for it and for who reads them; nothing if it can't.
+
+    The dataset may be in a place that only others write to, and is as good without.
+    """
+    try:
+        with replacing(path) as partial:
+            text = json.dumps(list(splits), indent=4, separators=(",", ": "))
+            partial.write_text(text, encoding="utf-8")
+    except OSError as error:
+        logger.debug("The splits are not kept in %s: %s", path, error)
 
 
 def splits_mend(name: str, root: str | Path) -> str:

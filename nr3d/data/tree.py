@@ -116,3 +116,18 @@ def names_in(folder: str | Path) -> tuple[list[str], list[str]]:
     with os.scandir(folder) as entries:
         seen = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
     return [name for name, is_dir in seen if is_dir], [name for name, is_dir in seen if not is_dir]
+
+
+def is_name(value: object) -> bool:
+    """Whether this can be the name of something in a folder.
+
+    Examples::
+        >>> is_name("person_0001"), is_name(".."), is_name("a/b"), is_name(7)
+        (True, False, False, False)
+    """
+    if not isinstance(value, str) or value in ("", ".", "..") or "/" in value or "\0" in value:
+        return False
+    try:
+        return len(os.fsencode(value)) <= 255
+    except UnicodeEncodeError:
+        return False

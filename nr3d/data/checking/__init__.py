@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
-from nr3d.data.checking.converted import check_converted
 from nr3d.data.checking.findings import LEVELS, Finding, Report
 from nr3d.data.checking.frames import Progress, check_readable
-from nr3d.data.checking.ilidsvid import check_ilidsvid
-from nr3d.data.checking.mars import check_mars
-from nr3d.data.checking.prid2011 import check_prid2011
-from nr3d.data.converted import is_name
+from nr3d.data.checking.layouts import LAYOUTS, checked, layout_of, refuse_other_name
+from nr3d.data.tree import is_name
 from nr3d.errors import ConfigError, DataError
 from nr3d.home import expanded
-
-_CHECKS: dict[str, tuple[str, Callable[[Report], list[str]]]] = {
-    "mars": ("mars", check_mars),
-    "prid2011": ("prid2011", check_prid2011),
-    "ilidsvid": ("ilids-vid", check_ilidsvid),
-}
-"""torchreid's name → the folder under its root, and what checks it."""
 
 
 def check_dataset(
@@ -53,19 +42,15 @@ def check_dataset(
             f"There is no folder {root}: give the folder that holds the datasets' folders, by "
             "--root on the command line or root= in Python."
         )
-    folder, check = _CHECKS.get(name, (name, check_converted))
-    report = Report(name, root / folder)
-    for known, (home, _) in _CHECKS.items():
-        if name == home != known:
-            raise ConfigError(
-                f"The dataset in {report.folder} is called {known!r} by torchreid: check {known}."
-            )
-    if name not in _CHECKS and not (is_name(name) and report.folder.is_dir()):
+    layout = layout_of(name)
+    report = Report(name, root / layout.folder)
+    refuse_other_name(name, report.folder)
+    if name not in LAYOUTS and not (is_name(name) and report.folder.is_dir()):
         raise ConfigError(
             f"There is no check for dataset {name!r}, and no folder {report.folder}: expected one "
-            f"of {', '.join(_CHECKS)}, or the folder of a converted dataset."
+            f"of {', '.join(LAYOUTS)}, or the folder of a converted dataset."
         )
-    frames = check(report)
+    frames = checked(report, layout)
     if frames:
         check_readable(report, frames, quick, progress)
     return report

@@ -7,8 +7,9 @@ from collections import Counter
 from nr3d.data.checking.answers import check_answers
 from nr3d.data.checking.findings import Report
 from nr3d.data.checking.frames import check_order
-from nr3d.data.converted import INDEX, SPLITS, index_mend, parse_index
-from nr3d.data.tree import SHAPE, scan
+from nr3d.data.checking.parts import Parts
+from nr3d.data.converted import INDEX, SPLITS, Index, index_mend, parse_index, read_index
+from nr3d.data.tree import SHAPE, PlainTracklet, scan
 from nr3d.errors import DataError
 
 
@@ -36,11 +37,7 @@ def check_converted(report: Report) -> list[str]:
     except DataError as error:
         report.add("error", str(error), again)
         return []
-    listed = index.of(*SPLITS)
-    training, testing = (
-        {tracklet.identity for tracklet in index.of(*splits)}
-        for splits in (("train",), ("query", "gallery"))
-    )
+    training, testing, listed = _check_index(report, index, again)
     report.counts |= {
         "train identities": len(training),
         "test identities": len(testing),
@@ -48,26 +45,6 @@ def check_converted(report: Report) -> list[str]:
         **{f"{split} tracklets": len(index.of(split)) for split in SPLITS},
         "frames": sum(len(tracklet.frames) for tracklet in listed),
     }
-    report.add(
-        "error",
-        f"Identities that both train and test in {INDEX}",
-        again,
-        sorted(training & testing),
-    )
-    times = Counter(tracklet.place for tracklet in listed)
-    report.add(
-        "error",
-        f"Tracklets that {INDEX} has more than once",
-        again,
-        [place for place, count in times.items() if count > 1],
-    )
-    check_answers(
-        report,
-        INDEX,
-        [(tracklet.place, tracklet.identity, tracklet.camera) for tracklet in index.of("query")],
-        [(tracklet.identity, tracklet.camera) for tracklet in index.of("gallery")],
-        again,
-    )
     check_order(report, [(tracklet.place, tracklet.frames) for tracklet in listed], INDEX, again)
     on_disk = {tracklet.place: set(tracklet.frames) for tracklet in tree.tracklets}
     named: dict[str, set[str]] = {}
@@ -95,3 +72,51 @@ def check_converted(report: Report) -> list[str]:
         ],
     )
     return found
+
+
+def read_converted(report: Report, _: int = 0) -> Parts | None:
+    """Read a converted dataset's tracklets, or report why they cannot be.
+
+    The frames are not looked for.
+
+    Args:
+        report: of the dataset; takes the findings.
+
+    Raises:
+        DataError: if its index is missing or is no such file.
+    """
+    index = read_index(report.folder)
+    _check_index(report, index, index_mend(report.folder))
+    return None if report.of("error") else Parts(*index.tuples(report.folder))
+
+
+def _check_index(
+    report: Report, index: Index, again: str
+) -> tuple[set[str], set[str], list[PlainTracklet]]:
+    """Check who is in which split; give who trains, who tests, and all tracklets."""
+    listed = index.of(*SPLITS)
+    training, testing = (
+        {tracklet.identity for tracklet in index.of(*splits)}
+        for splits in (("train",), ("query", "gallery"))
+    )
+    report.add(
+        "error",
+        f"Identities that both train and test in {INDEX}",
+        again,
+        sorted(training & testing),
+    )
+    times = Counter(tracklet.place for tracklet in listed)
+    report.add(
+        "error",
+        f"Tracklets that {INDEX} has more than once",
+        again,
+        [place for place, count in times.items() if count > 1],
+    )
+    check_answers(
+        report,
+        INDEX,
+        [(tracklet.place, tracklet.identity, tracklet.camera) for tracklet in index.of("query")],
+        [(tracklet.identity, tracklet.camera) for tracklet in index.of("gallery")],
+        again,
+    )
+    return training, testing, listed

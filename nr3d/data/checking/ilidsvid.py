@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from nr3d.data.checking.findings import Report
 from nr3d.data.checking.layout import find_missing
+from nr3d.data.checking.parts import Parts
 from nr3d.data.checking.tables import read_table
-from nr3d.data.checking.two_cameras import People, check_sequences, check_splits, people_under
+from nr3d.data.checking.two_cameras import (
+    People,
+    check_sequences,
+    check_splits,
+    people_under,
+    read_sequences,
+)
 from nr3d.data.splits import (
     ILIDSVID_TABLE,
     SPLIT_FILES,
@@ -15,6 +23,7 @@ from nr3d.data.splits import (
     is_synthetic,
     parse_splits,
     splits_mend,
+    write_splits,
 )
 from nr3d.data.tree import names_in
 from nr3d.errors import DataError
@@ -44,33 +53,77 @@ def check_ilidsvid(report: Report) -> list[str]:
     Returns:
         list: the frames that its loader uses.
     """
-    folder = report.folder
-    again = f"Unpack iLIDS-VID.tar into {folder}, whole."
-    path = folder.parent / SPLIT_FILES["ilidsvid"]
-    table = ILIDSVID_TABLE.split("/")[0] if path.exists() else ILIDSVID_TABLE
-    missing = find_missing(report, dict.fromkeys((*_CAMERAS, table), again))
-    if missing & set(_CAMERAS):
+    cameras = _cameras(report)
+    if cameras is None:
         return []
-    cameras = {camera: people_under(report, camera) for camera in _CAMERAS}
     first, second = cameras.values()
     report.counts["people under cam1"] = len(first)
     report.counts["people under cam2"] = len(second)
-    splits: list[Split] = []
-    if path.exists():
-        source, mend = path.name, splits_mend("ilidsvid", folder.parent)
-        try:
-            splits = parse_splits(path)
-        except DataError as error:
-            report.add("error", str(error), mend)
-    elif not missing:
-        source, mend = ILIDSVID_TABLE, again
-        splits = _splits_of_table(report, cameras, again)
+    source, splits, mend = _splits(report, cameras)
     frames: list[str] = []
     if splits:
         people = check_splits(report, source, splits, mend)
-        frames = check_sequences(report, cameras, people, source, again)
-    report.compare(PUBLISHED, synthetic=is_synthetic(folder))
+        frames = check_sequences(report, cameras, people, source, _again(report))
+    report.compare(PUBLISHED, synthetic=is_synthetic(report.folder))
     return frames
+
+
+def read_ilidsvid(report: Report, number: int) -> Parts | None:
+    """Read a split's tracklets as torchreid does, or report why they cannot be.
+
+    As torchreid does, it writes the splits of the table to their file, where it can.
+
+    Args:
+        report: of the dataset; takes the errors.
+        number: of the split, from 0.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
+    cameras = _cameras(report)
+    if cameras is None:
+        return None
+    source, splits, mend = _splits(report, cameras)
+    if not splits:
+        return None
+    if source == ILIDSVID_TABLE and not report.of("error"):
+        write_splits(_path(report), splits)
+    return read_sequences(report, cameras, splits, number, source, mend, _again(report))
+
+
+def _cameras(report: Report) -> dict[str, People] | None:
+    """List the cameras' folders; report what is missing, what the splits are made of too."""
+    table = ILIDSVID_TABLE.split("/")[0] if _path(report).exists() else ILIDSVID_TABLE
+    missing = find_missing(report, dict.fromkeys((*_CAMERAS, table), _again(report)))
+    if missing & set(_CAMERAS):
+        return None
+    return {camera: people_under(report, camera) for camera in _CAMERAS}
+
+
+def _splits(report: Report, cameras: Mapping[str, People]) -> tuple[str, list[Split], str]:
+    """Give the file of the splits, the splits, and how to come by right ones.
+
+    Of splits that cannot be read, as is reported here or was before, it gives none.
+    """
+    path, again = _path(report), _again(report)
+    if path.exists():
+        mend = splits_mend("ilidsvid", report.folder.parent)
+        try:
+            return path.name, parse_splits(path), mend
+        except DataError as error:
+            report.add("error", str(error), mend)
+            return path.name, [], mend
+    if not (report.folder / ILIDSVID_TABLE).exists():
+        return ILIDSVID_TABLE, [], again
+    return ILIDSVID_TABLE, _splits_of_table(report, cameras, again), again
+
+
+def _path(report: Report) -> Path:
+    return report.folder.parent / SPLIT_FILES["ilidsvid"]
+
+
+def _again(report: Report) -> str:
+    return f"Unpack iLIDS-VID.tar into {report.folder}, whole."
 
 
 def _splits_of_table(report: Report, cameras: Mapping[str, People], again: str) -> list[Split]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -15,10 +16,12 @@ from nr3d.data.checking.mars_tables import (
     INFO,
     JUNK,
     Part,
+    check_list,
     check_rows,
     read_mars_table,
     read_part,
 )
+from nr3d.data.checking.parts import Parts
 from nr3d.data.frames import is_image
 from nr3d.data.splits import is_synthetic
 from nr3d.data.tree import names_in
@@ -56,37 +59,108 @@ def check_mars(report: Report) -> list[str]:
     Returns:
         list: the frames that its loader uses and that are there.
     """
-    needed = dict.fromkeys(_TABLES, f"Fetch it from {INFO}.") | {
+    needed = _tables() | {
         boxes: f"Unpack {boxes}.zip of MARS into {report.folder}."
         for boxes in ("bbox_train", "bbox_test")
     }
     if find_missing(report, needed):
         return []
-    train, test = (read_part(report, name) for name in ("train", "test"))
-    queries = read_mars_table(report, _QUERIES, "query_IDX")
+    train, test, queries = _read(report)
     frames: list[str] = []
     if train is not None:
         people = train.table[:, 2]
         report.counts["train people"] = len(set(people.tolist()) - {JUNK})
         report.counts["train tracklets"] = int((people != JUNK).sum())
         report.counts["train frames"] = len(train.names)
-        frames += _check_files(report, train, check_rows(report, train))
+        frames += _check_part(report, train)
     if test is not None:
         if queries is not None:
-            _check_queries(report, test, queries.ravel())
+            _check_queries(report, test, queries)
         report.counts["test frames"] = len(test.names)
-        frames += _check_files(report, test, check_rows(report, test))
+        frames += _check_part(report, test)
     if train is not None and test is not None:
-        both = set(train.table[:, 2].tolist()) & set(test.table[:, 2].tolist())
-        report.add(
-            "error",
-            f"People in both {train.table_file} and {test.table_file}",
-            f"Fetch both again from {INFO}, or take these people out of one: figures on people "
-            "who were trained on say nothing.",
-            [f"person {pid:04d}" for pid in sorted(both - {JUNK, DISTRACTOR})],
-        )
+        _check_people(report, train, test)
     report.compare(PUBLISHED, synthetic=is_synthetic(report.folder))
     return frames
+
+
+def read_mars(report: Report) -> Parts | None:
+    """Read MARS's tracklets as torchreid does, or report why they cannot be.
+
+    The frames are not looked for.
+
+    Args:
+        report: of the dataset; takes the findings.
+    """
+    if find_missing(report, _tables()):
+        return None
+    train, test, queries = _read(report)
+    if train is None or test is None or queries is None:
+        return None
+    check_rows(report, train)
+    check_rows(report, test)
+    asked = _check_queries(report, test, queries)
+    _check_people(report, train, test)
+    if report.of("error"):
+        return None
+    people = sorted(set(train.table[:, 2].tolist()) - {JUNK})
+    label = {person: number for number, person in enumerate(people)}
+    answering = np.setdiff1d(np.arange(len(test.table)), asked)
+    return Parts(
+        [
+            (paths, label[person], camera)
+            for paths, person, camera in _tracklets(report, train, np.arange(len(train.table)))
+        ],
+        list(_tracklets(report, test, asked)),
+        list(_tracklets(report, test, answering)),
+    )
+
+
+def _tracklets(
+    report: Report, part: Part, rows: npt.NDArray[np.int64]
+) -> Iterator[tuple[tuple[str, ...], int, int]]:
+    boxes = report.folder / part.boxes
+    for first, last, person, camera in part.table[rows].tolist():
+        if person != JUNK:
+            names = part.names[first - 1 : last]
+            yield tuple(f"{boxes}/{name[:4]}/{name}" for name in names), person, camera - 1
+
+
+def _tables() -> dict[str, str]:
+    return dict.fromkeys(_TABLES, f"Fetch it from {INFO}.")
+
+
+def _read(report: Report) -> tuple[Part | None, Part | None, npt.NDArray[np.int64] | None]:
+    """Read the tables of train and test, and the queries' rows of the latter, from 1."""
+    train, test = (read_part(report, name) for name in ("train", "test"))
+    queries = read_mars_table(report, _QUERIES, "query_IDX")
+    if queries is not None and min(queries.shape) > 1:
+        report.add(
+            "error",
+            f"query_IDX in {report.folder / _QUERIES} is of shape {queries.shape}, expected one "
+            "row or one column",
+            f"Fetch it again from {INFO}.",
+        )
+        return train, test, None
+    return train, test, None if queries is None else queries.ravel()
+
+
+def _check_part(report: Report, part: Part) -> list[str]:
+    """Check a part's rows, its names and its files; give the frames that are used and there."""
+    rows = check_rows(report, part)
+    check_list(report, part, rows)
+    return _check_files(report, part, rows.used)
+
+
+def _check_people(report: Report, train: Part, test: Part) -> None:
+    both = set(train.table[:, 2].tolist()) & set(test.table[:, 2].tolist())
+    report.add(
+        "error",
+        f"People in both {train.table_file} and {test.table_file}",
+        f"Fetch both again from {INFO}, or take these people out of one: figures on people "
+        "who were trained on say nothing.",
+        [f"person {pid:04d}" for pid in sorted(both - {JUNK, DISTRACTOR})],
+    )
 
 
 def _check_files(report: Report, part: Part, used: npt.NDArray[np.bool_]) -> list[str]:
@@ -133,8 +207,14 @@ def _check_files(report: Report, part: Part, used: npt.NDArray[np.bool_]) -> lis
     return found
 
 
-def _check_queries(report: Report, test: Part, queries: npt.NDArray[np.int64]) -> None:
-    """Check which rows of the test table are queries, and whether they can be answered."""
+def _check_queries(
+    report: Report, test: Part, queries: npt.NDArray[np.int64]
+) -> npt.NDArray[np.int64]:
+    """Check which rows of the test table are queries, and whether they can be answered.
+
+    Returns:
+        array: the rows, from 0.
+    """
     rows = len(test.table)
     again = f"Fetch {_QUERIES} and {test.table_file} again from {INFO}: they belong together."
     people, cameras = test.table[:, 2], test.table[:, 3]
@@ -177,3 +257,4 @@ def _check_queries(report: Report, test: Part, queries: npt.NDArray[np.int64]) -
         ],
         again,
     )
+    return np.array(indices, np.int64)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import itertools
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +16,8 @@ import numpy.typing as npt
 from nr3d.data.checking.findings import Report
 from nr3d.data.checking.frames import check_order
 from nr3d.data.checking.tables import read_table
+from nr3d.data.whole_files import MEBIBYTE, read_whole
+from nr3d.errors import DataError
 
 JUNK, DISTRACTOR = -1, 0
 """People of the test table who are nobody; the loader leaves junk out."""
@@ -19,7 +25,18 @@ JUNK, DISTRACTOR = -1, 0
 INFO = "https://github.com/liangzheng06/MARS-evaluation, folder info"
 """Where the tables and lists come from."""
 
-_NAME = re.compile(r"(\d{4}|00-1)C(\d)T(\d{4,})F(\d{3,})\.jpg")
+_NAME = re.compile(r"((?:\d{4}|00-1)C\dT\d{4,})F\d{3,}\.jpg", re.ASCII)
+_LONGEST_NAME = 255
+
+_LARGEST_LIST = 256 * MEBIBYTE
+_SHORTEST_LINE = 10
+"""Bytes of a line on average in a list of many: less is no list of frame names."""
+
+_MANY = 100_000
+"""Lines of a list that are looked at whatever they are, and places of a finding at most."""
+
+_OVERLAPS = 64
+"""Rows that a frame may be in on average; more are no tracklets, and take hours to look at."""
 
 
 @dataclass(frozen=True)
@@ -63,11 +80,26 @@ def read_part(report: Report, name: str) -> Part | None:
         return None
     part = Part(name, [], table)
     path = report.folder / part.list_file
-    with path.open(encoding="utf-8", errors="replace") as file:
-        part.names.extend(line.rstrip() for line in file)
+    try:
+        part.names.extend(_lines(path))
+    except DataError as error:
+        report.add("error", str(error), f"Fetch it again from {INFO}.")
+        return None
     while part.names and not part.names[-1]:
         part.names.pop()
     return part
+
+
+def _lines(path: Path) -> Iterator[str]:
+    data = read_whole(path, _LARGEST_LIST)
+    count = data.count(b"\n") + data.count(b"\r")
+    if count > _MANY and len(data) < _SHORTEST_LINE * count:
+        raise DataError(
+            f"{path} is no list of frame names: it has {count:,} lines that are shorter"
+        )
+    text = data.decode("utf-8-sig", "surrogateescape")
+    # No names of files are said to be wrong for how their system ends lines, or for blanks there.
+    return (line.rstrip() for line in io.StringIO(text, newline=None))
 
 
 def read_mars_table(
@@ -77,46 +109,73 @@ def read_mars_table(
     return read_table(report, relative, key, (None, columns), f"Fetch it again from {INFO}.")
 
 
-def check_rows(report: Report, part: Part) -> npt.NDArray[np.bool_]:
-    """Hold a part's table against its names.
+@dataclass(frozen=True)
+class Rows:
+    """What a part's rows say of its names.
 
-    Returns:
-        array: for each name whether the loader uses it.
+    Args:
+        used: for each name whether the loader uses it.
+        times: for each name in how many rows it is.
+        tracklets: what to call each row of one tracklet, and its names.
     """
-    outside: list[str] = []
+
+    used: npt.NDArray[np.bool_]
+    times: npt.NDArray[np.int64]
+    tracklets: list[tuple[str, list[str]]]
+
+
+def check_rows(report: Report, part: Part) -> Rows:
+    """Hold a part's table against its names, and report what a loader cannot use."""
+    count = len(part.names)
+    rows = Rows(np.zeros(count, np.bool_), np.zeros(count, np.int64), [])
+    again = _again(part)
+    first, last = part.table[:, 0], part.table[:, 1]
+    inside = (first >= 1) & (first <= last) & (last <= count)
+    report.add(
+        "error",
+        f"Rows that name frames outside of {part.list_file}",
+        again,
+        [
+            f"{part.row(row)}: frames {first[row]} to {last[row]} of {count}"
+            for row in np.flatnonzero(~inside).tolist()
+        ],
+    )
+    if not (inside & (part.table[:, 2] != JUNK)).any():
+        report.add("error", f"{part.table_file} has no row of a person", again)
+    named = int((last - first + 1)[inside].sum())
+    if named > _OVERLAPS * count:
+        report.add(
+            "error",
+            f"The rows of {part.table_file} name {named:,} frames together, and {part.list_file} "
+            f"has {count:,}",
+            again,
+        )
+        return rows
+    heads = [match[1] if (match := _frame_name(name)) else None for name in part.names]
     people: list[str] = []
     cameras: list[str] = []
     mixed: list[str] = []
-    tracklets: list[tuple[str, list[str]]] = []
-    rows_of_frame = np.zeros(len(part.names), dtype=np.int64)
-    used = np.zeros(len(part.names), dtype=np.bool_)
-    for index, (first, last, person, camera) in enumerate(part.table.tolist()):
-        where = part.row(index)
-        if not 1 <= first <= last <= len(part.names):
-            outside.append(f"{where}: frames {first} to {last} of {len(part.names)}")
-            continue
-        rows_of_frame[first - 1 : last] += 1
+    for index in np.flatnonzero(inside).tolist():
+        start, stop, person, camera = part.table[index].tolist()
+        where, start = part.row(index), start - 1
+        rows.times[start:stop] += 1
         if person == JUNK:
             continue
-        used[first - 1 : last] = True
-        names = part.names[first - 1 : last]
-        seen = {match.group(1, 2, 3) for name in names if (match := _NAME.fullmatch(name))}
-        others = sorted({tracklet[0] for tracklet in seen} - {f"{person:04d}"})
+        rows.used[start:stop] = True
+        seen = {head for head in heads[start:stop] if head is not None}
+        others = sorted({head[:4] for head in seen} - {f"{person:04d}"})
         if others:
-            people.append(f"{where}: person {person:04d}, frames of {', '.join(others)}")
-        others_cameras = sorted({tracklet[1] for tracklet in seen} - {str(camera)})
+            people.append(f"{where}: person {person:04d}, frames of {_some(others)}")
+        others_cameras = sorted({head[5] for head in seen} - {str(camera)})
         if others_cameras or not 1 <= camera <= 6:
-            of = f", frames of {', '.join(others_cameras)}" if others_cameras else ""
+            of = f", frames of {_some(others_cameras)}" if others_cameras else ""
             cameras.append(f"{where}: camera {camera}{of}")
         if len(seen) == 1:
-            tracklets.append((where, names))
+            rows.tracklets.append((where, part.names[start:stop]))
         elif seen and not others and not others_cameras:
-            takes = sorted(f"T{tracklet[2]}" for tracklet in seen)
-            mixed.append(f"{where}: {', '.join(takes)}")
-
-    again = f"Fetch {part.list_file} and {part.table_file} again from {INFO}: they belong together."
+            mixed.append(f"{where}: {_some(sorted(head[6:] for head in seen))}")
+    unnamed = (line for line, head in enumerate(heads, start=1) if head is None)
     for level, what, places in (
-        ("error", "Rows that name frames outside of {0}", outside),
         ("error", "Rows whose frames in {0} show another person by their names", people),
         ("error", "Rows whose frames in {0} show another camera, or none of 1 to 6", cameras),
         ("warning", "Rows that join several tracklets of {0}", mixed),
@@ -124,32 +183,48 @@ def check_rows(report: Report, part: Part) -> npt.NDArray[np.bool_]:
             "error",
             "Lines of {0} that are no frame names of MARS, such as 0001C1T0001F001.jpg",
             [
-                f"{part.list_file} line {line}: {name!r}"
-                for line, name in enumerate(part.names, start=1)
-                if not _NAME.fullmatch(name)
+                f"{part.list_file} line {line}: {part.names[line - 1][:80]!r}"
+                for line in itertools.islice(unnamed, _MANY)
             ],
         ),
+    ):
+        report.add(level, what.format(part.list_file), again, places)
+    return rows
+
+
+def check_list(report: Report, part: Part, rows: Rows) -> None:
+    """Report what is odd about a part's names, and does not keep it from being loaded."""
+    again = _again(part)
+    for what, places in (
         (
-            "warning",
             "Frames that {0} lists more than once",
             [name for name, times in Counter(part.names).items() if times > 1],
         ),
         (
-            "warning",
             "Frames of {0} that are in several rows of {1}",
-            [part.names[i] for i in np.flatnonzero(rows_of_frame > 1)],
+            [part.names[i] for i in np.flatnonzero(rows.times > 1)],
         ),
         (
-            "warning",
             "Frames of {0} that no row of {1} names",
-            [part.names[i] for i in np.flatnonzero(rows_of_frame == 0)],
+            [part.names[i] for i in np.flatnonzero(rows.times == 0)],
         ),
     ):
-        report.add(level, what.format(part.list_file, part.table_file), again, places)
+        report.add("warning", what.format(part.list_file, part.table_file), again, places)
     check_order(
         report,
-        tracklets,
+        rows.tracklets,
         part.list_file,
         f"{again} nr3d sorts a tracklet's frames by name as it loads them, other loaders do not.",
     )
-    return used
+
+
+def _again(part: Part) -> str:
+    return f"Fetch {part.list_file} and {part.table_file} again from {INFO}: they belong together."
+
+
+def _frame_name(name: str) -> re.Match[str] | None:
+    return _NAME.fullmatch(name) if len(name) <= _LONGEST_NAME else None
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
 from nr3d.data.checking.findings import Report
+from nr3d.data.mat import read_mat
+from nr3d.errors import DataError
+
+_LARGEST = 2**53
+"""Up to here doubles are whole numbers without holes."""
 
 
 def read_table(
@@ -22,31 +25,31 @@ def read_table(
         shape: rows and columns; None for any number from 1.
         mend: what to do where it cannot be read.
     """
-    from scipy.io import loadmat
-
     path = report.folder / relative
     try:
-        content: dict[str, Any] = loadmat(path)
-    # scipy raises what its parser stumbles over, and all sorts of that on a damaged file.
-    except Exception as error:  # noqa: BLE001
-        report.add("error", f"{path} cannot be read as a MATLAB file ({error})", mend)
-        return None
-    table = content.get(key)
-    if table is None:
-        held = ", ".join(name for name in content if not name.startswith("__")) or "nothing"
-        report.add("error", f"{path} holds {held}, expected {key}", mend)
+        table = read_mat(path, key)
+    except DataError as error:
+        report.add("error", str(error), mend)
         return None
     fits = table.ndim == 2 and all(
         size == wanted or (wanted is None and size)
         for size, wanted in zip(table.shape, shape, strict=False)
     )
-    if not fits or table.dtype.kind not in "iuf" or (table != np.floor(table)).any():
-        expected = " × ".join("any" if wanted is None else str(wanted) for wanted in shape)
-        report.add(
-            "error",
-            f"{key} in {path} is {table.dtype} of shape {table.shape}, expected whole numbers, "
-            f"{expected}",
-            mend,
-        )
-        return None
-    return np.asarray(table, dtype=np.int64)
+    if fits:
+        # Whole numbers of MATLAB are doubles; beyond 2^53, and where they are no numbers at all,
+        # the comparison is false.
+        whole = (table == np.floor(table)) & (table >= -_LARGEST) & (table <= _LARGEST)
+        if whole.all():
+            return np.asarray(table, dtype=np.int64)
+        row, column = np.argwhere(~whole)[0].tolist()
+        held = f", with {table[row, column]} in row {row + 1}"
+    else:
+        held = ""
+    expected = " × ".join("any" if wanted is None else str(wanted) for wanted in shape)
+    report.add(
+        "error",
+        f"{key} in {path} is {table.dtype} of shape {table.shape}{held}, expected whole numbers, "
+        f"{expected}",
+        mend,
+    )
+    return None
