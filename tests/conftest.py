@@ -106,6 +106,28 @@ def prid_root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture
+def ilids_root(tmp_path: Path) -> Path:
+    """iLIDS-VID as it is unpacked: 300 people, two frames each under two cameras."""
+    base = tmp_path / "ilids-vid"
+    frame = tmp_path / "frame.png"
+    Image.new("RGB", (4, 8), (10, 20, 30)).save(frame)
+    for camera in ("cam1", "cam2"):
+        for person in range(1, 301):
+            # numbers with holes, as in the original: the order of the names is what counts
+            name = f"person{person + person // 10:03d}"
+            home = base / "i-LIDS-VID" / "sequences" / camera / name
+            home.mkdir(parents=True)
+            for number in (9, 10):
+                (home / f"{camera}_{name}_{number:05d}.png").hardlink_to(frame)
+    rng = np.random.default_rng(0)
+    table = np.array([rng.permutation(300) + 1 for _ in range(10)], np.uint16)
+    home = base / "train-test people splits"
+    home.mkdir()
+    savemat(home / "train_test_splits_ilidsvid.mat", {"ls_set": table})
+    return tmp_path
+
+
 def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3) -> Path:
     """Write a plain tree: identity → camera → how many tracklets."""
     for number, (person, cameras) in enumerate(people.items()):
