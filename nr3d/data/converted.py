@@ -12,7 +12,7 @@ from typing import Any
 
 from nr3d.data.tree import PlainTracklet, is_name
 from nr3d.data.whole_files import MEBIBYTE, read_json
-from nr3d.errors import DataError
+from nr3d.errors import DataError, shown
 from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
@@ -24,9 +24,6 @@ SPLITS = ("train", "query", "gallery")
 
 _LARGEST = 512 * MEBIBYTE
 """Bytes of an index: a frame's name takes some 20."""
-
-_SHOWN = 200
-"""Characters of what is wrong that a message shows."""
 
 _FORMAT = {"format": "nr3d-dataset", "version": 1}
 
@@ -99,7 +96,7 @@ def parse_index(folder: Path) -> Index:
     content = read_json(path, _LARGEST)
     found = {key: content.get(key) for key in _FORMAT} if isinstance(content, dict) else None
     if found != _FORMAT:
-        held = str(found or type(content).__name__)[:_SHOWN]
+        held = type(content).__name__ if found is None else shown(found)
         raise DataError(f"{path} is {held}, expected {_FORMAT}")
     tracklets: dict[str, list[PlainTracklet]] = {split: [] for split in SPLITS}
     number = 0
@@ -108,10 +105,10 @@ def parse_index(folder: Path) -> Index:
             number += 1
             home, frames = (entry["identity"], entry["camera"], entry["tracklet"]), entry["frames"]
             if not (isinstance(frames, list) and frames and all(map(is_name, (*home, *frames)))):
-                raise ValueError(f"{str(home)[:_SHOWN]} of frames {str(frames)[:80]}")
+                raise ValueError(f"{shown(home)} of frames {shown(frames)}")
             tracklets[entry["split"]].append(PlainTracklet(*home, frames=tuple(frames)))
     except (LookupError, TypeError, ValueError) as error:
-        reason = repr(error)[: 2 * _SHOWN]
+        reason = shown(error, 250)
         raise DataError(f"{path} cannot be used at tracklet {number} ({reason})") from error
     lacking = [split for split in SPLITS if not tracklets[split]]
     if lacking:

@@ -8,7 +8,7 @@ import stat
 from pathlib import Path
 from typing import Any
 
-from nr3d.errors import DataError, reason_of
+from nr3d.errors import DataError, reason_of, shown
 
 MEBIBYTE = 2**20
 
@@ -70,5 +70,5 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(made) < len(pairs):
         seen: set[str] = set()
         twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {twice[:80]!r} is given twice")
+        raise ValueError(f"the key {shown(twice)} is given twice")
     return made

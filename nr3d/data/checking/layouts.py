@@ -12,9 +12,7 @@ from nr3d.data.checking.ilidsvid import check_ilidsvid, read_ilidsvid
 from nr3d.data.checking.mars import check_mars, read_mars
 from nr3d.data.checking.parts import Parts
 from nr3d.data.checking.prid2011 import check_prid2011, read_prid2011
-from nr3d.errors import ConfigError, DataError, reason_of
-
-_LONGEST_PLACE = 200
+from nr3d.errors import ConfigError, DataError, printable, reason_of
 
 
 @dataclass(frozen=True)
@@ -97,7 +95,7 @@ def read_tracklets(name: str, root: Path, split_id: int) -> Parts:
     if errors or parts is None:
         found = errors[0]
         where = found.places[0] if found.places else ""
-        where = f": {where[:_LONGEST_PLACE]}" if where else ""
+        where = f": {printable(where)}" if where else ""
         more = f" and {len(found.places) - 1:,} more" if len(found.places) > 1 else ""
         raise DataError(
             f"Dataset {name!r} cannot be loaded from {root}: {found.what}{where}{more}. "
