@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import mmap
 import os
 import re
 import stat
+import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -29,7 +31,12 @@ VERSIONS = ("v110", "v110")
 
 @contextlib.contextmanager
 def reading(
-    path: Path, expected: str, advice: str, error_type: type[Nr3dError]
+    path: Path,
+    expected: str,
+    advice: str,
+    error_type: type[Nr3dError],
+    *,
+    searched: int | None = None,
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file, and turn whatever goes wrong in the block into one error.
 
@@ -40,6 +47,8 @@ def reading(
         expected: what it should be, such as ``"a feature store"``.
         advice: what to do if it is damaged, as whole sentences.
         error_type: the error to raise.
+        searched: bytes from the file's start in which HDF5's heaps are checked, if it is of a
+            format without checksums. Default is all.
 
     Yields:
         h5py.File: open for reading.
@@ -56,7 +65,8 @@ def reading(
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise error_type(f"{path} is no file, expected {expected}.")
-            os.read(descriptor, 1)
+            if os.read(descriptor, 9)[8:] in (b"\0", b"\1"):  # of the superblock
+                _check_heaps(descriptor, searched)
         finally:
             os.close(descriptor)
         with h5py.File(path, "r") as file:
@@ -79,6 +89,23 @@ def reading(
             f"{path} cannot be read as {expected} ({reason_of(error)}): it is cut short, damaged "
             f"or something else. {advice}"
         ) from error
+
+
+def _check_heaps(descriptor: int, searched: int | None) -> None:
+    """Refuse a heap of texts that HDF5 would read for ever."""
+    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
+        start = data.find(b"GCOL\1", 0, searched or len(data))
+        while start >= 0:
+            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
+            place, end = start + 16, min(start + size, len(data))
+            while place + 16 <= end:
+                index, length = struct.unpack("<H6xQ", data[place : place + 16])
+                # What is free, index 0, counts its own head.
+                step = length if index == 0 else 16 + -(-length // 8) * 8
+                if step == 0 or place + step > end:
+                    raise ValueError(f"a heap of texts at byte {start} is damaged")
+                place += step
+            start = data.find(b"GCOL\1", start + 1, searched or len(data))
 
 
 def _is_locked(error: Exception) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nr3d import hdf5
-from nr3d.errors import FeatureStoreError
+from nr3d.errors import FeatureStoreError, shown
 from nr3d.features.layout import (
     DTYPES,
     FACTS,
@@ -144,14 +144,15 @@ class Contents:
                 "made."
             )
         version = attributes["version"]
-        if not isinstance(version, int | np.integer) or not 1 <= version <= VERSION:
+        version = version.item() if isinstance(version, np.generic) else version
+        if not isinstance(version, int) or not 1 <= version <= VERSION:
             raise FeatureStoreError(
-                f"{self.path} is a feature store of version {version!s:.20}, expected 1 to "
+                f"{self.path} is a feature store of version {shown(version, 20)}, expected 1 to "
                 f"{VERSION}: extract the features again, or use the nr3d that made it."
             )
         if version == 1 and ("complete" not in attributes or "crc32" in attributes):
             raise self._damage("its version is not that of its attributes")
-        return int(version)
+        return version
 
     def _attributes(self) -> dict[str, str | int]:
         names = Header(_NOBODY, ()).attributes()
@@ -219,7 +220,7 @@ class Contents:
             raise self._damage("its frames' weights are not float32")
         keys = self.all_keys()
         if unknown := {split for split, _ in keys} - set(SPLITS):
-            raise self._damage(f"it has a split {min(unknown)!r}")
+            raise self._damage(f"it has a split {shown(min(unknown))}")
         (key, count), *_ = Counter(keys).most_common(1) or [(("", 0), 0)]
         if count > 1:
             raise self._damage(f"{_called(key)} is there {count} times")
