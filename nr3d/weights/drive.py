@@ -6,6 +6,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from nr3d.errors import reason_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download, read_page
 from nr3d.weights.pages import page_of
 
@@ -42,8 +43,10 @@ def download_drive(
 
 def _link_in(page: bytes) -> str:
     """Give the address of the file that a page asks to confirm the download of."""
-    from gdown.download import get_url_from_gdrive_confirmation
-
+    try:
+        from gdown.download import get_url_from_gdrive_confirmation
+    except ImportError as error:
+        raise SourceError(f"gdown cannot read its page ({reason_of(error)})") from error
     # gdown parses line by line: many empty ones would take long.
     lines = [line for line in page.decode("utf-8", "replace").splitlines() if line.strip()]
     try:

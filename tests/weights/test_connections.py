@@ -173,3 +173,30 @@ def test_a_slow_server_that_becomes_fast_is_gone_on_with(raw_server, tmp_path: P
     download(server.url, tmp_path / "part", patience=patience)
     assert (tmp_path / "part").read_bytes() == content
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize(
+    ("speak", "reason"),
+    [
+        (without_end(b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"), "not HTTP|no whole answer"),
+        (trickled(b"", OK + b"X: y\r\n" * 1000, 0.01), "no whole answer within 0.1 s"),
+    ],
+)
+def test_proxies_are_watched_too(
+    raw_server,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    scheme: str,
+    speak: Callable[[Send, str], None],
+    reason: str,
+) -> None:
+    proxy = raw_server(speak)
+    monkeypatch.setenv(f"{scheme}_proxy", proxy.url)
+    patience = Patience(attempts=2, unreachable=1, backoff=0.001, answer=0.1)
+    started = time.monotonic()
+    with pytest.raises(SourceError, match=reason):
+        download(f"{scheme}://weights.invalid/w.pth", tmp_path / "part", patience=patience)
+    assert time.monotonic() - started < 3
+    assert proxy.sent < 20_000_000
+    assert proxy.asked[0].startswith("CONNECT" if scheme == "https" else "GET")
