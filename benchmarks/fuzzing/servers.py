@@ -136,6 +136,9 @@ class Server:
         data = "\r\n".join(lines).encode("latin-1", "replace") + answer.body
         for change in answer.after:
             data = change(data)
+        line, end, rest = data.partition(b"\n")
+        # What is in brackets in a message is taken for a reason that was left empty.
+        data = line.replace(b"(", b"<") + end + rest
         pieces = answer.pauses + 1
         for piece in range(pieces):
             connection.sendall(
