@@ -39,9 +39,9 @@ class Rehearsal:
         precision: that it computes in.
         tracklets, identities: to train on.
         batches: of an epoch.
-        epochs: of the run.
+        epochs: of the run, but for those that a resumed one has done.
         test_tracklets, test_frames: of a test, all datasets together.
-        tests: of the run.
+        tests: of these epochs.
         losses: of the step, by name.
         step_seconds: of a step, the batch being there.
         batch_seconds: of making a batch, by all of the loader's workers together.
@@ -138,12 +138,13 @@ def rehearse(cfg: CfgNode) -> Rehearsal:
         pretrained = building.pretrained_of(cfg)
         model = building.build_model(cfg, datamanager.num_train_pids, pretrained=pretrained)
         engine = building.build_engine(cfg, datamanager, model)
-        if cfg.model.resume:
-            engine.resume(cfg.model.resume)
-        return _rehearse(cfg, datamanager, engine)
+        done = engine.resume(cfg.model.resume) if cfg.model.resume else 0
+        return _rehearse(cfg, datamanager, engine, done)
 
 
-def _rehearse(cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngine) -> Rehearsal:
+def _rehearse(
+    cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngine, done: int
+) -> Rehearsal:
     batches = len(datamanager.train_loader)
     batch = next(iter(datamanager.train_loader), None)
     if batch is None:
@@ -162,8 +163,9 @@ def _rehearse(cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngi
     test_seconds, tracklets, frames = _test_seconds(datamanager, engine)
     in_turn = step_seconds + batch_seconds
     overlapped = max(step_seconds, batch_seconds)
-    epochs, every = cfg.train.max_epoch, cfg.test.eval_freq
-    due = {e for e in range(1, epochs) if every > 0 and cfg.test.start_eval <= e and not e % every}
+    last, every = cfg.train.max_epoch, cfg.test.eval_freq
+    left = range(done + 1, last)
+    due = {e for e in left if every > 0 and cfg.test.start_eval <= e and not e % every}
 
     used, total = _memory(engine.device)
     checkpoint = _bytes_of(
@@ -187,7 +189,7 @@ def _rehearse(cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngi
         tracklets=len(datamanager.train_tracklets),
         identities=datamanager.num_train_pids,
         batches=batches,
-        epochs=epochs,
+        epochs=max(0, last - done),
         test_tracklets=tracklets,
         test_frames=frames,
         tests=len(due) + 1,

@@ -140,6 +140,9 @@ def _check_protocol(content: Mapping[str, Any]) -> None:
     protocol = content.get("protocol", PROTOCOLS[0])
     if protocol not in PROTOCOLS:
         raise ValueError(f"protocol is {shown(protocol)}, expected one of {', '.join(PROTOCOLS)}")
+    dropped = content.get("distractors_dropped", False)
+    if type(dropped) is not bool:
+        raise ValueError(f"distractors_dropped is {shown(dropped)}, expected true or false")
 
 
 def _check_figures(found: Mapping[str, Any], where: str) -> None:

@@ -220,6 +220,7 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
             "dataset": dataset,
             **{key: result[key] for key in ("model", "trained_on", "started_from")},
             "protocol": plan.cfg.test.protocol,
+            "distractors_dropped": plan.cfg.test.distractors == "drop",
             "splits": rows,
             **_mean_and_deviation(rows),
             "save_dir": plan.cfg.data.save_dir,

@@ -29,6 +29,7 @@ class Row:
         splits: how many there are; 0 for a dataset without.
         split_0: the figures of split 0; None without it.
         protocol: that it was judged by.
+        distractors_dropped: whether the gallery was without the people that no query shows.
     """
 
     folder: str
@@ -40,6 +41,7 @@ class Row:
     splits: int = 0
     split_0: Mapping[str, float] | None = None
     protocol: str = "torchreid"
+    distractors_dropped: bool = False
 
 
 def read_rows(folders: Sequence[str | Path]) -> list[Row]:
@@ -70,6 +72,7 @@ def _rows_of(folder: Path) -> list[Row]:
                 splits=len(splits["splits"]),
                 split_0=figures_of(first[0]) if first else None,
                 protocol=splits.get("protocol", "torchreid"),
+                distractors_dropped=splits.get("distractors_dropped", False),
             )
         ]
     if result is None:
@@ -85,6 +88,7 @@ def _rows_of(folder: Path) -> list[Row]:
             dataset=dataset,
             mean=figures_of(found),
             protocol=found.get("protocol", "torchreid"),
+            distractors_dropped=found.get("distractors_dropped", False),
         )
         for dataset, found in result["results"].items()
     ]
@@ -101,8 +105,9 @@ def _first_on(result: Mapping[str, Any], dataset: str) -> tuple[str, ...]:
 def as_markdown(rows: Sequence[Row]) -> str:
     """Lay rows out: what was trained first down the side, datasets across.
 
-    A cell has rank-1 with its deviation over the splits and mAP in brackets, in percent; where
-    there are splits, how many, and split 0 beside them; and the protocol, unless it is torchreid's.
+    A cell has rank-1 with its deviation over the splits and mAP in brackets, in percent; the
+    protocol, unless it is torchreid's; whether distractors were dropped; and where there are
+    splits, how many, and split 0 beside them.
     """
     order = [*_NAMES, *sorted({row.dataset for row in rows} - _NAMES.keys())]
     datasets = [name for name in order if any(row.dataset == name for row in rows)]
@@ -132,6 +137,8 @@ def _cell(row: Row) -> str:
     cell = f"{100 * row.mean['rank-1']:.2f}{spread} ({100 * row.mean['mAP']:.2f})"
     if row.protocol != "torchreid":
         cell = f"{cell}, {row.protocol}"
+    if row.distractors_dropped:
+        cell = f"{cell}, distractors dropped"
     if not row.splits:
         return cell
     told = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from nr3d import experiment
 from nr3d.cli import main
 from nr3d.config import load_config
 from nr3d.dry_run import rehearse
+from nr3d.weights import read_checkpoint, write_checkpoint
 
 SMALL = [
     *("model.pretrained", "False", "data.height", "32", "data.width", "16"),
@@ -43,6 +45,22 @@ def test_it_tells_what_a_run_takes_and_writes_nothing(
     printed = capsys.readouterr().out
     for part in ("32 tracklets of 8 people", "Time:     about", "25 epochs and 3 tests", "Disk:"):
         assert part in printed
+
+
+def test_a_run_that_goes_on_takes_what_is_left(
+    mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["data.root", str(mars_root), *SMALL, "data.save_dir", str(tmp_path)]
+    cfg = load_config("synthetic", [*words, "train.max_epoch", "1"])
+    experiment.train(cfg)
+    last = tmp_path / "model-last.pth.tar"
+    checkpoint = read_checkpoint(last)
+    write_checkpoint({**checkpoint, "epoch": 12}, last)
+    found = rehearse(load_config("synthetic", [*words, "model.resume", str(last)]))
+    assert (found.epochs, found.tests) == (13, 2)  # after 20 and the last
+    write_checkpoint({**checkpoint, "epoch": 25}, last)
+    found = rehearse(load_config("synthetic", [*words, "model.resume", str(last)]))
+    assert (found.epochs, found.tests) == (0, 1)
 
 
 def test_loader_processes_overlap_with_the_steps(mars_root: Path) -> None:

@@ -78,6 +78,21 @@ def test_another_protocol_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "80.00 (50.00), mars-official |" in capsys.readouterr().out
 
 
+def test_a_gallery_without_distractors_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run(tmp_path / "run", "mars", ["mars"], ["imagenet"], 0.8)
+    splits = write_splits(tmp_path / "prid", [], [0.25, 0.5])
+    for file in (run / "result.json", splits / "splits.json"):
+        content = json.loads(file.read_text())
+        content.get("results", {"mars": content})["mars"]["distractors_dropped"] = True
+        file.write_text(json.dumps(content))
+    assert main(["table", str(run), str(splits)]) == 0
+    table = capsys.readouterr().out
+    assert "80.00 (50.00), distractors dropped" in table
+    assert "37.50 ± 1.25 (37.50), distractors dropped, 2 splits" in table
+
+
 @pytest.mark.parametrize("content", [None, "{ half a fi"])
 def test_a_folder_without_a_finished_run_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str | None

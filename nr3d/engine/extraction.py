@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,7 @@ def extract(
 
     Raises:
         DataError: if a frame, or a tracklet's every frame, cannot be read.
+        ValueError: for another pooling.
     """
     frames = _frames_of(loader)
     rows = list(extract_each(frames, inference, pooling=pooling, name=name))
@@ -118,6 +119,13 @@ def _frames_of(loader: Any) -> FrameLoader | StockFrames:
     return loader if isinstance(loader, FrameLoader | StockFrames) else StockFrames(loader)
 
 
+POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "avg": lambda features: features.mean(dim=0),
+    "max": lambda features: features.amax(dim=0),
+}
+"""From a tracklet's clips (n, D) to its feature (D,)."""
+
+
 class _Collector:
     """Puts what the batches give together, tracklet by tracklet."""
 
@@ -126,7 +134,9 @@ class _Collector:
     ) -> None:
         self.tracklets = frames.tracklets
         self.inference = inference
-        self.pooling = pooling
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is {pooling!r}, expected one of {list(POOLINGS)}")
+        self.pool = POOLINGS[pooling]
         self.open: dict[int, list[tuple[Tensor, ...]]] = {}
 
     def add(self, batch: Any) -> _Complete | None:
@@ -160,10 +170,7 @@ class _Collector:
         places = torch.cat(clips).to(parts[0].device)  # (Σn, T)
         of_clips = self.inference.of_clips(*(part[places] for part in parts))
         pooled = torch.stack(
-            [
-                own.mean(dim=0) if self.pooling == "avg" else own.amax(dim=0)
-                for own in torch.split(of_clips.features, [len(own) for own in clips])
-            ]
+            [self.pool(own) for own in torch.split(of_clips.features, [len(own) for own in clips])]
         )
         # A frame that fills up its clip stands in it more than once.
         weights = torch.zeros(start, device=places.device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from nr3d.engine.precision import Precision
+from nr3d.engine.resources import explained, require_compiler
 from nr3d.models import ClipFeatures, SpatialTemporalAttention, VideoReID, folded
 
 
@@ -41,6 +43,7 @@ class Inference:
 
     Raises:
         ValueError: for a precision of another name.
+        Nr3dError: if ``torch.compile`` is asked for and does not work.
 
     Examples::
         >>> model = VideoReID(depth=18).eval()
@@ -65,6 +68,7 @@ class Inference:
             # Of all that follows the trunk this alone works on whole maps.
             self.model.aggregation.spatial.to(self.precision.dtype)
         if options.compile:
+            require_compiler(device, "test.compile")
             trunk.compile()
 
     @torch.inference_mode()
@@ -77,10 +81,16 @@ class Inference:
         Returns:
             tuple of Tensor: float32, (N, ...) each, for :meth:`of_clips`.
         """
-        images = images.to(self.device, self.precision.dtype, memory_format=torch.channels_last)
-        return tuple(part.float() for part in self.model.of_frames(images))
+        with _explained():
+            images = images.to(self.device, self.precision.dtype, memory_format=torch.channels_last)
+            return tuple(part.float() for part in self.model.of_frames(images))
 
     @torch.inference_mode()
     def of_clips(self, *parts: Tensor) -> ClipFeatures:
         """Give the features of clips, (B, T, ...) each part."""
-        return self.model.of_clips(*parts)
+        with _explained():
+            return self.model.of_clips(*parts)
+
+
+def _explained() -> contextlib.AbstractContextManager[None]:
+    return explained("test.batch_size", compile_key="test.compile")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import sys
 import time
@@ -21,21 +22,34 @@ from tqdm import tqdm
 from nr3d import parallel
 from nr3d.data import ClipDataManager
 from nr3d.engine.batches import on_device
+from nr3d.engine.extraction import POOLINGS
 from nr3d.engine.inference import Inference
 from nr3d.engine.precision import Precision
 from nr3d.engine.randomness import set_random_states
 from nr3d.engine.records import append_record, drop_records_after
+from nr3d.engine.resources import explained, require_compiler
 from nr3d.engine.results import TestResult
-from nr3d.engine.state import BEST, LAST, Progress, facts_of, restore_run, run_state
+from nr3d.engine.state import (
+    BEST,
+    LAST,
+    Progress,
+    facts_of,
+    not_finite,
+    restore_run,
+    run_state,
+)
 from nr3d.engine.step import StepOptions, TrainingStep
-from nr3d.engine.testing import Judgement, TestOptions, evaluate_dataset
+from nr3d.engine.testing import Judgement, TestOptions, checked_ranks, evaluate_dataset
 from nr3d.errors import DataError, Nr3dError
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.metrics import MAX_RANK
+from nr3d.metrics import METRICS
 from nr3d.models import BottleneckNorm, synchronise_norms
 from nr3d.report import write_rankings
 from nr3d.weights import write_checkpoint
+
+_LEAST_SCALE = 1e-4
+"""Of fp16's loss. Below it what is scaled is too small for fp16's numbers anyway."""
 
 
 class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
@@ -102,8 +116,10 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(datamanager, use_gpu)
-        if pooling_method not in ("avg", "max"):
-            raise ValueError(f"pooling_method is {pooling_method!r}, expected 'avg' or 'max'")
+        if pooling_method not in POOLINGS:
+            raise ValueError(
+                f"pooling_method is {pooling_method!r}, expected one of {list(POOLINGS)}"
+            )
         self.pooling_method = pooling_method
         network = model.module if isinstance(model, nn.DataParallel) else model
         if getattr(network, "loss", None) != "not3d":
@@ -132,7 +148,10 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             self.model.to(memory_format=torch.channels_last)
         if self.options.sync_norms and self.world.size > 1:
             synchronise_norms(self.model)
+        if self.test_options.inference.compile:
+            require_compiler(self.device, "test.compile")
         if self.options.compile:
+            require_compiler(self.device, "train.compile")
             trunk: Any = network.backbone
             trunk.compile()
         self.optimizer = optimizer
@@ -196,6 +215,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         """
         if visrank and not test_only:
             raise ValueError("visrank can be set to True only if test_only=True")
+        self._check_test(dist_metric, ranks, visrank_topk, use_metric_cuhk03)
         test_options: dict[str, Any] = {
             "dist_metric": dist_metric,
             "normalize_feature": normalize_feature,
@@ -290,14 +310,17 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 "The training set gives no whole batch: set train.batch_size to fewer clips."
             )
         meter = _meter_of(progress.sums)
-        with tqdm(
-            total=self.num_batches,
-            initial=progress.step,
-            desc=f"Epoch {self.epoch + 1}/{self.max_epoch}",
-            unit="batch",
-            leave=False,
-            disable=None if self.world.first else True,
-        ) as bar:
+        with (
+            _explained(),
+            tqdm(
+                total=self.num_batches,
+                initial=progress.step,
+                desc=f"Epoch {self.epoch + 1}/{self.max_epoch}",
+                unit="batch",
+                leave=False,
+                disable=None if self.world.first else True,
+            ) as bar,
+        ):
             batches = on_device(self.train_loader, self.device)
             for self.batch_idx, data in enumerate(batches, progress.step):
                 summary = self.forward_backward(data)
@@ -342,9 +365,17 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             processes, of the batch of all of them.
 
         Raises:
-            Nr3dError: if the loss is not finite.
+            Nr3dError: if the loss is not finite, the batch is a single clip, or the memory is too
+                small for it.
         """
-        summary = self.step(data, self.batch_idx, self.num_batches)
+        clips = len(data["img"])
+        if clips == 1 and not (self.options.sync_norms and self.world.size > 1):
+            raise Nr3dError(
+                "A batch has a single clip, of which the neck cannot take mean and variance: set "
+                "train.batch_size (batch_size_train) to two clips or more for each process."
+            )
+        with _explained():
+            summary = self.step(data, self.batch_idx, self.num_batches)
         if not np.isfinite(summary["loss"]):
             terms = ", ".join(f"{k} {v:g}" for k, v in summary.items() if k.startswith("loss"))
             tracklets = "; ".join(data.get("tracklet", ["not named by this data"]))
@@ -378,9 +409,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             DataError: if a frame or a dataset is not usable.
             ValueError: for a rank outside 1..50 or an unknown metric.
         """
-        ranks = list(ranks)
-        if not ranks or min(ranks) < 1 or max(ranks) > MAX_RANK:
-            raise ValueError(f"ranks are {ranks}, expected ranks from 1 to {MAX_RANK}")
+        ranks = self._check_test(dist_metric, ranks, visrank_topk, use_metric_cuhk03)
         self.set_model_mode("eval")
         parallel.copy_from_first(list(self.model.buffers()))
         self._dist_metric = dist_metric
@@ -415,6 +444,21 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             rank1 = result.rank1
         return rank1
 
+    def _check_test(
+        self, dist_metric: str, ranks: Sequence[int], topk: int, use_metric_cuhk03: bool
+    ) -> list[int]:
+        """Refuse arguments of a test before the hours that lie before their use."""
+        if dist_metric not in METRICS:
+            raise ValueError(f"dist_metric is {dist_metric!r}, expected one of {list(METRICS)}")
+        if topk < 1:
+            raise ValueError(f"visrank_topk is {topk}, expected at least 1")
+        if use_metric_cuhk03 and self.test_options.protocol != "torchreid":
+            raise ValueError(
+                f"use_metric_cuhk03 is a way of its own, and the protocol is "
+                f"{self.test_options.protocol!r}, expected 'torchreid' with it"
+            )
+        return checked_ranks(ranks)
+
     def inference(self) -> Inference:
         """Give the network as it is now, made ready to extract features."""
         network: Any = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
@@ -438,6 +482,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 "epoch": self.epoch + 1 if self.writer is not None else None,
                 "dataset": result.dataset,
                 "protocol": result.protocol,
+                "distractors_dropped": result.distractors_dropped,
                 **result.figures,
                 "bad_frames": bad_frames,
                 "seconds": round(result.extract_seconds + result.rank_seconds, 3),
@@ -505,7 +550,15 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             sys.stdout.flush()  # also where it is a file that somebody follows
 
     def _state(self, rank1: float | None) -> dict[str, Any]:
-        return run_state(
+        """Gather a checkpoint, by every process, so that all stop where nothing can go on."""
+        scale = self.precision.scaler.get_scale()
+        if self.precision.scaler.is_enabled() and scale < _LEAST_SCALE:
+            raise Nr3dError(
+                f"fp16's loss scale has fallen to {scale:g}, since gradients overflow at every "
+                "step, and nothing is learnt: set train.precision float32 (or bf16). The last "
+                "checkpoint is as it was."
+            )
+        state = run_state(
             self.model,
             self.criterion.center,
             self.optimizer,
@@ -516,10 +569,22 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             rank1=rank1,
             facts=self._facts(tested=rank1 is not None),
         )
+        damaged = not_finite(state)
+        if damaged is not None:
+            raise Nr3dError(
+                f"The numbers of the run are no longer finite ({damaged}): lower train.lr and go "
+                "on with model.resume. The last checkpoint is as it was."
+            )
+        return state
 
     def _facts(self, *, tested: bool) -> dict[str, Any]:
         """What belongs to the weights; the figures if they were tested as they are now."""
-        results = self.results if tested else {}
+        # Figures that a reader would take for others are left out.
+        results = {
+            name: result
+            for name, result in (self.results if tested else {}).items()
+            if result.protocol == self.test_options.protocol and not result.distractors_dropped
+        }
         return {
             **facts_of(self.model, self.datamanager),
             "dist_metric": self._dist_metric,
@@ -551,6 +616,16 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             facts=self._facts(tested=False),
         )
         return self._progress.epoch
+
+
+def _explained() -> contextlib.AbstractContextManager[None]:
+    """Say what to do where a training step lacks memory or a compiler."""
+    return explained(
+        "train.batch_size",
+        compile_key="train.compile",
+        more=" Raise train.accumulation_steps by the same factor to keep the clips of a step; "
+        "model.resume goes on from the last checkpoint.",
+    )
 
 
 def _meter_of(sums: Mapping[str, tuple[float, int]]) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,6 +114,29 @@ def run_state(
         "facts": dict(facts),
         "versions": versions(),
     }
+
+
+def not_finite(content: Any, name: str = "") -> str | None:
+    """Return the name of the first tensor in nested values that is not finite; None if all are.
+
+    Examples::
+        >>> not_finite({"optimizer": [{"step": torch.tensor(1.0)}]})
+        >>> not_finite({"state_dict": {"weight": torch.tensor([1.0, float("nan")])}})
+        'state_dict.weight'
+    """
+    if isinstance(content, Tensor):
+        usable = not content.is_floating_point() or bool(content.isfinite().all())
+        return None if usable else name
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(content, Mapping):
+        items = content.items()
+    elif isinstance(content, list | tuple):
+        items = enumerate(content)
+    for key, value in items:
+        found = not_finite(value, f"{name}.{key}" if name else str(key))
+        if found is not None:
+            return found
+    return None
 
 
 def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:

@@ -14,8 +14,9 @@ import torch
 from nr3d import parallel
 from nr3d.engine.extraction import TrackletFeatures, extract
 from nr3d.engine.inference import Inference, InferenceOptions
+from nr3d.engine.resources import explained
 from nr3d.engine.results import TestResult
-from nr3d.metrics import PROTOCOLS, rank
+from nr3d.metrics import DISTRACTORS, EVALUATORS, MAX_RANK, PROTOCOLS, rank
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class TestOptions:
         distractors: ``'keep'`` or ``'drop'`` the gallery's people that no query shows.
         memory: bytes that a ranking may take beside the features.
         details: give intervals, figures by tracklet length and by pair of cameras.
+
+    Raises:
+        ValueError: for an option that does not exist, or does not go with the others.
     """
 
     __test__ = False  # not a pytest class
@@ -41,6 +45,22 @@ class TestOptions:
     distractors: str = "keep"
     memory: int = 1 << 30
     details: bool = False
+
+    def __post_init__(self) -> None:
+        for name, value, known in (
+            ("protocol", self.protocol, PROTOCOLS),
+            ("evaluator", self.evaluator, EVALUATORS),
+            ("distractors", self.distractors, DISTRACTORS),
+        ):
+            if value not in known:
+                raise ValueError(f"{name} is {value!r}, expected one of {list(known)}")
+        if self.memory < 1:
+            raise ValueError(f"memory is {self.memory}, expected at least 1 byte")
+        if self.evaluator == "torchreid" and self.protocol != "torchreid":
+            raise ValueError(
+                f"protocol is {self.protocol!r}, which torchreid's evaluator does not know: take "
+                "the evaluator 'nr3d'"
+            )
 
     def protocols(self, dataset: str) -> tuple[str, ...]:
         """Which protocols a dataset is judged by; the one that counts is the first."""
@@ -64,6 +84,18 @@ class Judgement:
     def result(self) -> TestResult:
         """By the protocol that counts."""
         return next(iter(self.results.values()))
+
+
+def checked_ranks(ranks: Sequence[int]) -> list[int]:
+    """Return ranks to report as a list.
+
+    Raises:
+        ValueError: if there is none, or one outside 1..50.
+    """
+    ranks = list(ranks)
+    if not ranks or min(ranks) < 1 or max(ranks) > MAX_RANK:
+        raise ValueError(f"ranks are {ranks}, expected ranks from 1 to {MAX_RANK}")
+    return ranks
 
 
 def evaluate_dataset(
@@ -99,15 +131,16 @@ def evaluate_dataset(
     seconds = time.perf_counter() - started
     found = None
     if parallel.world().first:
-        found = judge(
-            name,
-            query,
-            gallery,
-            options=options,
-            device=inference.device,
-            extract_seconds=seconds,
-            **rank_options,
-        )
+        with explained("test.memory_gib", compile_key="test.compile"):
+            found = judge(
+                name,
+                query,
+                gallery,
+                options=options,
+                device=inference.device,
+                extract_seconds=seconds,
+                **rank_options,
+            )
     results = parallel.of_first(None if found is None else found.results)
     return Judgement(results, None, None) if found is None else found
 
@@ -133,7 +166,8 @@ def judge(
         options: how it is judged.
         device: where distances are computed. Default is the processor.
         extract_seconds: that the features took.
-        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested.
+        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested; the result's
+            protocol is then ``'cuhk03'``.
         rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
             :func:`nr3d.metrics.rank`.
 
@@ -142,13 +176,17 @@ def judge(
         ValueError: for an unknown metric or protocol.
     """
     started = time.perf_counter()
-    ranks = sorted({1, *ranks})
+    ranks = sorted({1, *checked_ranks(ranks)})
+    if use_metric_cuhk03 and options.protocol != "torchreid":
+        raise ValueError(
+            f"use_metric_cuhk03 goes with the protocol 'torchreid' alone, not {options.protocol!r}"
+        )
     rankings = rank(
         query.features,
         gallery.features,
         query.labels,
         gallery.labels,
-        # CUHK03's metric is torchreid's own routine, which knows its own protocol alone.
+        # CUHK03's metric is torchreid's own routine, and what it finds is called by its name.
         protocols=("torchreid",) if use_metric_cuhk03 else options.protocols(name),
         use_metric_cuhk03=use_metric_cuhk03,
         distractors=options.distractors,
@@ -162,6 +200,8 @@ def judge(
         **rank_options,
     )
     seconds = time.perf_counter() - started
+    if use_metric_cuhk03:
+        rankings = {"cuhk03": rankings["torchreid"]}
     results = {
         protocol: TestResult(
             dataset=name,

@@ -13,7 +13,7 @@ from nr3d.host import torchreid
 from nr3d.metrics.distances import parts
 from nr3d.metrics.figures import curve
 from nr3d.metrics.labels import Labels
-from nr3d.metrics.matches import View, judge, require_a_match
+from nr3d.metrics.matches import View, judge, numbered, require_a_match
 from nr3d.metrics.places import Block
 
 MAX_RANK = 50
@@ -97,7 +97,9 @@ def evaluate_rank(
             f"queries and {len(gallery)} gallery entries."
         )
     if use_metric_cuhk03:
-        matrix = distmat.detach().cpu().numpy() if isinstance(distmat, Tensor) else distmat
+        matrix = distmat.detach().cpu().float().numpy() if isinstance(distmat, Tensor) else distmat
+        for _ in numbered([matrix]):
+            pass  # NaN, which torchreid would rank last, is refused
         theirs: tuple[npt.NDArray[np.float32], float] = torchreid.metrics.evaluate_rank(
             matrix,
             *(query.pids, gallery.pids, query.camids, gallery.camids),

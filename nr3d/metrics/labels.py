@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+_MOST = np.iinfo(np.int64).max
+
 
 @dataclass(frozen=True)
 class Labels:
@@ -31,8 +33,18 @@ class Labels:
         pids: Sequence[int] | npt.NDArray[Any],
         camids: Sequence[int] | npt.NDArray[Any],
     ) -> Labels:
-        """Make the arrays from sequences or arrays of ints."""
-        return cls(np.asarray(pids, np.int64), np.asarray(camids, np.int64))
+        """Make the arrays from sequences or arrays of ints.
+
+        Raises:
+            ValueError: for what is no whole number of 64 bits, or other shapes than (N,) and (N,).
+        """
+        labels = cls(_whole("persons", pids), _whole("cameras", camids))
+        if labels.pids.ndim != 1 or labels.pids.shape != labels.camids.shape:
+            raise ValueError(
+                f"the labels have shapes {labels.pids.shape} and {labels.camids.shape}, expected "
+                "(N,) both"
+            )
+        return labels
 
     def __len__(self) -> int:
         """Give the number of tracklets."""
@@ -47,3 +59,13 @@ class Labels:
     def __getitem__(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Labels:
         """Give the tracklets at some places."""
         return Labels(self.pids[which], self.camids[which])
+
+
+def _whole(what: str, values: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Give whole numbers as int64; others would be cut off, or wrap around."""
+    given = np.asarray(values)
+    if given.size == 0:
+        return given.astype(np.int64)
+    if given.dtype.kind not in "iu" or (given.dtype.kind == "u" and given.max() > _MOST):
+        raise ValueError(f"{what} are {given.dtype} numbers, expected whole ones of 64 bits")
+    return given.astype(np.int64)

@@ -133,13 +133,18 @@ def judge(blocks: Iterable[Block], views: Mapping[Key, View]) -> dict[Key, Match
         array([0.58333333])
     """
     pieces: dict[Key, list[Matches]] = {key: [] for key in views}
-    for part, block in _numbered(blocks):
+    for part, block in numbered(blocks):
         for key, view in views.items():
             pieces[key].append(view.judge(block, part))
     return {key: Matches.joined(found) for key, found in pieces.items()}
 
 
-def _numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
+def numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
+    """Give blocks of rows with their places, on the CPU as arrays.
+
+    Raises:
+        DataError: if a distance is NaN.
+    """
     start = 0
     for block in blocks:
         if isinstance(block, Tensor):

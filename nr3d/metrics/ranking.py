@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,9 +20,15 @@ from nr3d.metrics.evaluation import MAX_RANK, MEMORY
 from nr3d.metrics.figures import Scores, by_length, curve, intervals, scores
 from nr3d.metrics.host_evaluation import host_evaluation
 from nr3d.metrics.labels import Labels
-from nr3d.metrics.matches import Matches, View, judge, require_a_match
+from nr3d.metrics.matches import Matches, View, judge, numbered, require_a_match
 from nr3d.metrics.protocols import PROTOCOLS, RULES
 from nr3d.metrics.search import Search, watched
+
+DISTRACTORS = ("keep", "drop")
+EVALUATORS = ("nr3d", "torchreid")
+
+_LARGE = 2.0**30
+"""Features of greater numbers, or of none above its inverse, are scaled before they are squared."""
 
 Sight = tuple[str, int | None]
 """A protocol, and the camera that is its gallery alone; None for its whole gallery."""
@@ -135,8 +142,22 @@ def rank(
     """
     by_host = evaluator == "torchreid" or use_metric_cuhk03
     _check_options(protocols, distractors, evaluator, by_host)
-    one = _usable("query", query_features, query, names and names[0])
-    other = _usable("gallery", gallery_features, gallery, names and names[1])
+    if not ranks or min(ranks) < 1:
+        raise ValueError(f"ranks are {list(ranks)}, expected ranks from 1")
+    directions = normalize_feature or dist_metric == "cosine"
+    # Re-ranking squares the squared distances once more.
+    longest = math.inf if directions else 2.0**30 if rerank else 2.0**62
+    one, other = (
+        _usable(part, features, labels, own, directions=directions, longest=longest)
+        for part, features, labels, own in (
+            ("query", query_features, query, names and names[0]),
+            ("gallery", gallery_features, gallery, names and names[1]),
+        )
+    )
+    if one.shape[1] != other.shape[1]:
+        raise ValueError(
+            f"query features have {one.shape[1]} numbers, and those of the gallery {other.shape[1]}"
+        )
     if lengths is not None and len(lengths) != len(query):
         raise ValueError(f"There are {len(lengths)} lengths for {len(query)} query tracklets.")
     one = one.to(device or one.device)
@@ -167,7 +188,7 @@ def rank(
                 common["query_distances"] = store[:, len(gallery) :] if ranked_too else None
         blocks = watched(search.blocks(views.values()), len(query), store, left, len(gallery))
         if store is not None and by_host:
-            deque(blocks, maxlen=0)
+            deque(numbered(blocks), maxlen=0)
             cmc, mean_precision, valid = host_evaluation(
                 store[:, left], query, search.gallery, use_metric_cuhk03=use_metric_cuhk03
             )
@@ -253,8 +274,8 @@ def _check_options(
         raise ValueError(f"No protocol is asked for: choose of {', '.join(PROTOCOLS)}.")
     for option, values, known in (
         ("protocol", protocols, PROTOCOLS),
-        ("choice of distractors", [distractors], ("keep", "drop")),
-        ("evaluator", [evaluator], ("nr3d", "torchreid")),
+        ("choice of distractors", [distractors], DISTRACTORS),
+        ("evaluator", [evaluator], EVALUATORS),
     ):
         for value in values:
             if value not in known:
@@ -266,17 +287,56 @@ def _check_options(
         )
 
 
-def _usable(part: str, features: Tensor, labels: Labels, names: Sequence[str] | None) -> Tensor:
-    """Give the features of a set as float32, or say what is wrong with them."""
+def _usable(
+    part: str,
+    features: Tensor,
+    labels: Labels,
+    names: Sequence[str] | None,
+    *,
+    directions: bool,
+    longest: float,
+) -> Tensor:
+    """Give the features of a set as float32, or say what is wrong with them.
+
+    Args:
+        part: ``'query'`` or ``'gallery'``.
+        features: (N, D).
+        labels: (N,).
+        names: (N,), for messages.
+        directions: whether they are scaled to length 1: none may be all zeros.
+        longest: that a feature may be, lest distances overflow.
+    """
     if len(features) == 0:
         raise DataError(f"The {part} set is empty: nothing can be ranked.")
+    if features.dim() != 2 or features.shape[1] == 0:
+        raise ValueError(f"{part} features have shape {tuple(features.shape)}, expected (N, D)")
     if len(features) != len(labels):
         raise ValueError(f"There are {len(labels)} labels for {len(features)} {part} features.")
-    finite = features.isfinite().all(dim=1)
-    if not bool(finite.all()):
-        bad = int((~finite).nonzero()[0])
-        raise DataError(
-            f"The feature of {part} tracklet {names[bad] if names else bad} is not finite: the "
-            "network has diverged or its weights are damaged."
+    features = features.detach().float()
+    diverged = "the network has diverged or its weights are damaged."
+    _require(features.isfinite().all(dim=1), part, names, f"is not finite: {diverged}")
+    greatest = features.abs().amax(dim=1)
+    if directions:
+        _require(
+            greatest > 0,
+            part,
+            names,
+            "is all zeros, and has no direction to compare by (test.dist_metric cosine, "
+            f"test.normalize_feature): {diverged}",
         )
-    return features.detach().float()
+        # Their squares could overflow or vanish, and torch takes no length for less than 1e-12.
+        odd = (greatest > _LARGE) | (greatest < 1 / _LARGE)
+        if bool(odd.any()):
+            features = features.clone()
+            features[odd] /= greatest[odd, None]
+    elif bool((greatest * features.shape[1] ** 0.5 > longest).any()):
+        lengths = features.double().norm(dim=1)
+        _require(lengths <= longest, part, names, f"is too long to compare: {diverged}")
+    return features
+
+
+def _require(usable: Tensor, part: str, names: Sequence[str] | None, what: str) -> None:
+    """Refuse a set with a feature that is not usable, naming the first."""
+    if not bool(usable.all()):
+        bad = int((~usable).nonzero()[0])
+        raise DataError(f"The feature of {part} tracklet {names[bad] if names else bad} {what}")

@@ -70,19 +70,20 @@ def engine_of(
     return VideoNot3DEngine(data, model, optimizer, schedule, options=step, test_options=test)
 
 
-def stock_data_of(root: Path) -> Any:
-    return torchreid.data.VideoDataManager(
-        root=str(root),
-        sources="mars",
-        height=32,
-        width=16,
-        batch_size_train=4,
-        batch_size_test=2,
-        seq_len=2,
-        workers=0,
-        num_instances=2,
-        train_sampler="RandomIdentitySampler",
-    )
+def stock_data_of(root: Path, **options: Any) -> Any:
+    defaults: dict[str, Any] = {
+        "root": str(root),
+        "sources": "mars",
+        "height": 32,
+        "width": 16,
+        "batch_size_train": 4,
+        "batch_size_test": 2,
+        "seq_len": 2,
+        "workers": 0,
+        "num_instances": 2,
+        "train_sampler": "RandomIdentitySampler",
+    }
+    return torchreid.data.VideoDataManager(**{**defaults, **options})
 
 
 def everything(engine: VideoNot3DEngine) -> dict[str, torch.Tensor]:
@@ -517,3 +518,72 @@ def test_our_engine_takes_torchreids_stock_data(
     record = read_records(tmp_path)[0]
     assert record["loss_erasing_attention"] == 0
     assert engine.results["mars"].clips == 16
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"dist_metric": "manhattan"}, "dist_metric is 'manhattan', expected one of"),
+        ({"ranks": (0, 5)}, r"ranks are \[0, 5\]"),
+        ({"ranks": (51,)}, r"ranks are \[51\]"),
+        ({"visrank_topk": 0}, "visrank_topk is 0"),
+    ],
+)
+@pytest.mark.parametrize("test_only", [False, True])
+def test_arguments_of_a_test_are_refused_before_anything_is_computed(
+    mars_root: Path,
+    small_model: Build,
+    tmp_path: Path,
+    arguments: dict[str, Any],
+    message: str,
+    test_only: bool,
+) -> None:
+    engine = engine_of(mars_root, small_model)
+    engine.model.register_forward_pre_hook(lambda *_: pytest.fail("a network was asked"))
+    with pytest.raises(ValueError, match=message):
+        engine.run(save_dir=str(tmp_path), max_epoch=1, test_only=test_only, **arguments)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"protocol": "mars"}, "protocol is 'mars', expected one of"),
+        ({"evaluator": "cython"}, "evaluator is 'cython'"),
+        ({"distractors": "hide"}, "distractors is 'hide'"),
+        ({"memory": 0}, "memory is 0"),
+        ({"evaluator": "torchreid", "protocol": "ap3d"}, "torchreid's evaluator does not know"),
+    ],
+)
+def test_options_of_a_test_that_do_not_exist_are_refused(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        TestOptions(**options)
+
+
+def test_another_pooling_is_refused_everywhere(mars_root: Path, small_model: Build) -> None:
+    engine = engine_of(mars_root, small_model)
+    loader = engine.test_loader["mars"]["query"]
+    for each in (extract, lambda *a, **k: list(extract_each(*a, **k))):
+        with pytest.raises(ValueError, match="pooling is 'mean', expected one of"):
+            each(loader, engine.inference(), pooling="mean")
+    with pytest.raises(ValueError, match="pooling_method is 'mean', expected one of"):
+        VideoNot3DEngine(engine.datamanager, engine.model, engine.optimizer, pooling_method="mean")
+
+
+def test_cuhk03s_metric_is_called_by_its_name(
+    mars_root: Path, small_model: Build, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    engine = engine_of(mars_root, small_model)
+    engine.run(save_dir=str(tmp_path), test_only=True, use_metric_cuhk03=True)
+    assert engine.results["mars"].protocol == "cuhk03"
+    assert list(engine.by_protocol["mars"]) == ["cuhk03"]
+    assert "** cuhk03 **" in capsys.readouterr().out
+    assert [r["protocol"] for r in read_records(tmp_path)] == ["cuhk03"]
+    # A checkpoint's figures are those of its protocol.
+    engine.save_model(0, 0.5, str(tmp_path))
+    facts = read_checkpoint(tmp_path / "model-best.pth.tar")["facts"]
+    assert (facts["protocol"], facts["results"]) == ("torchreid", {})
+    with pytest.raises(ValueError, match="the protocol is 'ap3d', expected 'torchreid'"):
+        engine_of(mars_root, small_model, protocol="ap3d").test(use_metric_cuhk03=True)

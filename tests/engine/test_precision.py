@@ -182,6 +182,43 @@ def test_a_loss_that_is_not_finite_names_the_batchs_tracklets(
         first_step(engine)
 
 
+def test_weights_that_are_not_finite_go_into_no_checkpoint(
+    mars_root: Path, small_model: Build, tmp_path: Path
+) -> None:
+    engine = engine_of(mars_root, small_model)
+    first_step(engine)
+    engine.save_model(0, None, str(tmp_path))
+    before = (tmp_path / "model-last.pth.tar").read_bytes()
+    neck, moments = engine.model.bottleneck, next(iter(engine.optimizer.state.values()))
+    for tensor, name in (
+        (neck.weight.data, "state_dict.bottleneck.weight"),
+        (neck.running_var, "state_dict.bottleneck.running_var"),
+        (engine.criterion.center.centers.data, "centers.centers"),
+        (moments["exp_avg"], r"optimizer\.state\.0\.exp_avg"),
+    ):
+        kept = tensor.clone()
+        tensor.view(-1)[-1] = float("nan")
+        with pytest.raises(Nr3dError, match=rf"no longer finite \({name}\): lower train.lr"):
+            engine.save_model(1, 0.9, str(tmp_path))
+        tensor.copy_(kept)
+    assert (tmp_path / "model-last.pth.tar").read_bytes() == before
+    assert not (tmp_path / "model-best.pth.tar").exists()
+
+
+def test_fp16_that_learns_nothing_is_refused(
+    mars_root: Path, small_model: Build, tmp_path: Path
+) -> None:
+    engine = engine_of(mars_root, small_model, step=StepOptions(precision="fp16"))
+    # Gradients that overflow whatever the loss is scaled by.
+    engine.model.classifier.weight.register_hook(lambda grad: grad * float("inf"))
+    engine.precision.scaler = torch.amp.GradScaler("cpu", init_scale=2**-10, backoff_factor=0.25)
+    weights = engine.model.classifier.weight.detach().clone()
+    with pytest.raises(Nr3dError, match=r"scale has fallen to .*set train.precision float32"):
+        engine.run(save_dir=str(tmp_path), max_epoch=1, print_freq=0)
+    assert torch.equal(engine.model.classifier.weight, weights)
+    assert not (tmp_path / "model-last.pth.tar").exists()
+
+
 @pytest.mark.slow
 def test_the_compiled_trunk_is_the_trunk(mars_root: Path, small_model: Build) -> None:
     exact, _ = first_step(engine_of(mars_root, small_model))

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from nr3d.errors import DataError
 from nr3d.host import torchreid
-from nr3d.metrics import PROTOCOLS, Labels, Ranking, rank
+from nr3d.metrics import PROTOCOLS, Labels, Ranking, evaluate_rank, rank
+from nr3d.metrics.distances import Distances
 from nr3d.metrics.evaluation import block_height
 from nr3d.metrics.matches import View
 from tests.metrics.oracles import WAYS, judge_by_loops, mars_labels, random_labels
@@ -312,8 +313,85 @@ def test_what_cannot_be_ranked_is_a_clear_error() -> None:
         rank(qf, broken, query, gallery)
     with pytest.raises(DataError, match="gallery tracklet 0007C2 is not finite"):
         rank(qf, broken, query, gallery, names=([""] * 4, ["", "", "", "0007C2", *[""] * 8]))
+    with pytest.raises(DataError, match="gallery tracklet 3 is not finite"):
+        rank(qf, broken.double().nan_to_num(1e300), query, gallery)
+    # Some distances would be infinite, and as many entries equally far away.
+    for options, length in (({}, 1e30), ({}, 1e19), ({"rerank": True}, 1e10)):
+        long = qf.clone()
+        long[2] = length
+        with pytest.raises(DataError, match="query tracklet 2 is too long to compare"):
+            rank(long, gf, query, gallery, **options)  # type: ignore[arg-type]
+    blank = gf.clone()
+    blank[5] = 0
+    for options in ({"dist_metric": "cosine"}, {"normalize_feature": True}):
+        with pytest.raises(DataError, match="gallery tracklet 5 is all zeros, and has no"):
+            rank(qf, blank, query, gallery, **options)  # type: ignore[arg-type]
+    assert rank(qf, blank, query, gallery)["torchreid"].valid_queries > 0
+
+
+@pytest.mark.parametrize("scale", [1e-44, 1e-20, 1e-8, 1e12, 1e25, 1e37])
+@pytest.mark.parametrize("options", [{"dist_metric": "cosine"}, {"normalize_feature": True}])
+def test_directions_do_not_depend_on_the_length(options: dict[str, Any], scale: float) -> None:
+    qf, gf, query, gallery = random_case(12, 10, 40)
+    gf = (8 * gf).round().clamp(-20, 20) + 0.5  # digits that are left at 1e-44
+    expected = rank(qf, gf, query, gallery, **options)["torchreid"]
+    other = gf.clone()
+    other[::3] *= scale
+    found = rank(qf, other, query, gallery, **options)["torchreid"]
+    assert found.distances is not None and expected.distances is not None
+    close = 0.05 if scale == 1e-44 else 1e-5
+    np.testing.assert_allclose(found.distances, expected.distances, atol=close)
+
+
+@pytest.mark.parametrize("labels", [[2**31, -(2**40), 200, 2**63 - 1], [-1, -2, -128, 128]])
+def test_persons_and_cameras_of_any_number(labels: list[int]) -> None:
+    qf, gf, query, gallery = random_case(13, 30, 60)
+    many = np.array(labels)
+    expected = rank(
+        qf, gf, Labels(query.pids % 4, query.camids), Labels(gallery.pids % 4, gallery.camids)
+    )
+    found = rank(
+        qf,
+        gf,
+        Labels.of(many[query.pids % 4], many[query.camids]),
+        Labels.of(many[gallery.pids % 4], many[gallery.camids]),
+    )
+    assert_equal(found["torchreid"], expected["torchreid"])
+
+
+@pytest.mark.parametrize(
+    ("pids", "message"),
+    [
+        ([1.0, 2.0], "persons are float64 numbers"),
+        ([2**70, 1], "persons are object numbers"),
+        (np.array([2**63, 1], np.uint64), "persons are uint64 numbers"),
+        ([True, False], "persons are bool numbers"),
+        ([1, 2, 3], r"shapes \(3,\) and \(2,\)"),
+        ([[1], [2]], r"shapes \(2, 1\) and \(2,\)"),
+    ],
+)
+def test_labels_that_would_become_others_are_refused(pids: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Labels.of(pids, [0, 1])
+    assert Labels.of(np.array([200, 3], np.uint8), [0, 1]).pids.tolist() == [200, 3]
+
+
+def test_torchreids_evaluator_ranks_no_distance_that_is_not_a_number(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    qf, gf, query, gallery = random_case(5, 4, 12)
+
+    def rows(self: Any, part: slice) -> Tensor:
+        block = torch.zeros(part.stop - part.start, 12)
+        block[1, 3] = float("nan")
+        return block
+
+    monkeypatch.setattr(Distances, "rows", rows)
+    for options in ({"evaluator": "torchreid"}, {"use_metric_cuhk03": True}, {}):
+        with pytest.raises(DataError, match="distance of query 1 is not a number"):
+            rank(qf, gf, query, gallery, **options)  # type: ignore[arg-type]
     with pytest.raises(DataError, match="distance of query 0 is not a number"):
-        rank(torch.full_like(qf, 1e30), torch.full_like(gf, 1e30), query, gallery)
+        evaluate_rank(np.full((1, 2), np.nan), [1], [1, 2], [0], [1, 1], use_metric_cuhk03=True)
 
 
 @pytest.mark.parametrize(
@@ -327,6 +405,7 @@ def test_what_cannot_be_ranked_is_a_clear_error() -> None:
         ({"evaluator": "torchreid", "protocols": PROTOCOLS}, "'torchreid' alone"),
         ({"use_metric_cuhk03": True, "protocols": ("mars-official",)}, "'torchreid' alone"),
         ({"lengths": [1, 2]}, "2 lengths for 4 query"),
+        ({"ranks": [0, 1]}, r"ranks are \[0, 1\]"),
     ],
 )
 def test_options_that_do_not_exist_are_refused(options: dict[str, Any], message: str) -> None:
@@ -335,3 +414,7 @@ def test_options_that_do_not_exist_are_refused(options: dict[str, Any], message:
     qf, gf, query, gallery = random_case(5, 4, 12)
     with pytest.raises(ValueError, match="12 labels for 11 gallery features"):
         rank(qf, gf[1:], query, gallery)
+    with pytest.raises(ValueError, match="have 8 numbers, and those of the gallery 7"):
+        rank(qf, gf[:, 1:], query, gallery)
+    with pytest.raises(ValueError, match=r"gallery features have shape \(12,\)"):
+        rank(qf, gf[:, 0], query, gallery)
