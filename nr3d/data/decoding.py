@@ -1,0 +1,164 @@
+"""From the bytes of an image file to an upright RGB image of 8 bits, or a reason why not."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from nr3d.errors import reason_of
+
+MAX_PIXELS = 36_000_000
+"""Of a frame: one of 8K video has 35 million. An image in memory takes some 12 bytes a pixel."""
+
+MAX_BYTES = 256 * 2**20
+"""Of a frame's file: more than :data:`MAX_PIXELS` take uncompressed in RGB and 16 bits."""
+
+# Imported before there are threads and processes, which would wait for one another's imports.
+for _plugin in ("Jpeg", "Mpo", "Png", "Bmp", "Ppm", "Tiff", "WebP", "Gif", "Avif", "Jpeg2K"):
+    with contextlib.suppress(ImportError):  # older Pillows read no AVIF
+        importlib.import_module(f"PIL.{_plugin}ImagePlugin")
+
+_FORMATS = tuple(
+    name
+    for name in ("JPEG", "PNG", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000")
+    if name in Image.OPEN
+)
+"""What a frame may be whatever its name. Pillow knows more, and starts Ghostscript for one."""
+
+_EIGHT_BITS = {"1", "L", "LA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"}
+_EIGHT_BITS |= {"RGB", "RGBA", "RGBX", "RGBa"}
+"""Pillow's modes with a known way to RGB."""
+
+_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF's orientation → what turns the stored image upright; 1 is upright."""
+
+# TIFF's tags.
+_BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
+
+
+class UndecodableError(ValueError):
+    """Bytes that are no usable image; the message goes on after the file's name: "is empty"."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image, and how it was stored.
+
+    Args:
+        image: RGB, upright.
+        turned: whether its EXIF said that it is not stored upright.
+    """
+
+    image: Image.Image
+    turned: bool
+
+
+def decode(data: bytes) -> Decoded:
+    """Decode an image file's bytes.
+
+    Of an animation or a file of several images the first is taken. Alpha and colour profiles do
+    not count. Images of 16 bits keep their upper 8. The orientation that EXIF tells is applied.
+
+    Args:
+        data: the whole file.
+
+    Raises:
+        UndecodableError: for whatever is no image, damaged, larger than any frame, or has values of
+            an unknown range.
+    """
+    if not data:
+        raise UndecodableError("is empty")
+    if len(data) > MAX_BYTES:
+        raise UndecodableError(
+            f"has {len(data):,} bytes, more than any video frame ({MAX_BYTES:,})"
+        )
+    _quiet()
+    try:
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _refuse_size(image)
+            # A TIFF is turned while it is loaded, and a PNG may tell behind its pixels.
+            turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT
+            image.load()
+            orientation = _orientation(image)
+            whole = _eight_bits(image).convert("RGB")
+        if orientation in _UPRIGHT:
+            whole, turned = whole.transpose(_UPRIGHT[orientation]), True
+        return Decoded(whole, turned)
+    except UndecodableError:
+        raise
+    except UnidentifiedImageError:
+        raise UndecodableError("is not an image") from None
+    except Image.DecompressionBombError as error:
+        raise UndecodableError(f"is no video frame ({reason_of(error)})") from error
+    # Each of Pillow's plugins raises its own on damaged files: OSError, SyntaxError, RuntimeError…
+    except Exception as error:
+        raise UndecodableError(f"cannot be read ({reason_of(error)})") from error
+
+
+@functools.cache
+def _quiet() -> None:
+    """Keep Pillow from warnings of what is of no account in a file, or fails here."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def _refuse_size(image: Image.Image) -> None:
+    width, height = image.size
+    if not width or not height:
+        raise UndecodableError(f"has {width} x {height} pixels")
+    if width * height > MAX_PIXELS:
+        raise UndecodableError(
+            f"has {width:,} x {height:,} pixels, more than any video frame ({MAX_PIXELS:,})"
+        )
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - a broken EXIF says nothing, and the image may be whole
+        return 1
+    return orientation if isinstance(orientation, int) else 1
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Give an image as one of 8 bits a value, or refuse it."""
+    mode = image.mode
+    if mode in _EIGHT_BITS:
+        # It would not be used, but warned of.
+        image.info.pop("transparency", None)
+        return image
+    if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
+        bits = 16
+        if image.format == "TIFF":
+            bits = _bits_of_tiff(image)
+        values = np.asarray(image) >> (bits - 8)
+        return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+    kind = {"I": "a 32-bit integer", "F": "a 32-bit float"}.get(mode)
+    if kind is None:
+        raise UndecodableError(f"is an image of mode {mode}: convert it to 8-bit RGB")
+    raise UndecodableError(f"is {kind} image, whose range is not known: convert it to 8 bits")
+
+
+def _bits_of_tiff(image: Image.Image) -> int:
+    """Give the bits of a TIFF's values, 12 or 16."""
+    tags = image.tag_v2  # type: ignore[attr-defined]
+    if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+        raise UndecodableError(
+            "is a 16-bit TIFF whose white is 0, which Pillow reads as black: convert it to 8 bits"
+        )
+    return int(tags.get(_BITS, (16,))[0])
