@@ -15,7 +15,7 @@ from nr3d.data import check_dataset, convert, write_prid2011_splits
 from nr3d.data.checking import LEVELS, Report
 from nr3d.data.converting import Conversion
 from nr3d.data.splits import PRID2011_MIN_FRAMES
-from nr3d.errors import ConfigError, DataError
+from nr3d.errors import ConfigError, DataError, printable
 
 _SHOWN = 6
 """Places of a finding that are printed; ``--json`` has all."""
@@ -159,6 +159,14 @@ def _convert(args: argparse.Namespace) -> None:
         f"tracklets), {made.test_identities} others to test ({made.query} query and {made.gallery} "
         f"gallery tracklets), {made.cameras} cameras, {made.frames} frames"
     )
+    if made.skipped:
+        shown = ", ".join(made.skipped[:_SHOWN])
+        others = len(made.skipped) - _SHOWN
+        more = f" and {others:,} more" if others > 0 else ""
+        print(
+            f"{len(made.skipped):,} files and folders are no frames and were left out: "
+            f"{printable(shown, 1000)}{more}."
+        )
     if made.distractors:
         print(
             f"Of those to test {made.distractors} are under one camera only: they are in the "

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.tree import PlainTracklet, is_name
+from nr3d.data.tree import PlainTracklet, Tree, is_name
 from nr3d.data.whole_files import MEBIBYTE, read_json
 from nr3d.errors import DataError, shown
 from nr3d.home import expanded
@@ -147,6 +147,11 @@ class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
         folder = expanded(root, DataError).absolute() / name
         self.dataset_dir = str(folder)
         super().__init__(*read_index(folder).tuples(folder), **kwargs)
+
+
+def strangers(tree: Tree) -> list[str]:
+    """Give the paths of a tree that are no frames, and that nr3d did not put there."""
+    return [path for path in tree.skipped if not path.lstrip(".").startswith(INDEX)]
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:

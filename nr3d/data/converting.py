@@ -9,8 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from nr3d.atomic import replacing
-from nr3d.data.converted import INDEX, Index, refuse_taken, register_converted
-from nr3d.data.tree import SHAPE, PlainTracklet, scan
+from nr3d.data.converted import (
+    INDEX,
+    Index,
+    refuse_taken,
+    register_converted,
+    strangers,
+)
+from nr3d.data.tree import SHAPE, PlainTracklet, Tree, scan
 from nr3d.errors import ConfigError, DataError
 from nr3d.home import expanded
 
@@ -33,6 +39,7 @@ class Conversion:
         query: query tracklets.
         gallery: gallery tracklets.
         frames: frames of all tracklets.
+        skipped: paths under the tree's folder that are no frames and do not count.
     """
 
     index: Path
@@ -45,6 +52,7 @@ class Conversion:
     query: int
     gallery: int
     frames: int
+    skipped: tuple[str, ...] = ()
 
 
 def convert(
@@ -92,7 +100,8 @@ def convert(
         raise DataError(
             f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."
         )
-    tracklets = _fitting(folder)
+    tree = _fitting(folder)
+    tracklets = tree.tracklets
     index = Index(
         _divide(tracklets, np.random.default_rng(seed), train_share),
         {"seed": seed, "train_share": train_share},
@@ -112,11 +121,12 @@ def convert(
         query=len(index.of("query")),
         gallery=len(index.of("gallery")),
         frames=sum(len(tracklet.frames) for tracklet in tracklets),
+        skipped=tuple(strangers(tree)),
     )
 
 
-def _fitting(folder: Path) -> list[PlainTracklet]:
-    """Give a tree's tracklets, or refuse what does not train and test."""
+def _fitting(folder: Path) -> Tree:
+    """Look through a tree, and refuse what does not train and test."""
     tree = scan(folder)
     for problem in tree.problems:
         first, others = problem.places[0], len(problem.places) - 1
@@ -139,7 +149,7 @@ def _fitting(folder: Path) -> list[PlainTracklet]:
             f"{', '.join(identities[one])} only: a test looks for a person under another camera. "
             f"Give a camera's folder the same name for every identity, as in {SHAPE}."
         )
-    return tree.tracklets
+    return tree
 
 
 def _by_camera(tracklets: Iterable[PlainTracklet]) -> dict[str, dict[str, list[PlainTracklet]]]:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from nr3d.data.loading import load_dataset
 from nr3d.data.packed import NO_SPLIT, PARTS
+from nr3d.data.regular_files import look
 from nr3d.data.splits import SPLIT_FILES
 from nr3d.data.threads import spread
 from nr3d.errors import DataError
@@ -103,7 +104,7 @@ def _look(root: Path, dataset: str, names: list[str], workers: int) -> npt.NDArr
 
 def _size_and_time(path: Path) -> tuple[int, int] | None:
     try:
-        stat = path.stat()
+        stat = look(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:

@@ -20,8 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from nr3d.atomic import sole_writer
+from nr3d.data.decoding import MAX_BYTES
 from nr3d.data.pack_tables import PackTables, list_frames
 from nr3d.data.packed import FORMAT, PARTS, VERSION
+from nr3d.data.regular_files import read_regular
 from nr3d.data.threads import spread
 from nr3d.errors import ConfigError, DataError
 from nr3d.home import expanded
@@ -140,12 +142,14 @@ def _begin(partial: Path, tables: PackTables) -> None:
                 "format": FORMAT,
                 "version": VERSION,
                 "complete": 0,
-                "dataset": tables.dataset,
                 "split_id": tables.split_id,
                 "nr3d": __version__,
                 "source": tables.source,
             }
         )
+        # A folder's name need not be UTF-8.
+        dataset = tables.dataset.encode("utf-8", "surrogateescape")
+        file.attrs.create("dataset", dataset, dtype=h5py.string_dtype("utf-8"))
         for name, column in columns.items():
             file.create_dataset(name, data=column, compression="gzip", fletcher32=True)
         file.create_dataset("frames/crc32", data=np.zeros(len(names), "<u4"))
@@ -197,7 +201,7 @@ def _finish(partial: Path, out: Path) -> None:
 
 def _read(path: Path, length: int) -> bytes:
     try:
-        data = path.read_bytes()
+        data = read_regular(path, max(length, MAX_BYTES))
     except OSError as error:
         raise DataError(f"Frame {path} cannot be packed ({error}): restore it.") from error
     if len(data) != length:

@@ -59,15 +59,20 @@ class Tree:
         folder: the tree's.
         tracklets: in the order of their paths.
         problems: kinds of things that do not fit, each with its places.
+        skipped: places of files and folders that do not count.
     """
 
     folder: Path
     tracklets: list[PlainTracklet]
     problems: list[Problem]
+    skipped: list[str]
 
 
 def scan(folder: Path) -> Tree:
-    """Look through a tree. Hidden files and folders, and files that are no images, do not count."""
+    """Look through a tree.
+
+    What :func:`is_litter` says, and files that are not named as images, do not count.
+    """
     shallow = Problem(
         "frames in the place of a folder",
         "Put the frames of each tracklet into a folder of their own, even a single one's; or, if "
@@ -76,6 +81,10 @@ def scan(folder: Path) -> Tree:
     deep = Problem(
         "folders in the place of a frame",
         f"Give the folder that holds the identities' folders, or move the frames up to {SHAPE}.",
+    )
+    special = Problem(
+        "names of frames that are no files, but pipes, devices or broken links",
+        "Remove them, or put the frames there.",
     )
     empty = {
         level: Problem(f"{plural} without a {below}", f"Remove it, or put its {below}s there.")
@@ -86,36 +95,85 @@ def scan(folder: Path) -> Tree:
         )
     }
     tracklets: list[PlainTracklet] = []
+    skipped: list[str] = []
 
     def descend(*above: str) -> None:
         level = len(above)
-        folders, files = names_in(folder.joinpath(*above))
-        frames = [name for name in files if is_image(name)]
+        found = _look_into(folder.joinpath(*above))
         place = "/".join(above)
+        folders = [name for name in found.folders if not is_litter(name)]
+        frames = [name for name in found.files if is_image(name)]
+        no_files = [name for name in found.neither if is_image(name)]
+        special.places.extend("/".join((*above, name)) for name in no_files)
+        used = {*folders, *frames, *no_files}
+        others = sorted({*found.folders, *found.files, *found.neither} - used)
+        skipped.extend("/".join((*above, name)) for name in others)
         if level == 3:
             deep.places.extend(f"{place}/{name}" for name in folders)
             if frames:
                 identity, camera, tracklet = above
                 tracklets.append(PlainTracklet(identity, camera, tracklet, in_time_order(frames)))
-            elif not folders:
+            elif not folders and not no_files:
                 empty[level].places.append(place)
             return
         shallow.places.extend("/".join((*above, name)) for name in frames)
-        if level and not folders and not frames:
+        if level and not folders and not frames and not no_files:
             empty[level].places.append(place)
         for name in folders:
             descend(*above, name)
 
     descend()
-    problems = [shallow, deep, *empty.values()]
-    return Tree(folder, tracklets, [problem for problem in problems if problem.places])
+    problems = [shallow, deep, special, *empty.values()]
+    return Tree(folder, tracklets, [problem for problem in problems if problem.places], skipped)
+
+
+_LITTER = {
+    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin"),
+    *("@eadir", "#recycle", "@recycle", "lost+found", "system volume information"),
+}
+"""What systems and storages put into folders, in small letters."""
+
+
+def is_litter(name: str) -> bool:
+    """Whether something in a folder is hidden, or put there by a system for its own use.
+
+    Examples::
+        >>> [name for name in (".DS_Store", "__MACOSX", "Thumbs.db", "0001") if is_litter(name)]
+        ['.DS_Store', '__MACOSX', 'Thumbs.db']
+    """
+    return name.startswith(".") or name.casefold() in _LITTER
+
+
+@dataclass
+class _Listing:
+    """What is in a folder, by kind and in order; ``neither`` are no folders and no files."""
+
+    folders: list[str] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    neither: list[str] = field(default_factory=list)
+
+
+def _look_into(folder: str | Path) -> _Listing:
+    found = _Listing()
+    with os.scandir(folder) as entries:
+        for entry in sorted(entries, key=lambda entry: entry.name):
+            try:
+                is_dir, is_file = entry.is_dir(), entry.is_file()
+            except OSError:  # such as a link to itself
+                is_dir = is_file = False
+            kind = found.folders if is_dir else found.files if is_file else found.neither
+            kind.append(entry.name)
+    return found
 
 
 def names_in(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Give the names of a folder's folders and of its files, in order, without the hidden ones."""
-    with os.scandir(folder) as entries:
-        seen = sorted((e.name, e.is_dir()) for e in entries if not e.name.startswith("."))
-    return [name for name, is_dir in seen if is_dir], [name for name, is_dir in seen if not is_dir]
+    """Give the names of a folder's folders and of all else, in order, without the hidden ones."""
+    found = _look_into(folder)
+    others = sorted([*found.files, *found.neither])
+    folders, others = (
+        [name for name in names if not name.startswith(".")] for names in (found.folders, others)
+    )
+    return folders, others
 
 
 def is_name(value: object) -> bool:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import os
 import pickle
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import nr3d
+from nr3d.cli import main
+from nr3d.cli.data import describe
 from nr3d.data import ClipDataManager, check_dataset, convert, register_converted
 from nr3d.data.converted import INDEX, ConvertedDataset, read_index
 from nr3d.data.converting import Conversion
@@ -132,13 +139,95 @@ def test_the_one_person_under_two_cameras_tests(tmp_path: Path, plain_tree: Writ
         assert {place[0] for place in places(folder, "query")} == {"z"}
 
 
+def test_litter_of_systems_is_neither_a_person_nor_a_frame(
+    shop: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clean = convert(shop)
+    index = (shop / INDEX).read_bytes()
+    litter = []
+    for place in ("", "p1/", "p1/door/", "p1/door/take1/"):
+        for name in ("__MACOSX", "@eaDir", ".ipynb_checkpoints", "$RECYCLE.BIN", "lost+found"):
+            frame = shop / place / name / "door/take1/1.jpg"
+            frame.parent.mkdir(parents=True)
+            frame.touch()
+            litter.append(place + name)
+        for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._9.jpg", "Icon\r"):
+            (shop / place / name).touch()
+            litter.append(place + name)
+    made = convert(shop, replace=True)
+    assert (shop / INDEX).read_bytes() == index
+    assert sorted(made.skipped) == sorted(litter)
+    assert dataclasses.replace(made, skipped=()) == clean
+    (finding,) = check_dataset("shop", shop.parent).findings
+    assert (finding.level, sorted(finding.places)) == ("note", sorted(litter))
+    assert main(["data", "convert", str(shop), "--replace"]) == 0
+    said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
+    assert said == [
+        "40 files and folders are no frames and were left out: $RECYCLE.BIN, .DS_Store, ._9.jpg, "
+        ".ipynb_checkpoints, @eaDir, Icon and 34 more."
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("kind", ["pipe", "broken link", "link to itself"])
+@pytest.mark.parametrize("place", ["p1/door/take1/12.jpg", "p1/door/take9/1.jpg"])
+def test_a_frame_that_is_no_file_is_refused(kind: str, place: str, shop: Path) -> None:
+    path = shop / place
+    path.parent.mkdir(exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("nowhere.jpg" if kind == "broken link" else path.name)
+    with pytest.raises(DataError, match=f"no files, but pipes, devices or broken links: {path}, "):
+        convert(shop)
+
+
+def test_frames_may_be_links(shop: Path) -> None:
+    whole = shop / "p1/door/take1/9.jpg"
+    (shop / "p1/door/take1/12.jpg").symlink_to(whole)
+    (shop / "p1/door/take7").symlink_to(shop / "p2/door/take1")
+    assert convert(shop).frames == 34 * 3 + 1 + 3
+
+
+LATIN = os.fsdecode(b"caf\xe9")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+def test_names_that_are_no_unicode_go_all_the_way(tmp_path: Path, plain_tree: WriteTree) -> None:
+    home = tmp_path / f"shop {LATIN}"
+    people = {f"{LATIN} {number} %s {{}}": {LATIN: 2, "till": 2} for number in range(6)}
+    plain_tree(home, people)
+    for frame in home.glob("*/*/*/9.jpg"):
+        frame.rename(frame.with_name(f"9 {LATIN}.jpg"))
+    made = convert(home)
+    assert made.name == f"shop {LATIN}"
+    read = read_index(home)
+    paths = {path for split in read.tuples(home) for paths, _, _ in split for path in paths}
+    assert paths == {str(path) for path in home.glob("*/*/*/*.jpg")}
+    report = check_dataset(made.name, tmp_path)
+    assert {finding.level for finding in report.findings} <= {"warning"}, report.findings
+    json.dumps(report.to_mapping())
+    assert f"shop {LATIN}" in describe(report)
+    packed = nr3d.data.pack(tmp_path, made.name, tmp_path / f"{LATIN}.h5")
+    options: dict[str, Any] = {
+        "sources": made.name, "height": 16, "width": 8, "batch_size_train": 4,
+        "num_instances": 2, "workers": 0,
+    }  # fmt: skip
+    plain = ClipDataManager(root=tmp_path, **options)
+    from_pack = ClipDataManager(root="/nowhere", pack=packed.file, **options)
+    for one, other in zip(plain.train_loader, from_pack.train_loader, strict=True):
+        assert torch.equal(one["img"], other["img"])
+
+
 def test_hidden_and_other_files_do_not_count(shop: Path) -> None:
     home = shop / "p1" / "door" / "take1"
     for path in (shop / ".git/x/y/z.jpg", home / "._9.jpg", home / "boxes.txt", shop / "notes.md"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     (home / "12.PNG").touch()
-    convert(shop)
+    made = convert(shop)
+    assert made.skipped == (".git", "notes.md", "p1/door/take1/._9.jpg", "p1/door/take1/boxes.txt")
+    assert convert(shop, replace=True).skipped == made.skipped, "the index is no stranger"
     (entry,) = (
         e
         for e in entries(shop)

@@ -314,6 +314,23 @@ def test_a_missing_frame_is_an_error(own_mars_root: Path, tmp_path: Path) -> Non
     assert left(out.parent) == set()
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes with names")
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_a_pipe_is_not_waited_for(when: str, own_mars_root: Path, tmp_path: Path) -> None:
+    path = own_mars_root / "mars/bbox_train/0001/0001C1T0001F002.jpg"
+
+    def replace(*given: Any) -> Any:
+        path.unlink()
+        os.mkfifo(path)
+        return given[0] if given else None
+
+    progress = replace if when == "meanwhile" else lambda frames, total: frames
+    if when == "before":
+        replace()
+    with pytest.raises(DataError, match=rf"Frame {path} cannot be packed \(is a pipe, not a file"):
+        pack(own_mars_root, "mars", tmp_path / "mars.h5", progress=progress)
+
+
 def test_a_file_that_is_there_is_replaced_only_if_asked(
     own_mars_root: Path, tmp_path: Path
 ) -> None:

@@ -8,7 +8,16 @@ from nr3d.data.checking.answers import check_answers
 from nr3d.data.checking.findings import Report
 from nr3d.data.checking.frames import check_order
 from nr3d.data.checking.parts import Parts
-from nr3d.data.converted import INDEX, SPLITS, Index, index_mend, parse_index, read_index
+from nr3d.data.converted import (
+    INDEX,
+    SPLITS,
+    Index,
+    index_mend,
+    parse_index,
+    read_index,
+    strangers,
+)
+from nr3d.data.frames import IMAGES
 from nr3d.data.tree import SHAPE, PlainTracklet, scan
 from nr3d.errors import DataError
 
@@ -32,6 +41,12 @@ def check_converted(report: Report) -> list[str]:
             problem.mend,
             problem.places,
         )
+    report.add(
+        "note",
+        "Files and folders in the tree that are no frames, and are not used",
+        f"Nothing; but if there are frames among them, convert them to one of {', '.join(IMAGES)}.",
+        strangers(tree),
+    )
     try:
         index = parse_index(report.folder)
     except DataError as error:
