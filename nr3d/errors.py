@@ -35,7 +35,13 @@ class DataError(Nr3dError):
 
 
 class FrameError(DataError, OSError):
-    """A frame is missing, truncated or not an image."""
+    """A frame is missing, truncated or not an image.
+
+    Attributes:
+        reason: what is wrong with it, to go on after its name.
+    """
+
+    reason: str = ""
 
 
 class WeightsError(Nr3dError):

@@ -20,6 +20,9 @@ MAX_PIXELS = 36_000_000
 MAX_BYTES = 256 * 2**20
 """Of a frame's file: more than :data:`MAX_PIXELS` take uncompressed in RGB and 16 bits."""
 
+CONVERT = "convert it to 8 bits"
+"""How the reason ends for an image that is whole, and of a kind that is not used."""
+
 # Imported before there are threads and processes, which would wait for one another's imports.
 for _plugin in ("Jpeg", "Mpo", "Png", "Bmp", "Ppm", "Tiff", "WebP", "Gif", "Avif", "Jpeg2K"):
     with contextlib.suppress(ImportError):  # older Pillows read no AVIF
@@ -150,8 +153,8 @@ def _eight_bits(image: Image.Image) -> Image.Image:
         return Image.fromarray(values.clip(0, 255).astype(np.uint8))
     kind = {"I": "a 32-bit integer", "F": "a 32-bit float"}.get(mode)
     if kind is None:
-        raise UndecodableError(f"is an image of mode {mode}: convert it to 8-bit RGB")
-    raise UndecodableError(f"is {kind} image, whose range is not known: convert it to 8 bits")
+        raise UndecodableError(f"is an image of mode {mode}: {CONVERT}")
+    raise UndecodableError(f"is {kind} image, whose range is not known: {CONVERT}")
 
 
 def _bits_of_tiff(image: Image.Image) -> int:
@@ -159,6 +162,6 @@ def _bits_of_tiff(image: Image.Image) -> int:
     tags = image.tag_v2  # type: ignore[attr-defined]
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise UndecodableError(
-            "is a 16-bit TIFF whose white is 0, which Pillow reads as black: convert it to 8 bits"
+            f"is a 16-bit TIFF whose white is 0, which Pillow reads as black: {CONVERT}"
         )
     return int(tags.get(_BITS, (16,))[0])

@@ -108,7 +108,9 @@ def decode_frame(path: str, tracklet: str) -> Decoded:
     # A path that cannot be one, or no memory for the file.
     except (ValueError, MemoryError) as error:
         reason = f"cannot be read ({reason_of(error)})"
-    raise FrameError(
+    unusable = FrameError(
         f"Frame {path} of tracklet {tracklet} {reason}. Restore the file, or set data.bad_frames "
         "to 'skip' to go on with the tracklet's other frames."
     )
+    unusable.reason = reason
+    raise unusable

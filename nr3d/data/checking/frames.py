@@ -8,11 +8,17 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
 
 from nr3d.data.checking.findings import Report
-from nr3d.data.frames import read_frame
-from nr3d.errors import FrameError
+from nr3d.data.decoding import CONVERT
+from nr3d.data.frames import decode_frame
+from nr3d.errors import DataError, FrameError, printable
 
 Progress = Callable[[Iterable[str], int], Iterable[str]]
 """Wraps an iterable of so many frames, as ``tqdm`` does, to show how far it is."""
@@ -20,6 +26,7 @@ Progress = Callable[[Iterable[str], int], Iterable[str]]
 _CHUNK = 256
 # Fewer frames are decoded before processes have started.
 _WORTH_PROCESSES = 5000
+_LONGEST_NAME = 4000
 _DIGITS = re.compile(r"(\d+)")
 
 
@@ -44,9 +51,11 @@ def check_order(
         split = [_DIGITS.split(os.path.splitext(name)[0]) for name in names]  # noqa: PTH122
         pattern = split[0][::2]
         other = next((i for i, parts in enumerate(split) if parts[::2] != pattern), None)
-        if other is not None or len(pattern) == 1:
+        # No file has so long a name, but a list may, and Python makes no number of it.
+        endless = max(map(len, names)) > _LONGEST_NAME
+        if other is not None or len(pattern) == 1 or endless:
             unlike = "" if other is None else f" and {names[other]}"
-            patternless.append(f"{where}: {names[0]}{unlike}")
+            patternless.append(printable(f"{where}: {names[0]}{unlike}"))
             continue
         columns = list(zip(*(parts[1::2] for parts in split), strict=True))
         varying = [[int(number) for number in column] for column in columns if len(set(column)) > 1]
@@ -103,18 +112,37 @@ def check_readable(
         )
         return
     report.decoded = len(paths)
+    bad, turned = decode_all(paths, progress)
+
+    def place(path: str) -> str:
+        return os.path.relpath(path, report.folder)
+
     report.add(
         "error",
         "Frames that cannot be read",
         "Unpack these files again, or train and test with data.bad_frames skip, which goes on "
         "with a tracklet's other frames.",
-        [os.path.relpath(path, report.folder) for path in unreadable(paths, progress)],
+        [place(path) for path, reason in bad if not reason.endswith(CONVERT)],
+    )
+    for kind in dict.fromkeys(reason for _, reason in bad if reason.endswith(CONVERT)):
+        report.add(
+            "error",
+            f"Frames of which each {kind.removesuffix(f': {CONVERT}')}",
+            "Convert them to 8 bits, by what their values mean.",
+            [place(path) for path, reason in bad if reason == kind],
+        )
+    report.add(
+        "note",
+        "Frames that their EXIF says to turn",
+        "Nothing: nr3d turns them. torchreid's own loader and others do not; store them upright "
+        "where their figures are to compare.",
+        [place(path) for path in turned],
     )
 
 
-def unreadable(
+def decode_all(
     paths: Sequence[str], progress: Progress | None = None, processes: bool | None = None
-) -> list[str]:
+) -> tuple[list[tuple[str, str]], list[str]]:
     """Decode frames, on all processors, as training would.
 
     Args:
@@ -123,26 +151,41 @@ def unreadable(
         processes: in processes, or else in threads. Default is what suits the number of frames.
 
     Returns:
-        list: those that cannot be read, in their order.
+        tuple: those that cannot be read, each with the reason, and those that are turned as their
+        EXIF says; in their order.
+
+    Raises:
+        DataError: if a process that decodes is killed, or no other file can be opened.
     """
-    bad: list[str] = []
+    bad: list[tuple[str, str]] = []
+    turned: list[str] = []
     chunks = [list(paths[i : i + _CHUNK]) for i in range(0, len(paths), _CHUNK)]
     if processes is None:
         processes = len(paths) >= _WORTH_PROCESSES
+    done = 0
     with _pool(processes) as pool:
-        results = pool.map(_unreadable_here, chunks)
+        results = pool.map(_decode_here, chunks)
 
         def decoded() -> Iterator[str]:
-            for chunk, found in zip(chunks, results, strict=True):
-                bad.extend(found)
+            nonlocal done
+            for chunk, (bad_here, turned_here) in zip(chunks, results, strict=True):
+                bad.extend(bad_here)
+                turned.extend(turned_here)
+                done += len(chunk)
                 yield from chunk
 
         try:
             for _ in progress(decoded(), len(paths)) if progress else decoded():
                 pass
+        except BrokenExecutor as error:
+            raise DataError(
+                f"A process that decodes frames was killed, at {paths[done]} or one of the "
+                f"{min(_CHUNK * (os.cpu_count() or 1), len(paths) - done):,} frames from there. "
+                "Usually the memory is full: end other programs, and check again."
+            ) from error
         finally:
             pool.shutdown(cancel_futures=True)
-    return bad
+    return bad, turned
 
 
 def _pool(processes: bool) -> Executor:
@@ -162,11 +205,12 @@ def _leave_interrupts_to_the_first() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _unreadable_here(paths: list[str]) -> list[str]:
-    bad = []
+def _decode_here(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    bad, turned = [], []
     for path in paths:
         try:
-            read_frame(path, tracklet="")
-        except FrameError:
-            bad.append(path)
-    return bad
+            if decode_frame(path, tracklet="").turned:
+                turned.append(path)
+        except FrameError as error:
+            bad.append((path, error.reason))
+    return bad, turned

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import pytest
 from PIL import Image
 
 from nr3d.data.checking import Finding, Report
-from nr3d.data.checking.frames import check_order, check_readable, unreadable
+from nr3d.data.checking.frames import check_order, check_readable, decode_all
+from nr3d.errors import DataError
 
 
 def order_of(names: Sequence[str]) -> Report:
@@ -94,9 +96,17 @@ def test_all_unreadable_frames_are_found(
             seen.append(frame)
             yield frame
 
-    assert unreadable(paths, progress, processes) == bad
+    found, turned = decode_all(paths, progress, processes)
+    assert [path for path, _ in found] == bad
+    assert [reason.partition(" (")[0] for _, reason in found] == [
+        "cannot be read",
+        "is not an image",
+        "is empty",
+        "is missing",
+    ]
+    assert turned == []
     assert seen == paths
-    assert unreadable(paths, None, processes) == bad
+    assert decode_all(paths, None, processes) == (found, turned)
 
 
 def test_an_interrupted_progress_ends_the_processes(
@@ -107,7 +117,7 @@ def test_an_interrupted_progress_ends_the_processes(
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        unreadable(some_bad[0], progress, processes=True)
+        decode_all(some_bad[0], progress, processes=True)
     assert multiprocessing.active_children() == []
 
 
@@ -120,3 +130,60 @@ def test_places_are_relative_to_the_dataset(
     (finding,) = report.findings
     assert finding.places == ("3.jpg", "255.jpg", "256.jpg", "599.jpg")
     assert (finding.level, "data.bad_frames skip" in finding.mend) == ("error", True)
+
+
+@pytest.mark.parametrize("processes", [False, True])
+def test_frames_that_are_turned_are_told(
+    processes: bool, some_bad: tuple[list[str], list[str]], tmp_path: Path
+) -> None:
+    """Loaders that do not turn them see other images."""
+    paths, bad = some_bad
+    exif = Image.Exif()
+    for path, orientation in ((paths[7], 6), (paths[8], 1), (paths[300], 3)):
+        Path(path).unlink()
+        exif[0x0112] = orientation
+        Image.effect_noise((16, 32), 50).save(path, exif=exif)
+    found, turned = decode_all(paths, None, processes)
+    assert [path for path, _ in found] == bad
+    assert turned == [paths[7], paths[300]]
+    report = Report("any", tmp_path)
+    check_readable(report, paths, quick=False)
+    assert [finding.level for finding in report.findings] == ["error", "note"]
+    assert report.findings[1].places == ("7.jpg", "300.jpg")
+    assert "nr3d turns them" in report.findings[1].mend
+
+
+def test_whole_frames_of_another_kind_are_not_to_be_unpacked_again(tmp_path: Path) -> None:
+    paths = [str(tmp_path / f"{number}.tif") for number in range(4)]
+    for number, path in enumerate(paths):
+        Image.new("F" if number % 2 else "RGB", (4, 6)).save(path)
+    report = Report("any", tmp_path)
+    check_readable(report, paths, quick=False)
+    (finding,) = report.findings
+    assert finding.what == (
+        "Frames of which each is a 32-bit float image, whose range is not known"
+    )
+    assert (finding.level, finding.places) == ("error", ("1.tif", "3.tif"))
+    assert "Convert" in finding.mend
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")
+def test_a_process_that_is_killed_is_one_line(
+    some_bad: tuple[list[str], list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths, _ = some_bad
+
+    def killed(path: str, tracklet: str) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr("nr3d.data.checking.frames.decode_frame", killed)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    with pytest.raises(DataError, match=r"was killed, at .*/0\.jpg or one of the 512 .*memory"):
+        decode_all(paths, None, processes=True)
+
+
+def test_a_name_of_any_length_in_a_list_is_no_time() -> None:
+    report = order_of(["1" * 5000 + ".jpg", "2" * 5000 + ".jpg"])
+    (finding,) = report.findings
+    assert "named by one pattern" in finding.what
+    assert len(finding.places[0]) < 300
