@@ -200,3 +200,13 @@ def test_proxies_are_watched_too(
     assert time.monotonic() - started < 3
     assert proxy.sent < 20_000_000
     assert proxy.asked[0].startswith("CONNECT" if scheme == "https" else "GET")
+
+
+def test_a_handshake_that_never_ends_is_not_waited_for(raw_server, tmp_path: Path) -> None:
+    """A TLS record of 16 kB whose bytes come one by one."""
+    server = raw_server(trickled(b"\x16\x03\x03\x40\x00", b"\x02" * 1000, 0.01))
+    url = server.url.replace("http", "https")
+    started = time.monotonic()
+    with pytest.raises(SourceError, match="timed out"):
+        download(url, tmp_path / "part", patience=Patience(attempts=2, connect=0.2, backoff=0.01))
+    assert time.monotonic() - started < 3
