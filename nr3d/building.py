@@ -8,21 +8,21 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
+from torch import nn
 from yacs.config import CfgNode
 
+from nr3d.config import check_values
 from nr3d.data import ClipDataManager
 from nr3d.engine import (
-    PRECISIONS,
     InferenceOptions,
     StepOptions,
     TestOptions,
     VideoNot3DEngine,
     warmup_multi_step,
 )
-from nr3d.errors import ConfigError, Nr3dError
+from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.metrics import MAX_RANK, PROTOCOLS
 from nr3d.models import ARCHITECTURES, VideoReID
 from nr3d.parallel import world
 from nr3d.weights import load
@@ -39,53 +39,54 @@ def _as_config_error() -> Iterator[None]:
     except (ValueError, KeyError, AssertionError) as error:
         if isinstance(error, Nr3dError):
             raise
-        raise ConfigError(str(error.args[0]) if error.args else repr(error)) from error
+        raise ConfigError(reason_of(error)) from error
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse what would only fail after the training.
+    """Refuse values that would give something else than they say, or fail after the training.
 
     Raises:
         ConfigError: naming the key, its value and what is expected.
     """
-    if not cfg.test.ranks or not all(1 <= r <= MAX_RANK for r in cfg.test.ranks):
-        raise ConfigError(f"test.ranks is {cfg.test.ranks}, expected ranks from 1 to {MAX_RANK}")
-    for key, value, choices in (
-        ("loss.name", cfg.loss.name, ("not3d",)),
-        ("test.dist_metric", cfg.test.dist_metric, ("euclidean", "cosine")),
-        ("train.precision", cfg.train.precision, PRECISIONS),
-        ("test.precision", cfg.test.precision, PRECISIONS),
-        ("test.evaluator", cfg.test.evaluator, ("nr3d", "torchreid")),
-        ("test.protocol", cfg.test.protocol, PROTOCOLS),
-        ("test.distractors", cfg.test.distractors, ("keep", "drop")),
-        ("not3d.test_sample_method", cfg.not3d.test_sample_method, ("dense", "evenly")),
-        ("not3d.metric_loss", cfg.not3d.metric_loss, ("ranked_list", "triplet")),
-    ):
-        if value not in choices:
-            raise ConfigError(f"{key} is {value!r}, expected one of {', '.join(choices)}")
-    for key, count in (
-        ("train.max_epoch", cfg.train.max_epoch),
-        ("test.visrank_topk", cfg.test.visrank_topk),
-        ("data.height", cfg.data.height),
-        ("data.width", cfg.data.width),
-        ("train.accumulation_steps", cfg.train.accumulation_steps),
-    ):
-        if count < 1:
-            raise ConfigError(f"{key} is {count}, expected at least 1")
-    for key, count in (
-        ("data.workers", cfg.data.workers),
-        ("test.batch_size", cfg.test.batch_size),
-        ("train.checkpoint_steps", cfg.train.checkpoint_steps),
-    ):
-        if count < 0:
-            raise ConfigError(f"{key} is {count}, expected 0 or more")
-    if cfg.test.memory_gib <= 0:
-        raise ConfigError(f"test.memory_gib is {cfg.test.memory_gib}, expected more than 0")
+    check_values(cfg)
+    if cfg.model.name not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+        )
     if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
         raise ConfigError(
             f"test.protocol is {cfg.test.protocol!r}, which torchreid's evaluator does not know: "
             "set test.evaluator nr3d"
         )
+    if cfg.train.lr_scheduler == "single_step" and not cfg.train.stepsize:
+        raise ConfigError("train.stepsize is [], expected the epochs of a step for single_step")
+    if cfg.sgd.nesterov and not (cfg.sgd.momentum > 0 and cfg.sgd.dampening == 0):
+        raise ConfigError(
+            f"sgd.nesterov is True with sgd.momentum {cfg.sgd.momentum:g} and sgd.dampening "
+            f"{cfg.sgd.dampening:g}, expected a momentum above 0 and a dampening of 0"
+        )
+
+
+def check_layers(cfg: CfgNode, model: nn.Module) -> None:
+    """Refuse names of parts that a network does not have, where they matter.
+
+    Args:
+        cfg: a whole configuration.
+        model: the network.
+
+    Raises:
+        ConfigError: naming the key, and the parts that there are.
+    """
+    parts = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
+    for key, names, used in (
+        ("train.open_layers", cfg.train.open_layers, cfg.train.fixbase_epoch > 0),
+        ("train.new_layers", cfg.train.new_layers, cfg.train.staged_lr),
+    ):
+        if used and not (names and set(names) <= set(parts)):
+            raise ConfigError(
+                f"{key} is {shown(list(names))}, expected some of {', '.join(parts)}: the parts of "
+                f"{cfg.model.name} that learn"
+            )
 
 
 def as_mapping(cfg: CfgNode) -> dict[str, Any]:
@@ -158,16 +159,13 @@ def build_model(
         cfg: a whole configuration.
         num_classes: K, identities to classify in training.
         pretrained: as for torchreid's ``build_model``.
-        whole: refuse ``model.load_weights`` that leave more than the classifier as it starts.
+        whole: to test it: refuse ``model.load_weights`` that leave more than the classifier as it
+            starts. ``model.resume``, of a run, does not count then.
 
     Raises:
-        ConfigError: if it is not one of ours.
+        ConfigError: if it cannot be built so.
         WeightsError: if its weights cannot be had.
     """
-    if cfg.model.name not in ARCHITECTURES:
-        raise ConfigError(
-            f"model.name is {cfg.model.name!r}, expected one of {', '.join(ARCHITECTURES)}"
-        )
     with _as_config_error():
         model: VideoReID = torchreid.models.build_model(
             cfg.model.name,
@@ -177,7 +175,7 @@ def build_model(
             use_gpu=cfg.use_gpu,
             aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
         )
-    if cfg.model.load_weights and not cfg.model.resume:
+    if cfg.model.load_weights and (whole or not cfg.model.resume):
         load(model, cfg.model.load_weights, whole=whole)
     return model
 
@@ -268,7 +266,7 @@ def build_engine(
 
 
 def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
-    if cfg.train.lr_scheduler in ("", "none"):
+    if cfg.train.lr_scheduler == "none":
         return None
     if cfg.train.lr_scheduler == "warmup_multi_step":
         return warmup_multi_step(

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,8 @@ from yacs.config import CfgNode
 from nr3d import building, experiment, parallel, protocol
 from nr3d.data import ClipDataManager
 from nr3d.engine import VideoNot3DEngine
-from nr3d.errors import ConfigError, DataError, Nr3dError
+from nr3d.errors import ConfigError, Nr3dError
 from nr3d.home import expanded
-from nr3d.host import torchreid
 
 _TIMED_CLIPS = 8
 """Clips whose making is timed, to tell how long a batch takes."""
@@ -114,11 +113,35 @@ def rehearse_plan(plan: protocol.Plan) -> dict[str, Rehearsal]:
     Raises:
         Nr3dError: for anything that would stop the run and that the user can mend.
     """
-    if plan.first is None:
-        return {"run": rehearse(plan.cfg)}
-    # The weights that it will start from are not there yet; no others are fetched for it.
-    later = protocol.changed(plan.cfg, "model.pretrained", False)
-    return {"first": rehearse(plan.first), "run": rehearse(later)}
+    building.check(plan.cfg)
+    with parallel.joined(plan.cfg.use_gpu):
+        left = protocol.outstanding(plan)
+        if left.first is None:
+            return {"run": rehearse(left.cfg)}
+        # In the order in which the run checks them.
+        later = rehearse(protocol.before_its_first(left.cfg))
+        return {"first": rehearse(left.first), "run": later}
+
+
+def rehearse_splits(
+    plan: protocol.Plan, splits: Sequence[int] | None = None
+) -> dict[str, Rehearsal]:
+    """Rehearse the first split that is not finished; nothing where all are.
+
+    Args:
+        plan: of a dataset with splits.
+        splits: from 0; default is all.
+
+    Raises:
+        Nr3dError: for anything that would stop the run and that the user can mend.
+    """
+    with parallel.joined(plan.cfg.use_gpu):
+        _, plans = protocol.split_plans(plan, splits)
+        for one in plans.values():
+            result, cfg = protocol.standing(one.cfg)
+            if result is None:
+                return rehearse_plan(protocol.Plan(cfg, one.first))
+        return {}
 
 
 def rehearse(cfg: CfgNode) -> Rehearsal:
@@ -132,25 +155,15 @@ def rehearse(cfg: CfgNode) -> Rehearsal:
     """
     building.check(cfg)
     with parallel.joined(cfg.use_gpu):
-        experiment.keep_earlier_run(cfg)
-        torchreid.utils.set_random_seed(cfg.train.seed)
-        datamanager = building.build_datamanager(cfg)
-        pretrained = building.pretrained_of(cfg)
-        model = building.build_model(cfg, datamanager.num_train_pids, pretrained=pretrained)
-        engine = building.build_engine(cfg, datamanager, model)
-        done = engine.resume(cfg.model.resume) if cfg.model.resume else 0
-        return _rehearse(cfg, datamanager, engine, done)
+        engine, done = experiment.prepare(cfg)
+        return _rehearse(cfg, engine.datamanager, engine, done)
 
 
 def _rehearse(
     cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngine, done: int
 ) -> Rehearsal:
     batches = len(datamanager.train_loader)
-    batch = next(iter(datamanager.train_loader), None)
-    if batch is None:
-        raise DataError(
-            "The training set gives no whole batch: set train.batch_size to fewer clips."
-        )
+    batch = next(iter(datamanager.train_loader))
     at_once = max(1, datamanager.train_loader.num_workers)
     clips = min(_TIMED_CLIPS, len(datamanager.train_tracklets))
     of_clips = _seconds(lambda: [datamanager.train_loader.dataset[i] for i in range(clips)])
@@ -210,11 +223,6 @@ def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tup
     """Give how long a test takes, from one batch of frames, and its tracklets and frames."""
     loaders = [loader for parts in datamanager.test_loader.values() for loader in parts.values()]
     tracklets = [paths for loader in loaders for paths, *_ in loader.tracklets.tracklets]
-    if not tracklets:
-        raise DataError(
-            f"{', '.join(datamanager.targets)} has no tracklet to test: restore its query and "
-            "gallery."
-        )
     loader = max(loaders, key=len)  # the gallery, most likely
     started = time.perf_counter()
     batch: Any = loader.dataset[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -20,12 +21,13 @@ from nr3d.building import (
     build_engine,
     build_model,
     check,
+    check_layers,
     pretrained_of,
 )
 from nr3d.config import load_config
-from nr3d.data import Tracklet
+from nr3d.data import ClipDataManager, Tracklet
 from nr3d.engine import LAST, TestResult, VideoNot3DEngine
-from nr3d.errors import ConfigError, WeightsError
+from nr3d.errors import ConfigError, DataError, OutputError, WeightsError, reason_of
 from nr3d.host import torchreid
 from nr3d.json_files import write_json
 from nr3d.version import versions
@@ -50,6 +52,70 @@ def keep_earlier_run(cfg: CfgNode) -> None:
             f"{cfg.data.save_dir} holds an earlier run: go on with it by model.resume {last}, or "
             "give this one another data.save_dir."
         )
+
+
+def check_save_dir(cfg: CfgNode) -> None:
+    """Refuse a save folder that cannot be written; nothing is left behind.
+
+    Raises:
+        OutputError: naming the folder and what is in the way.
+    """
+    if not parallel.world().first:
+        return
+    folder = Path(cfg.data.save_dir).absolute()
+    try:
+        found = next(p for p in (folder, *folder.parents) if p.is_symlink() or p.exists())
+        if not found.is_dir():
+            raise OutputError(
+                f"data.save_dir is {cfg.data.save_dir}, and {found} is no folder: give another "
+                "data.save_dir"
+            )
+        with tempfile.TemporaryFile(dir=found):
+            pass
+    except OutputError:
+        raise
+    except OSError as error:
+        raise OutputError(
+            f"data.save_dir is {cfg.data.save_dir}, which cannot be written "
+            f"({error.strerror or reason_of(error)}): "
+            "make its folder writable, or give another data.save_dir"
+        ) from error
+
+
+def prepare(cfg: CfgNode) -> tuple[VideoNot3DEngine, int]:
+    """Build a run, and refuse now what would stop it later; nothing is written.
+
+    Args:
+        cfg: a whole configuration.
+
+    Returns:
+        tuple: the engine, and the epochs that are done.
+
+    Raises:
+        Nr3dError: for anything that would stop the run and that the user can mend.
+    """
+    check(cfg)
+    check_save_dir(cfg)
+    keep_earlier_run(cfg)
+    torchreid.utils.set_random_seed(cfg.train.seed)
+    datamanager = build_datamanager(cfg)
+    _check_parts(datamanager)
+    model = build_model(cfg, datamanager.num_train_pids, pretrained=pretrained_of(cfg))
+    check_layers(cfg, model)
+    engine = build_engine(cfg, datamanager, model)
+    return engine, engine.resume(cfg.model.resume) if cfg.model.resume else 0
+
+
+def _check_parts(datamanager: ClipDataManager) -> None:
+    """Refuse data that a run would find too small at its first step, or at its test."""
+    if len(datamanager.train_loader) == 0:
+        raise DataError(
+            "The training set gives no whole batch: set train.batch_size to fewer clips."
+        )
+    for name, parts in datamanager.test_loader.items():
+        for part, loader in parts.items():
+            if not loader.tracklets.tracklets:
+                raise DataError(f"{name} has no {part} tracklet to test: restore its {part}.")
 
 
 @dataclass(frozen=True)
@@ -149,13 +215,8 @@ def train(cfg: CfgNode) -> Outcome:
 
 def _train(cfg: CfgNode) -> Outcome:
     started = time.perf_counter()
-    keep_earlier_run(cfg)
-    torchreid.utils.set_random_seed(cfg.train.seed)
-    datamanager = build_datamanager(cfg)
-    model = build_model(cfg, datamanager.num_train_pids, pretrained=pretrained_of(cfg))
+    engine, start_epoch = prepare(cfg)
     started_from = _started_from(cfg)
-    engine = build_engine(cfg, datamanager, model)
-    start_epoch = engine.resume(cfg.model.resume) if cfg.model.resume else 0
     engine.run(
         save_dir=cfg.data.save_dir,
         max_epoch=cfg.train.max_epoch,
@@ -209,6 +270,7 @@ def evaluate(cfg: CfgNode) -> Outcome:
 
 def _evaluate(cfg: CfgNode) -> Outcome:
     started = time.perf_counter()
+    check_save_dir(cfg)
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg, training=False)
     model = build_model(cfg, datamanager.num_train_pids, pretrained=False, whole=True)

@@ -13,7 +13,17 @@ from yacs.config import CfgNode
 
 from nr3d import parallel
 from nr3d.building import as_mapping, build_datamanager, build_model, check, device_of, test_options
-from nr3d.config import config_of
+from nr3d.config import (
+    KEYS,
+    Command,
+    Scope,
+    check_values,
+    config_of,
+    features_settings,
+    keys_that_change,
+    leaves,
+    refuse_unused,
+)
 from nr3d.data import ClipDataManager, TestTracklets
 from nr3d.engine import Inference, TestResult, extract_each, judge
 from nr3d.engine.extraction import name_of
@@ -169,27 +179,15 @@ def _origin(
     dtype: str,
     tracklets: Mapping[str, TestTracklets],
 ) -> Origin:
+    config = as_mapping(cfg)
     weights = str(cfg.model.load_weights)
     path = fetch(weights) if weights in available() else Path(weights)
     return Origin(
         dataset=cfg.data.targets[0],
         weights=weights,
         weights_sha256=sha256_of(path),
-        settings={
-            "model": cfg.model.name,
-            "aggregation": cfg.not3d.aggregation,
-            "split_id": cfg.data.split_id,
-            "height": cfg.data.height,
-            "width": cfg.data.width,
-            "norm_mean": list(cfg.data.norm_mean),
-            "norm_std": list(cfg.data.norm_std),
-            "seq_len": cfg.video.seq_len,
-            "sample_method": cfg.not3d.test_sample_method,
-            "pooling_method": cfg.video.pooling_method,
-            "bad_frames": cfg.data.bad_frames,
-            "precision": precision,
-        },
-        config=as_mapping(cfg),
+        settings={**features_settings(config), "precision": precision},
+        config=config,
         versions=versions(),
         tracklets={split: len(tracklets[split]) for split in SPLITS},
         dtype=dtype,
@@ -246,8 +244,8 @@ def evaluate(path: str | Path, changes: Sequence[str] = ()) -> dict[str, TestRes
 
     Args:
         path: the store, with query and gallery.
-        changes: keys and values in turn that change the configuration it was made with; those of
-            ``test`` count.
+        changes: keys and values in turn that change the configuration it was made with; of keys
+            that a ranking depends on, such as those of ``test``.
 
     Returns:
         dict: the results by protocol; the one that counts is the first.
@@ -257,8 +255,9 @@ def evaluate(path: str | Path, changes: Sequence[str] = ()) -> dict[str, TestRes
         DataError: if there is nothing to rank.
         ConfigError: for a key or value that is not usable.
     """
+    refuse_unused(changes, Command.FEATURES)
     store = FeatureStore(path)
-    cfg = config_of(store.origin.config, changes)
+    cfg = _ranking_config(store, changes)
     check(cfg)
     store.require("query", "gallery")
     judgement = judge(
@@ -273,3 +272,25 @@ def evaluate(path: str | Path, changes: Sequence[str] = ()) -> dict[str, TestRes
         rerank=cfg.test.rerank,
     )
     return dict(judgement.results)
+
+
+def _ranking_config(store: FeatureStore, changes: Sequence[str]) -> CfgNode:
+    """Give what a store's configuration says of the ranking, changed.
+
+    Its other keys do not matter here, and may be another version's.
+    """
+    given = dict(leaves(store.origin.config))
+    made = [key for key in keys_that_change(Scope.FEATURES, Command.EXTRACT) if key.name in given]
+    try:
+        check_values(given, made)
+    except ConfigError as error:
+        raise FeatureStoreError(
+            f"{store.path} was made with a setting that has no meaning ({error}): extract the "
+            "features again."
+        ) from error
+    used = {
+        name: value
+        for name, value in given.items()
+        if name in KEYS and KEYS[name].commands & Command.FEATURES
+    }
+    return config_of(used, changes)

@@ -13,7 +13,15 @@ from yacs.config import CfgNode
 
 from nr3d import building, experiment, parallel
 from nr3d.building import as_mapping
-from nr3d.config import differences, load_config
+from nr3d.config import (
+    KEYS,
+    Command,
+    Scope,
+    differing,
+    keys_that_change,
+    leaves,
+    load_config,
+)
 from nr3d.data.splits import SPLIT_FILES, read_splits
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError, DataError, shown
@@ -23,35 +31,6 @@ from nr3d.home import expanded
 from nr3d.json_files import write_json
 
 logger = logging.getLogger(__name__)
-
-_OWN = (
-    "data.pack",
-    "data.sources",
-    "data.targets",
-    "data.split_id",
-    "data.save_dir",
-    "model.load_weights",
-    "model.resume",
-    "transfer.config",
-    "transfer.save_dir",
-)
-"""Keys that are not changed in what is trained first."""
-
-_MAY_DIFFER = (
-    "data.pack",
-    "data.root",
-    "data.save_dir",
-    "data.workers",
-    "model.load_weights",
-    "model.resume",
-    "test.batch_size",
-    "test.memory_gib",
-    "train.checkpoint_steps",
-    "train.print_freq",
-    "transfer.save_dir",
-    "use_gpu",
-)
-"""Keys that do not make a finished run another one."""
 
 
 _MOST_DIFFERING = 8
@@ -81,7 +60,9 @@ def plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
     if not cfg.transfer.config or cfg.model.load_weights:
         return Plan(cfg)
     pairs = zip(changes[::2], changes[1::2], strict=True)
-    shared = [word for key, value in pairs if key not in _OWN for word in (key, value)]
+    shared = [
+        word for key, value in pairs if key in KEYS and not KEYS[key].own for word in (key, value)
+    ]
     first = load_config(cfg.transfer.config, shared)
     if first.transfer.config:
         raise ConfigError(
@@ -122,31 +103,51 @@ def train(plan: Plan) -> Outcome:
         Nr3dError: for anything that the user can mend; the message says how.
     """
     with parallel.joined(plan.cfg.use_gpu):
-        # Before the hours that the first part may take.
-        building.check(plan.cfg)
-        experiment.keep_earlier_run(plan.cfg)
         return experiment.train(_started(plan))
+
+
+def outstanding(plan: Plan) -> Plan:
+    """Give what is left to do of a plan; its first part is None where that is done.
+
+    Raises:
+        ConfigError: if the first part is finished, and was made with other settings.
+    """
+    if plan.first is None:
+        return plan
+    best = Path(plan.first.data.save_dir) / BEST
+    cfg = changed(plan.cfg, "model.load_weights", str(best))
+    if plan.cfg.model.resume:
+        return Plan(cfg)
+    result, first = standing(plan.first)
+    return Plan(cfg, first if result is None else None)
+
+
+def before_its_first(cfg: CfgNode) -> CfgNode:
+    """Give the second part of a plan as it can be checked before the first is trained."""
+    # The weights that it will start from are not there yet; no others are fetched for it.
+    return changed(changed(cfg, "model.load_weights", ""), "model.pretrained", False)
 
 
 def _started(plan: Plan) -> CfgNode:
     """Give the configuration that starts from the finished first part of a plan."""
-    if plan.first is None:
-        return plan.cfg
-    if not plan.cfg.model.resume:
-        _finish(plan.first)
-    best = Path(plan.first.data.save_dir) / BEST
-    return changed(plan.cfg, "model.load_weights", str(best))
+    building.check(plan.cfg)
+    left = outstanding(plan)
+    if left.first is not None:
+        # Before the hours that the first part may take.
+        experiment.prepare(before_its_first(left.cfg))
+        experiment.train(left.first)
+    return left.cfg
 
 
-def _finish(cfg: CfgNode) -> dict[str, Any]:
-    """Train a run, go on with it, or take it as it is, by what its folder holds.
+def standing(cfg: CfgNode) -> tuple[dict[str, Any] | None, CfgNode]:
+    """Say how far a run is, by what its folder holds.
 
     Returns:
-        dict: the run's ``result.json``.
+        tuple: its ``result.json`` if it is finished, else None; and its configuration, which goes
+        on with what is there.
 
     Raises:
         ConfigError: if a finished run is there and was made with other settings.
-        Nr3dError: as for :func:`nr3d.experiment.train`.
     """
     folder = Path(cfg.data.save_dir)
     result = parallel.of_first(read_result(folder))
@@ -156,31 +157,36 @@ def _finish(cfg: CfgNode) -> dict[str, Any]:
                 f"{folder / RESULT_FILE} has no config, and does not say how its run was made: "
                 "give another data.save_dir (transfer.save_dir for what is trained first)."
             )
-        differing = [
-            f"{key} {shown(before)}, now {shown(now)}"
-            for key, before, now in differences(result["config"], as_mapping(cfg))
-            if key not in _MAY_DIFFER
-        ]
-        if differing:
-            more = len(differing) - _MOST_DIFFERING
+        told = _other_settings(result["config"], cfg)
+        if told:
+            more = len(told) - _MOST_DIFFERING
             if more > 0:
-                differing[_MOST_DIFFERING:] = [f"and {more} more"]
+                told[_MOST_DIFFERING:] = [f"and {more} more"]
             raise ConfigError(
-                f"{folder} holds a run that was made with other settings ({'; '.join(differing)}): "
+                f"{folder} holds a run that was made with other settings ({'; '.join(told)}): "
                 "set them as they were, or give another data.save_dir (transfer.save_dir for what "
                 "is trained first)."
             )
         require_figures(result, cfg.data.targets, cfg.test.ranks, folder)
         logger.info("%s is finished", folder)
-        return dict(result)
+        return dict(result), cfg
     if parallel.of_first((folder / LAST).exists()):
         logger.info("%s is gone on with", folder)
         cfg = changed(cfg, "model.resume", str(folder / LAST))
-    experiment.train(cfg)
-    result = parallel.of_first(read_result(folder))
-    if result is None:
-        raise DataError(f"{folder / RESULT_FILE} is gone, which the run has just written.")
-    return dict(result)
+    return None, cfg
+
+
+def _other_settings(before: Any, cfg: CfgNode) -> list[str]:
+    """Say what makes a finished run another one than a configuration's."""
+    keys = keys_that_change(~Scope.MACHINE, Command.TRAIN)
+    weights = dict(leaves(before)).get("model.load_weights")
+    same_file = (
+        bool(weights) and Path(str(weights)).absolute() == Path(cfg.model.load_weights).absolute()
+    )
+    if same_file or cfg.transfer.config:
+        # What is trained first has settings of its own, which are compared where it lies.
+        keys.remove(KEYS["model.load_weights"])
+    return differing(before, as_mapping(cfg), keys)
 
 
 def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, Any]:
@@ -203,18 +209,18 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
         Nr3dError: for anything else that the user can mend; the message says how.
     """
     with parallel.joined(plan.cfg.use_gpu):
-        building.check(plan.cfg)
-        dataset, count = _splits_of(plan.cfg)
-        chosen = list(range(count)) if splits is None else list(splits)
-        if not chosen or not all(0 <= split < count for split in chosen):
-            raise ConfigError(f"splits are {chosen}, expected some of 0 to {count - 1}")
+        dataset, plans = split_plans(plan, splits)
         rows: list[dict[str, Any]] = []
-        for number, split in enumerate(chosen, start=1):
-            folder = str(Path(plan.cfg.data.save_dir) / f"split{split}")
-            one = _on_split(plan, split)
-            one = Plan(changed(one.cfg, "data.save_dir", folder), one.first)
-            logger.info("Split %d, %d of %d (%s)", split, number, len(chosen), folder)
-            result = _finish(_started(one))
+        for number, (split, one) in enumerate(plans.items(), start=1):
+            folder = Path(one.cfg.data.save_dir)
+            logger.info("Split %d, %d of %d (%s)", split, number, len(plans), folder)
+            found, cfg = standing(one.cfg)
+            if found is None:
+                experiment.train(_started(Plan(cfg, one.first)))
+                found = parallel.of_first(read_result(folder))
+            if found is None:
+                raise DataError(f"{folder / RESULT_FILE} is gone, which the run has just written.")
+            result = found
             rows.append({"split": split, **figures_of(result["results"][dataset])})
         summary = {
             "dataset": dataset,
@@ -228,6 +234,34 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
         if parallel.world().first:
             write_json(Path(plan.cfg.data.save_dir) / SPLITS_FILE, summary)
         return summary
+
+
+def split_plans(plan: Plan, splits: Sequence[int] | None = None) -> tuple[str, dict[int, Plan]]:
+    """Give a plan for each of some splits, in a folder of its own.
+
+    Args:
+        plan: of a dataset with splits.
+        splits: from 0; default is all.
+
+    Returns:
+        tuple: the dataset, and the plans by split.
+
+    Raises:
+        ConfigError: if the dataset has no splits, or not one that was asked for.
+    """
+    building.check(plan.cfg)
+    dataset, count = _splits_of(plan.cfg)
+    chosen = list(range(count)) if splits is None else list(splits)
+    if not chosen or not all(0 <= split < count for split in chosen):
+        raise ConfigError(f"splits are {shown(chosen)}, expected some of 0 to {count - 1}")
+    if len(set(chosen)) < len(chosen):
+        raise ConfigError(f"splits are {shown(chosen)}, expected each of them once")
+    plans = {}
+    for split in chosen:
+        one = _on_split(plan, split)
+        folder = str(Path(plan.cfg.data.save_dir) / f"split{split}")
+        plans[split] = Plan(changed(one.cfg, "data.save_dir", folder), one.first)
+    return dataset, plans
 
 
 def _splits_of(cfg: CfgNode) -> tuple[str, int]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from PIL import Image
 from scipy.io import savemat
 
 import nr3d
+from nr3d.config import KEYS, Command
 from nr3d.host import torchreid
 
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -126,6 +128,24 @@ def ilids_root(tmp_path: Path) -> Path:
     home.mkdir()
     savemat(home / "train_test_splits_ilidsvid.mat", {"ls_set": table})
     return tmp_path
+
+
+def used(command: Command, words: list[str]) -> list[str]:
+    """Give those of KEY VALUE pairs whose key a command uses."""
+    pairs = zip(words[::2], words[1::2], strict=True)
+    return [word for pair in pairs if KEYS[pair[0]].commands & command for word in pair]
+
+
+def finished(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a run of a configuration leaves in its ``result.json``."""
+    figures = {f"rank-{rank}": 0.5 for rank in (1, 5, 10, 20)} | {"mAP": 0.5}
+    return {
+        "model": config["model"]["name"],
+        "trained_on": ["mars"],
+        "started_from": None,
+        "results": {"mars": figures},
+        "config": config,
+    }
 
 
 def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3) -> Path:

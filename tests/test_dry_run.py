@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nr3d import experiment
+from nr3d import dry_run, experiment, protocol
+from nr3d.building import as_mapping
 from nr3d.cli import main
 from nr3d.config import load_config
 from nr3d.dry_run import rehearse
+from nr3d.engine import BEST, LAST
 from nr3d.weights import read_checkpoint, write_checkpoint
+from tests.conftest import finished
 
 SMALL = [
     *("model.pretrained", "False", "data.height", "32", "data.width", "16"),
@@ -91,3 +95,58 @@ def test_what_would_stop_the_run_stops_the_rehearsal(
         frame.write_bytes(b"not an image")
     assert main(["train", "--dry-run", *words]) == 2
     assert "is not an image" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (["train.fixbase_epoch", "1", "train.open_layers", "[fc]"], "train.open_layers is ['fc']"),
+        (["train.staged_lr", "True", "train.new_layers", "[fc]"], "train.new_layers is ['fc']"),
+        (["data.save_dir", "{file}/log"], "{file} is no folder: give another data.save_dir"),
+        (["data.save_dir", "{file}"], "{file} is no folder: give another data.save_dir"),
+        (["data.save_dir", "{base}/" + "x" * 300], "cannot be written (File name too long"),
+        (["test.visrank", "True"], "nr3d train does not use test.visrank"),
+        (["--splits", "0"], "'mars' has no splits to choose from"),
+    ],
+)
+def test_what_the_run_refuses_the_rehearsal_refuses(
+    wrong: list[str],
+    told: str,
+    mars_root: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("")
+    places = {"file": str(file), "base": str(tmp_path)}
+    words = ["--config", "synthetic", "--root", str(mars_root), *SMALL]
+    words += ["data.save_dir", str(tmp_path / "out"), *(word.format(**places) for word in wrong)]
+    found = []
+    for rehearsed in (["--dry-run"], []):
+        assert main(["train", *rehearsed, *words]) == 2
+        found.append(capsys.readouterr().err)
+    assert told.format(**places) in found[0]
+    assert found[0] == found[1]
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_finished_first_part_is_not_rehearsed(
+    mars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["data.root", str(mars_root), *SMALL, "transfer.config", "synthetic"]
+    words += ["data.save_dir", str(tmp_path / "out"), "transfer.save_dir", str(tmp_path / "first")]
+    plan = protocol.plan("synthetic", words)
+    seen: list[Any] = []
+    monkeypatch.setattr(dry_run, "rehearse", seen.append)
+    assert plan.first is not None
+    assert set(dry_run.rehearse_plan(plan)) == {"first", "run"}
+    assert seen[0].model.load_weights == ""
+    # Cut off: it goes on, as the run does.
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / LAST).touch()
+    assert set(dry_run.rehearse_plan(plan)) == {"first", "run"}
+    assert seen[3].model.resume == str(tmp_path / "first" / LAST)
+    result = finished(as_mapping(plan.first))
+    (tmp_path / "first" / "result.json").write_text(json.dumps(result))
+    assert set(dry_run.rehearse_plan(plan)) == {"run"}
+    assert seen[4].model.load_weights == str(tmp_path / "first" / BEST)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ import pytest
 import torch
 
 import nr3d
+from nr3d.building import build_model
 from nr3d.cli import main
 from nr3d.features import FeatureStore, FeatureWriter
 from nr3d.features.contents import reading
@@ -260,6 +262,76 @@ def test_other_settings_are_refused(
     assert extract(mars_root, weights, store, "--dtype", "float16") == 2
     assert "dtype was 'float32', is now 'float16'" in capsys.readouterr().err
     assert store.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (["data.combineall", "True"], "combineall was False, is now True"),
+        (["data.split_id", "1"], "split_id was 0, is now 1"),
+        (["not3d.test_sample_method", "evenly"], "sample_method was 'dense', is now 'evenly'"),
+        (["video.pooling_method", "average"], "pooling_method is 'average', expected one of avg"),
+        (["data.norm_mean", "[0.5]"], "data.norm_mean is [0.5], expected 3 numbers"),
+        (["data.split_id", "-1"], "data.split_id is -1, expected 0 or more"),
+    ],
+)
+def test_what_would_give_other_features_is_refused(
+    change: list[str],
+    told: str,
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before = store.read_bytes()
+    assert extract(mars_root, weights, store, *change) == 2
+    assert told in capsys.readouterr().err
+    assert store.read_bytes() == before
+
+
+def test_a_store_of_an_earlier_version_is_bound_by_its_configuration(
+    store: Path,
+    mars_root: Path,
+    weights: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import h5py
+
+    older = tmp_path / "older.h5"
+    shutil.copy(store, older)
+    with h5py.File(older, "r+") as file:
+        settings = json.loads(file.attrs["settings"])
+        del settings["combineall"]
+        file.attrs["settings"] = json.dumps(settings)
+        config = json.loads(file.attrs["config"])
+        config["train"]["seed"], config["train"]["of_old"] = -1, 3  # neither matters here
+        file.attrs["config"] = json.dumps(config)
+    assert extract(mars_root, weights, older) == 0
+    assert main(["test", "--features", str(older)]) == 0
+    assert extract(mars_root, weights, older, "data.combineall", "True") == 2
+    assert "combineall was False, is now True" in capsys.readouterr().err
+    with h5py.File(older, "r+") as file:
+        config["data"]["combineall"] = True
+        file.attrs["config"] = json.dumps(config)
+    assert extract(mars_root, weights, older) == 2
+    assert "combineall was True, is now False" in capsys.readouterr().err
+    with h5py.File(older, "r+") as file:
+        config["video"]["pooling_method"] = "average"
+        file.attrs["config"] = json.dumps(config)
+    assert main(["test", "--features", str(older)]) == 2
+    assert "video.pooling_method is 'average'" in capsys.readouterr().err
+
+
+def test_a_run_to_go_on_with_does_not_count_in_a_test(
+    mars_root: Path, weights: Path, tmp_path: Path
+) -> None:
+    """A file of a user's may name one; the weights are loaded all the same."""
+    file = tmp_path / "mine.yaml"
+    file.write_text("base: synthetic\nmodel: {resume: log/model-last.pth.tar}\n")
+    cfg = nr3d.config.load_config(file, [*SMALL, "model.load_weights", str(weights)])
+    model = build_model(cfg, 8, pretrained=False, whole=True)
+    assert torch.equal(model.backbone.conv1.weight, torch.load(weights)["backbone.conv1.weight"])
 
 
 @pytest.mark.parametrize(

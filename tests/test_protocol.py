@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 import torch
 
-from nr3d import protocol
+from nr3d import dry_run, experiment, protocol
 from nr3d.building import as_mapping
 from nr3d.cli import main
-from nr3d.config import load_config
+from nr3d.config import KEYS, Command, load_config
 from nr3d.engine import BEST, LAST, VideoNot3DEngine
-from nr3d.errors import ConfigError, DataError
+from nr3d.errors import ConfigError, DataError, Nr3dError
 from nr3d.weights import read_checkpoint
+from tests.conftest import finished
 
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
@@ -124,14 +125,7 @@ def test_a_damaged_result_of_what_is_trained_first_is_one_line(
     if content:
         made = protocol.plan("prid2011_from_mars", words).first
         assert made is not None
-        figures = {f"rank-{r}": 0.5 for r in made.test.ranks} | {"mAP": 0.5}
-        whole = {
-            "model": made.model.name,
-            "trained_on": ["mars"],
-            "started_from": None,
-            "results": {"mars": figures},
-            "config": as_mapping(made),
-        }
+        whole = finished(as_mapping(made))
         content = {**whole, **content} if isinstance(content, dict) else content
         if content == {**whole, "config": None}:
             del content["config"]
@@ -249,3 +243,80 @@ def test_the_papers_rows_are_its_recipe_on_other_data(
 def test_a_transfer_from_a_transfer_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"'prid2011_from_mars', which is a transfer itself"):
         protocol.plan("ilidsvid", ["transfer.config", "prid2011_from_mars"])
+
+
+def other_value(name: str) -> Any:
+    default = KEYS[name].default
+    if isinstance(default, bool):
+        return not default
+    return default * 2 + 1 if isinstance(default, int | float) else ["other"]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_finished_run_is_taken_where_nothing_of_it_would_be_another(
+    name: str, tmp_path: Path
+) -> None:
+    cfg = load_config("mars", ["data.save_dir", str(tmp_path)])
+    before = as_mapping(cfg)
+    *sections, last = name.split(".")
+    node = before
+    for section in sections:
+        node = node[section]
+    node[last] = other_value(name)
+    (tmp_path / "result.json").write_text(json.dumps(finished(before)))
+    key = KEYS[name]
+    if key.scope and key.commands & Command.TRAIN:
+        with pytest.raises(ConfigError, match=rf"other settings \({re.escape(name)} "):
+            protocol.standing(cfg)
+    else:
+        result, same = protocol.standing(cfg)
+        assert result == finished(before)
+        assert same == cfg
+
+
+@pytest.mark.parametrize(
+    ("name", "refused"),
+    [
+        *(("data.cache_frames", False), ("test.compile", False), ("test.visrank_topk", False)),
+        *(("test.batch_size", False), ("data.root", False), ("train.print_freq", False)),
+        *(("train.lr", True), ("train.max_epoch", True), ("model.load_weights", True)),
+        *(("test.precision", True), ("test.dist_metric", True), ("data.combineall", True)),
+    ],
+)
+def test_which_keys_make_a_finished_run_another(name: str, refused: bool) -> None:
+    key = KEYS[name]
+    assert bool(key.scope and key.commands & Command.TRAIN) == refused
+
+
+def test_a_run_from_the_same_file_by_another_path_is_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["data.save_dir", str(tmp_path), "model.load_weights"]
+    before = as_mapping(load_config("mars", [*words, "a.pth"]))
+    (tmp_path / "result.json").write_text(json.dumps(finished(before)))
+    result, _ = protocol.standing(load_config("mars", [*words, str(tmp_path / "a.pth")]))
+    assert result is not None
+    with pytest.raises(ConfigError, match=r"model\.load_weights 'a\.pth', now 'b\.pth'"):
+        protocol.standing(load_config("mars", [*words, "b.pth"]))
+
+
+def test_the_second_part_is_checked_before_the_first_is_trained(
+    reid_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(cfg: Any) -> None:
+        raise AssertionError("hours of training")
+
+    monkeypatch.setattr(experiment, "train", train)
+    (tmp_path / "file").write_text("")
+    words = ["transfer.save_dir", str(tmp_path / "first")]
+    for wrong, told in (
+        (["data.save_dir", str(tmp_path / "file" / "out")], r"file is no folder"),
+        (["data.split_id", "7"], "split"),
+    ):
+        plan = protocol.plan("prid2011_from_mars", changes(reid_data, tmp_path, *words, *wrong))
+        with pytest.raises(Nr3dError, match=told):
+            protocol.train(plan)
+        with pytest.raises(Nr3dError, match=told):
+            dry_run.rehearse_plan(plan)
+    assert not (tmp_path / "first").exists()

@@ -15,9 +15,10 @@ import pytest
 import torch
 
 from nr3d.cli import main
+from nr3d.config import Command
 from nr3d.features import FeatureWriter, Origin, Row
 from nr3d.host import torchreid
-from tests.conftest import write_tree
+from tests.conftest import used, write_tree
 
 build_model = torchreid.models.build_model
 
@@ -78,7 +79,8 @@ def small(line: str, folder: Path) -> list[str]:
     # What was trained above is the small network.
     words = shlex.split(line.replace("nr3d_resnet50_ibn.mars", "nr3d_resnet18_ibn.mars"))
     if words[1] in ("train", "extract") or "--weights" in words:
-        words += SMALL if "vkd" not in line else SMALL[2:]
+        small_words = SMALL if "vkd" not in line else SMALL[2:]
+        words += used(Command[words[1].upper()], small_words)
     if words[1:3] == ["data", "splits"]:
         (folder / "reid-data" / "prid2011" / "splits_prid2011.json").unlink()
         words += ["--min-frames", "10"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from nr3d.config import shipped_configs
+from nr3d.config import Command, refuse_unused, shipped_configs
 
 
 def add_config_options(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -26,7 +26,12 @@ def add_config_options(parser: argparse.ArgumentParser, *, required: bool = True
     )
 
 
-def changes_of(args: argparse.Namespace) -> list[str]:
-    """Give the changes that the options and pairs ask for, keys and values in turn."""
+def changes_of(args: argparse.Namespace, command: Command) -> list[str]:
+    """Give the changes that the options and pairs ask for, keys and values in turn.
+
+    Raises:
+        ConfigError: for a key that the command does not use.
+    """
     root = [] if args.root is None else ["data.root", args.root]
+    refuse_unused(args.changes, command)
     return [*root, *args.changes]

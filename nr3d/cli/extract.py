@@ -9,6 +9,7 @@ from typing import Any
 from nr3d import experiment, extracting
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import print_bad_frames
+from nr3d.config import Command
 from nr3d.features import SPLITS
 from nr3d.features.layout import DTYPES
 
@@ -46,7 +47,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Extract, and say what there is."""
-    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args))
+    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args, Command.EXTRACT))
     splits = [split.strip() for split in args.split.split(",") if split.strip()]
     done = extracting.extract(cfg, args.out, splits, args.dtype)
     rate = f", {done.frames / done.seconds:.1f} frames/s" if done.frames else ""

@@ -9,6 +9,7 @@ from typing import Any
 from nr3d import experiment, extracting
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
+from nr3d.config import Command
 from nr3d.errors import ConfigError
 from nr3d.version import versions
 
@@ -54,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         return
     if not (args.config and args.weights):
         raise ConfigError("give --config and --weights, or --features")
-    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args))
+    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args, Command.TEST))
     outcome = experiment.evaluate(cfg)
     print_outcome(outcome)
     write_json(args.json, outcome.summary())

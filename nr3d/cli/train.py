@@ -9,6 +9,7 @@ from typing import Any
 from nr3d import dry_run, protocol
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, columns, print_outcome, write_json
+from nr3d.config import Command
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError
 
@@ -36,9 +37,14 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    plan = protocol.plan(args.config, changes_of(args))
+    plan = protocol.plan(args.config, changes_of(args, Command.TRAIN))
     if args.dry_run:
-        found = dry_run.rehearse_plan(plan)
+        if args.splits is None:
+            found = dry_run.rehearse_plan(plan)
+        else:
+            found = dry_run.rehearse_splits(plan, _splits(args.splits))
+        if not found:
+            print("All splits are finished: there is nothing to train.")
         for name, rehearsal in found.items():
             if len(found) > 1:
                 print("What is trained first:" if name == "first" else "Then:")

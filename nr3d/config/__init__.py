@@ -1,17 +1,36 @@
-"""Configurations: the keys with their defaults, the shipped files, and changes on top."""
+"""Configurations: the table of keys, the shipped files, and changes on top."""
 
-from nr3d.config.comparing import differences
-from nr3d.config.defaults import default_config
+from nr3d.config.checking import check_values, refuse_unused
+from nr3d.config.comparing import (
+    differences,
+    differing,
+    features_settings,
+    leaves,
+    steps_differing,
+)
 from nr3d.config.files import read_yaml, write_text, yaml_text
+from nr3d.config.keys import KEYS, default_config, keys_that_change
 from nr3d.config.loading import config_of, load_config, shipped_configs
+from nr3d.config.scopes import Command, Key, Scope
 
 __all__ = [
+    "KEYS",
+    "Command",
+    "Key",
+    "Scope",
+    "check_values",
     "config_of",
     "default_config",
     "differences",
+    "differing",
+    "features_settings",
+    "keys_that_change",
+    "leaves",
     "load_config",
     "read_yaml",
+    "refuse_unused",
     "shipped_configs",
+    "steps_differing",
     "write_text",
     "yaml_text",
 ]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
+
+from nr3d.config.keys import KEYS, keys_that_change
+from nr3d.config.scopes import Command, Key, Scope
+from nr3d.errors import shown
 
 
 def differences(
@@ -30,3 +34,68 @@ def differences(
         elif one != other:
             found.append((f"{prefix}{key}", one, other))
     return sorted(found)
+
+
+def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Return the keys of sections within each other, with dots, and their values.
+
+    Examples::
+        >>> list(leaves({"train": {"lr": 1}}))
+        [('train.lr', 1)]
+    """
+    if isinstance(content, Mapping):
+        for key, value in content.items():
+            if isinstance(value, Mapping):
+                yield from leaves(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+
+def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:
+    """Say which keys have another value in one configuration than in the other.
+
+    A key that one of them lacks, such as one of another version, has its default there.
+
+    Args:
+        before, now: sections and keys as plain values.
+        keys: that count.
+
+    Returns:
+        list: a text for each key that differs, in the order of the keys.
+
+    Examples::
+        >>> keys = keys_that_change(Scope.STEPS, Command.TRAIN)
+        >>> differing({"train": {"lr": 0.1}}, {"train": {"print_freq": 5}}, keys)
+        ['train.lr 0.1, now 0.0003']
+    """
+    one, other = dict(leaves(before)), dict(leaves(now))
+    return [
+        f"{key.name} {shown(was)}, now {shown(is_)}"
+        for key in keys
+        if (was := one.get(key.name, key.default)) != (is_ := other.get(key.name, key.default))
+    ]
+
+
+def steps_differing(before: Any, now: Any) -> list[str]:
+    """Say which keys make the next training steps others than they were; as :func:`differing`."""
+    keys = keys_that_change(Scope.STEPS, Command.TRAIN)
+    if "cosine" in (dict(leaves(one)).get("train.lr_scheduler") for one in (before, now)):
+        keys.append(KEYS["train.max_epoch"])  # which that schedule is laid over
+    return differing(before, now, keys)
+
+
+def features_settings(config: Any) -> dict[str, Any]:
+    """Return what a configuration's features depend on, by the names that a store has for it.
+
+    Args:
+        config: sections and keys as plain values; what it lacks has its default.
+
+    Examples::
+        >>> features_settings({"video": {"seq_len": 4}})["seq_len"]
+        4
+    """
+    given = dict(leaves(config))
+    return {
+        key.short: given.get(key.name, key.default)
+        for key in keys_that_change(Scope.FEATURES, Command.EXTRACT)
+    }

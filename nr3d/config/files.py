@@ -1,4 +1,4 @@
-"""YAML files, read with one clear error and written whole or not at all."""
+"""YAML files, read within bounds and with one clear error, and written whole or not at all."""
 
 from __future__ import annotations
 
@@ -9,20 +9,34 @@ from typing import Any
 import yaml
 
 from nr3d.atomic import replacing
-from nr3d.errors import ConfigError
+from nr3d.config.guarded_yaml import load_yaml
+from nr3d.errors import ConfigError, reason_of
+
+MOST_BYTES = 1 << 20
+"""Bytes that a YAML file may have."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read a YAML file of names and values; an empty one gives an empty dict.
 
     Raises:
-        ConfigError: if it is not YAML, or holds something else; the message names the file.
-        OSError: if it cannot be read.
+        ConfigError: if it cannot be read, is not YAML, is larger than any file of names and values
+            should be, or holds something else; the message names the file.
     """
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}") from error
+        with Path(path).open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({reason_of(error)})") from error
+    if len(data) > MOST_BYTES:
+        raise ConfigError(
+            f"{path} has more than {MOST_BYTES:,} bytes, expected a YAML file of names and values"
+        )
+    try:
+        content = load_yaml(data.decode("utf-8"))
+    # Tags stand for types, whose constructors raise what they like.
+    except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise ConfigError(f"{path} is not YAML: {reason_of(error)}") from error
     if not isinstance(content, dict | None):
         raise ConfigError(f"{path} holds a {type(content).__name__}, expected names with values")
     return content or {}

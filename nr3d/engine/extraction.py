@@ -20,6 +20,9 @@ from nr3d.metrics import Labels
 
 Floats = npt.NDArray[np.float32]
 
+POOLINGS = ("avg", "max")
+"""How the features of a tracklet's clips make its own."""
+
 
 @dataclass(frozen=True)
 class TrackletFeature:
@@ -68,6 +71,7 @@ def extract(
         name: what the progress bar calls the set.
 
     Raises:
+        ValueError: for a pooling of another name.
         DataError: if a frame, or a tracklet's every frame, cannot be read.
         ValueError: for another pooling.
     """
@@ -93,7 +97,12 @@ def extract_each(
     Arguments and errors are those of :func:`extract`.
     """
     frames = _frames_of(loader)
-    collector = _Collector(frames, inference, pooling)
+    return _each(frames, _Collector(frames, inference, pooling), name)
+
+
+def _each(
+    frames: FrameLoader | StockFrames, collector: _Collector, name: str
+) -> Iterator[TrackletFeature]:
     first = parallel.world().first
     with tqdm(
         total=len(frames.order),
@@ -132,6 +141,8 @@ class _Collector:
     def __init__(
         self, frames: FrameLoader | StockFrames, inference: Inference, pooling: str
     ) -> None:
+        if pooling not in POOLINGS:
+            raise ValueError(f"pooling is {pooling!r}, expected one of {', '.join(POOLINGS)}")
         self.tracklets = frames.tracklets
         self.inference = inference
         if pooling not in POOLINGS:

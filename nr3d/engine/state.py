@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nr3d.config import differences
+from nr3d.config import differences, steps_differing
 from nr3d.engine.randomness import random_states
 from nr3d.errors import WeightsError
 from nr3d.models import AGGREGATIONS
@@ -34,23 +34,6 @@ _KEYS = (
     "epoch",
     "best_rank1",
 )
-
-_MAY_DIFFER: tuple[str, ...] = (
-    "data.cache_frames",
-    "data.pack",
-    "data.root",
-    "data.save_dir",
-    "data.targets",
-    "data.workers",
-    "model.",
-    "test.",
-    "train.checkpoint_steps",
-    "train.max_epoch",
-    "train.print_freq",
-    "transfer.",
-    "use_gpu",
-)
-"""Keys of a configuration that do not change what the next steps compute."""
 
 
 @dataclass
@@ -263,11 +246,9 @@ def _check_same_run(
             f"{path} is another run's ({'; '.join(differing)}): set these as they were, or start "
             "from its weights alone by model.load_weights instead of model.resume."
         )
-    changed = [
-        f"{key} {before!r}, now {now!r}"
-        for key, before, now in differences(theirs.get("config") or {}, facts.get("config") or {})
-        if not key.startswith(_MAY_DIFFER)
-    ]
+    one, other = theirs.get("config"), facts.get("config")
+    # An engine that was made in Python has no configuration to compare.
+    changed = steps_differing(one, other) if one and other else []
     changed += [
         f"{name} {before}, now {now}"
         for name, before, now in differences(checkpoint.get("versions") or {}, versions())

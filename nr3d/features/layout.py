@@ -38,6 +38,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.config import features_settings
+
 FORMAT, VERSION = "nr3d features", 2
 
 SPLITS = ("train", "query", "gallery")
@@ -83,11 +85,15 @@ class Origin:
 
     @property
     def binding(self) -> dict[str, Any]:
-        """What all features of a store have in common; paths and versions do not count."""
+        """What all features of a store have in common; paths and versions do not count.
+
+        A setting that a store of an earlier version does not name is that of its configuration.
+        """
         return {
             "dataset": self.dataset,
             "weights_sha256": self.weights_sha256,
             "dtype": self.dtype,
+            **features_settings(self.config),
             **self.settings,
         }
 

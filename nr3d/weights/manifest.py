@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nr3d.config import KEYS
 from nr3d.errors import WeightsError
 from nr3d.home import expanded
 from nr3d.weights.checkpoint import is_safetensors, read_checkpoint, safetensors_metadata
@@ -16,9 +17,6 @@ from nr3d.weights.parsing import parse_entry
 
 ENTRY_KEY = "nr3d.entry"
 """Where a safetensors file of ours holds its entry, as JSON."""
-
-_LOCAL_KEYS = {"data": ("root", "save_dir"), "model": ("load_weights", "resume")}
-"""Keys of a configuration that say where things lie on one machine."""
 
 
 def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
@@ -99,9 +97,11 @@ _NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")
 
 
 def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out what says where things lie on one machine."""
+    places = {key.name for key in KEYS.values() if key.place}
     return {
         section: (
-            {key: v for key, v in value.items() if key not in _LOCAL_KEYS.get(section, ())}
+            {key: v for key, v in value.items() if f"{section}.{key}" not in places}
             if isinstance(value, Mapping)
             else value
         )

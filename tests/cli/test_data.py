@@ -12,9 +12,10 @@ import torch
 
 from nr3d.cli import main
 from nr3d.cli.data import training_command
-from nr3d.config import load_config
+from nr3d.config import Command, load_config
 from nr3d.data import convert
 from nr3d.data.converted import INDEX
+from tests.conftest import used
 
 Output = pytest.CaptureFixture[str]
 
@@ -143,7 +144,20 @@ def test_what_convert_prints_checks_trains_and_tests(
     log = ["data.save_dir", str(tmp_path / "log")]
     assert main([*train[:-2], *SMALL, *log, "--json", "train.json"]) == 0
     weights = ["--weights", "log/model-best.pth.tar"]
-    assert main(["test", *train[1:-2], *SMALL, *log, *weights, "--json", "test.json"]) == 0
+    assert (
+        main(
+            [
+                "test",
+                *train[1:-2],
+                *used(Command.TEST, SMALL),
+                *log,
+                *weights,
+                "--json",
+                "test.json",
+            ]
+        )
+        == 0
+    )
     trained, tested = (
         json.loads(Path(name).read_text())["results"]["shop"]
         for name in ("train.json", "test.json")

@@ -1,0 +1,54 @@
+"""Checks of a configuration's values, and of the keys that a command is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from nr3d.config.comparing import leaves
+from nr3d.config.keys import KEYS
+from nr3d.config.scopes import Command, Key
+from nr3d.config.values import MisfitError
+from nr3d.errors import ConfigError, shown
+
+
+def check_values(config: Mapping[str, Any], keys: Iterable[Key] = KEYS.values()) -> None:
+    """Refuse a value that its key does not take.
+
+    Args:
+        config: sections and keys.
+        keys: to check.
+
+    Raises:
+        ConfigError: naming the first such key, its value and what is expected.
+    """
+    given = dict(leaves(config))
+    for key in keys:
+        if key.name not in given:
+            raise ConfigError(f"{key.name} is missing, expected such as {key.default!r}")
+        value = given[key.name]
+        try:
+            wanted = key.kind.expected(key.kind.take(value))
+        except MisfitError:
+            wanted = f"{key.kind.word} such as {key.default!r}"
+        if wanted is not None:
+            raise ConfigError(f"{key.name} is {shown(value)}, expected {wanted}")
+
+
+def refuse_unused(changes: Sequence[str], command: Command) -> None:
+    """Refuse keys given on the command line that a command would ignore.
+
+    Args:
+        changes: keys and values in turn.
+        command: that was called.
+
+    Raises:
+        ConfigError: naming the first such key, and what uses it.
+    """
+    for name in changes[::2]:
+        key = KEYS.get(name)
+        if key is not None and not key.commands & command:
+            raise ConfigError(
+                f"{command} does not use {name} ({key.about}), which {key.commands} would: leave "
+                "it out."
+            )

@@ -1,0 +1,125 @@
+"""YAML as configurations need it: plain values, of a bounded size, and text where text was meant.
+
+YAML lets a few hundred bytes stand for a billion values, a value stand within itself, and a second
+section of the same name take the first one's place without a word. Here these are errors. Dates and
+numbers to the base of 60 (``12:30``) are texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+MOST_NODES = 100_000
+"""Values that a document may have, each counted as often as an alias repeats it."""
+
+DEEPEST = 32
+"""How deep values may stand within each other."""
+
+_LONGEST_NUMBER = 1000
+"""Characters; what is longer is a text."""
+
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_TEXT = "tag:yaml.org,2002:str"
+_DATE = "tag:yaml.org,2002:timestamp"
+
+
+def load_yaml(text: str, *, plain: bool = False) -> Any:
+    """Read one YAML document.
+
+    Args:
+        text: the document.
+        plain: take every value that is no list or mapping as the text that stands there.
+
+    Returns:
+        Plain values: mappings, lists, texts, numbers, booleans and None.
+
+    Raises:
+        yaml.YAMLError: if it is not YAML, goes beyond a bound, or says something twice.
+        ValueError: for a value that does not fit its tag.
+
+    Examples::
+        >>> load_yaml("save_dir: 2026-12-31")
+        {'save_dir': '2026-12-31'}
+        >>> load_yaml("[mars, 2024, yes]", plain=True)
+        ['mars', '2024', 'yes']
+    """
+    loader = (_PlainLoader if plain else _Loader)(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+class _Bounded:
+    """Counts values while they are put together, before any alias is followed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)  # type: ignore[call-arg]
+        self._count = 0
+        self._depth = 0
+        self._counts: dict[int, int] = {}
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()  # type: ignore[attr-defined]
+        repeats = isinstance(event, yaml.AliasEvent)
+        before = self._count
+        self._depth += 1
+        if self._depth > DEEPEST:
+            raise _error(f"values stand more than {DEEPEST} deep within each other", event)
+        node = super().compose_node(parent, index)  # type: ignore[misc]
+        self._depth -= 1
+        if repeats and id(node) not in self._counts:
+            raise _error(
+                f"the value of the anchor {event.anchor!r:.80} stands within itself", event
+            )
+        self._count += self._counts[id(node)] if repeats else 1
+        self._counts[id(node)] = self._count - before
+        if self._count > MOST_NODES:
+            raise _error(f"there are more than {MOST_NODES:,} values, repeated ones counted", event)
+        return node
+
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        node = super().compose_scalar_node(anchor)  # type: ignore[misc]
+        if node.tag in _NUMBERS and (":" in node.value or len(node.value) > _LONGEST_NUMBER):
+            node.tag = _TEXT
+        return node
+
+    def compose_mapping_node(self, anchor: Any) -> Any:
+        node = super().compose_mapping_node(anchor)  # type: ignore[misc]
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                if (key.tag, key.value) in seen:
+                    raise _error(f"{key.value!r:.80} stands twice in the same place", key)
+                seen.add((key.tag, key.value))
+        return node
+
+
+class _Loader(_Bounded, yaml.SafeLoader):  # type: ignore[misc]
+    yaml_implicit_resolvers: Mapping[str, Any] = {
+        first: [(tag, pattern) for tag, pattern in resolvers if tag != _DATE]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def number(self, node: Any) -> Any:
+        """Give a number; what only looks like one, such as ``0x_``, is a text."""
+        try:
+            value = super().construct_yaml_int(node)
+            str(value)
+        except (ValueError, IndexError):
+            return self.construct_scalar(node)
+        return value
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _Loader.number)
+
+
+class _PlainLoader(_Bounded, yaml.BaseLoader):  # type: ignore[misc]
+    pass
+
+
+def _error(problem: str, at: Any) -> yaml.YAMLError:
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=at.start_mark)

@@ -1,0 +1,66 @@
+"""Keys on the command line that a command would ignore."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from nr3d.cli import main
+from nr3d.config import KEYS, Command, refuse_unused
+from nr3d.errors import ConfigError
+
+CONFIG = ["--config", "mars"]
+WEIGHTS = [*CONFIG, "--weights", "x.pth"]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (
+            ["test", *WEIGHTS, "train.lr", "1"],
+            "nr3d test does not use train.lr (the learning rate), which nr3d train would: leave",
+        ),
+        (
+            ["extract", *WEIGHTS, "--out", "f.h5", "test.rerank", "True"],
+            "nr3d extract does not use test.rerank (whether to re-rank), which nr3d test and "
+            "nr3d test --features would",
+        ),
+        (
+            ["test", "--features", "f.h5", "data.height", "999"],
+            "nr3d test --features does not use data.height (the frames' height in pixels), which "
+            "nr3d train, nr3d test and nr3d extract would",
+        ),
+        (["train", *CONFIG, "test.visrank", "True"], "nr3d train does not use test.visrank"),
+        (["train", *CONFIG, "test.rerank", "True"], "nr3d train does not use test.rerank"),
+        (["test", *WEIGHTS, "model.load_weights", "y"], "does not use model.load_weights"),
+        (["test", *WEIGHTS, "model.resume", "y"], "does not use model.resume"),
+        (["test", "--features", "f.h5", "data.root", "x"], "does not use data.root"),
+    ],
+)
+def test_a_key_that_a_command_ignores_is_refused_by_name(
+    words: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(words) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", Command)
+def test_a_command_takes_the_keys_that_it_uses(command: Command) -> None:
+    refused = set()
+    for name in KEYS:
+        try:
+            refuse_unused([name, "1"], command)
+        except ConfigError:
+            refused.add(name)
+    assert refused == {name for name, key in KEYS.items() if command not in key.commands}
+    refuse_unused(["train.unknown", "1", "odd"], command)  # load_config tells it better
+
+
+def test_a_file_may_hold_all_sections(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "mine.yaml").write_text("train: {lr: 1}\ntest: {visrank: true}\ndata: {root: x}\n")
+    words = ["--config", str(tmp_path / "mine.yaml"), "--weights", str(tmp_path / "gone.pth")]
+    assert main(["test", *words]) == 2
+    assert "gone.pth" in capsys.readouterr().err
