@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -243,8 +242,7 @@ def test_names_that_are_not_utf_8_come_back(
         frame.rename(frame.with_name(f"{latin}{frame.name}"))
     out = tmp_path / "f.h5"
     prid = [
-        *("data.sources", "['prid2011']", "data.targets", "['prid2011']"),
-        *("sampler.num_instances", "2", "train.batch_size", "4"),
+        *("data.targets", "['prid2011']"),
     ]
     done = extract(prid_root, weights, out, *prid)
     assert done == 0, capsys.readouterr().err
@@ -296,30 +294,32 @@ def test_a_store_of_an_earlier_version_is_bound_by_its_configuration(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import h5py
+    with FeatureWriter(store, FeatureStore(store).origin) as writer:
+        rows = list(writer.rows)
 
-    older = tmp_path / "older.h5"
-    shutil.copy(store, older)
-    with h5py.File(older, "r+") as file:
-        settings = json.loads(file.attrs["settings"])
-        del settings["combineall"]
-        file.attrs["settings"] = json.dumps(settings)
-        config = json.loads(file.attrs["config"])
-        config["train"]["seed"], config["train"]["of_old"] = -1, 3  # neither matters here
-        file.attrs["config"] = json.dumps(config)
-    assert extract(mars_root, weights, older) == 0
-    assert main(["test", "--features", str(older)]) == 0
-    assert extract(mars_root, weights, older, "data.combineall", "True") == 2
+    def older(*changes: tuple[str, str, object]) -> Path:
+        """Make a store that does not say whether all was combined, with other values."""
+        origin = FeatureStore(store).origin
+        settings = {key: v for key, v in origin.settings.items() if key != "combineall"}
+        config = json.loads(json.dumps(origin.config))
+        for section, name, value in changes:
+            config[section][name] = value
+        path = tmp_path / f"{len(list(tmp_path.iterdir()))}.h5"
+        with FeatureWriter(path, replace(origin, settings=settings, config=config)) as writer:
+            for row in rows:
+                writer.append(row)
+            writer.finish()
+        return path
+
+    plain = older(("train", "seed", -1), ("train", "of_old", 3))  # neither matters here
+    assert extract(mars_root, weights, plain) == 0
+    assert main(["test", "--features", str(plain)]) == 0
+    assert extract(mars_root, weights, plain, "data.combineall", "True") == 2
     assert "combineall was False, is now True" in capsys.readouterr().err
-    with h5py.File(older, "r+") as file:
-        config["data"]["combineall"] = True
-        file.attrs["config"] = json.dumps(config)
-    assert extract(mars_root, weights, older) == 2
+    combined = older(("data", "combineall", True))
+    assert extract(mars_root, weights, combined) == 2
     assert "combineall was True, is now False" in capsys.readouterr().err
-    with h5py.File(older, "r+") as file:
-        config["video"]["pooling_method"] = "average"
-        file.attrs["config"] = json.dumps(config)
-    assert main(["test", "--features", str(older)]) == 2
+    assert main(["test", "--features", str(older(("video", "pooling_method", "average")))]) == 2
     assert "video.pooling_method is 'average'" in capsys.readouterr().err
 
 

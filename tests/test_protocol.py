@@ -247,6 +247,8 @@ def test_a_transfer_from_a_transfer_is_refused() -> None:
 
 def other_value(name: str) -> Any:
     default = KEYS[name].default
+    if isinstance(default, str):
+        return "other"
     if isinstance(default, bool):
         return not default
     return default * 2 + 1 if isinstance(default, int | float) else ["other"]

@@ -152,7 +152,7 @@ def test_a_chain_of_bases_ends(tmp_path: Path) -> None:
         load_config(tmp_path / "a.yaml")
     for base in ("x" * 5000, "[1, 2]", "''", '"\\0"', "~nobody-of-that-name/x"):
         (tmp_path / "b.yaml").write_text(f"base: {base}\n")
-        with pytest.raises(ConfigError, match="No configuration|no home folder") as caught:
+        with pytest.raises(ConfigError, match=r"No configuration|no home folder") as caught:
             load_config(tmp_path / "b.yaml")
         assert len(str(caught.value)) < 1000
 
