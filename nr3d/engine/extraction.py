@@ -20,9 +20,6 @@ from nr3d.metrics import Labels
 
 Floats = npt.NDArray[np.float32]
 
-POOLINGS = ("avg", "max")
-"""How the features of a tracklet's clips make its own."""
-
 
 @dataclass(frozen=True)
 class TrackletFeature:
@@ -71,7 +68,6 @@ def extract(
         name: what the progress bar calls the set.
 
     Raises:
-        ValueError: for a pooling of another name.
         DataError: if a frame, or a tracklet's every frame, cannot be read.
         ValueError: for another pooling.
     """
@@ -141,8 +137,6 @@ class _Collector:
     def __init__(
         self, frames: FrameLoader | StockFrames, inference: Inference, pooling: str
     ) -> None:
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling is {pooling!r}, expected one of {', '.join(POOLINGS)}")
         self.tracklets = frames.tracklets
         self.inference = inference
         if pooling not in POOLINGS:
