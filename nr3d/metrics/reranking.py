@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
+from nr3d.errors import DataError
 from nr3d.metrics.distances import Distances, parts
 
 SCRATCH = 6
@@ -110,13 +111,29 @@ def re_ranking(
     Returns:
         (Q, G).
 
+    Raises:
+        DataError: if a distance is not finite.
+        ValueError: for shapes that do not fit, or a k1, k2 or lambda_value out of its range.
+
     Example:
         >>> near = 1 - np.eye(2, dtype=np.float32)
         >>> re_ranking(near, near, near).round(2)
         array([[0. , 0.3],
                [0.3, 0. ]], dtype=float32)
     """
-    given = _Given(*(_array(each) for each in (q_g_dist, q_q_dist, g_g_dist)))
+    matrices = [_array(each) for each in (q_g_dist, q_q_dist, g_g_dist)]
+    queries, entries = matrices[0].shape
+    shapes = tuple(matrix.shape for matrix in matrices)
+    if shapes != ((queries, entries), (queries, queries), (entries, entries)):
+        raise ValueError(f"the distances have shapes {shapes}, expected (Q, G), (Q, Q), (G, G)")
+    if k1 < 1 or k2 < 1 or not 0 <= lambda_value <= 1:
+        raise ValueError(
+            f"k1 is {k1}, k2 {k2} and lambda_value {lambda_value}, expected 1 or more, 1 or more "
+            "and a share from 0 to 1"
+        )
+    if not all(np.isfinite(matrix).all() for matrix in matrices):
+        raise DataError("A distance to re-rank is not finite: the features are damaged.")
+    given = _Given(*matrices)
     height = max(1, _WORK // (4 * SCRATCH * given.shape[0]))
     blocks = reranked(given, given.queries, height, k1=k1, k2=k2, lambda_value=lambda_value)
     return np.concatenate(list(blocks))

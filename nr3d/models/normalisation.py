@@ -96,7 +96,7 @@ class _Normalise(torch.autograd.Function):
         centred = x - centre[:, :, None, None]
         off = centred.sum((2, 3), dtype=wide) / pixels
         mean = centre.to(wide) + off
-        variance = (centred * centred).sum((2, 3), dtype=wide) / pixels - off.square()
+        variance = _products(centred, centred) / pixels - off.square()
         variance.clamp_(min=0)
 
         by_batch = slice(instance_channels, None)
@@ -122,7 +122,7 @@ class _Normalise(torch.autograd.Function):
         pixels = grad.shape[2] * grad.shape[3]
         by_batch = slice(ctx.instance_channels, None)
         of_grad = grad.sum((2, 3), dtype=shift.dtype)  # (N, C)
-        of_product = (grad * centred).sum((2, 3), dtype=shift.dtype)
+        of_product = _products(grad, centred)
         of_product = (of_product - shift * of_grad) * inverse  # with the normalised input
 
         grad_bias, grad_weight = of_grad.sum(0), of_product.sum(0)
@@ -138,6 +138,15 @@ class _Normalise(torch.autograd.Function):
         grad_x = torch.addcmul(_spread(constant, grad), centred, _spread(of_centred, grad))
         grad_x.addcmul_(grad, _spread(scale, grad))
         return grad_x, grad_weight, grad_bias, None, None, None
+
+
+def _products(one: Tensor, other: Tensor) -> Tensor:
+    """Sum the products over H, W: (N, C), in float32 or wider."""
+    wide = torch.promote_types(one.dtype, torch.float32)
+    if one.dtype == torch.float16:
+        # Its greatest number is 65,504: the square of 256 is beyond it.
+        one, other = one.to(wide), other.to(wide)
+    return (one * other).sum((2, 3), dtype=wide)
 
 
 def _over_batch(of_instances: Tensor, across: bool) -> Tensor:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.metrics import re_ranking
 from nr3d.metrics.reranking import reranked_features
@@ -87,3 +88,24 @@ def test_given_matrices_are_left_as_they_are() -> None:
 def test_equal_features_stay_together() -> None:
     found = re_ranking(*(np.zeros(shape) for shape in ((2, 3), (2, 2), (3, 3))))
     np.testing.assert_allclose(found, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error"),
+    [({"k1": 0}, ValueError), ({"k2": 0}, ValueError), ({"lambda_value": 1.1}, ValueError)],
+)
+def test_settings_out_of_their_range_are_refused(settings: dict[str, Any], error: Any) -> None:
+    _, _, given = matrices(3, 4)
+    with pytest.raises(error, match="expected 1 or more, 1 or more and a share from 0 to 1"):
+        re_ranking(*given, **settings)
+
+
+def test_distances_that_do_not_fit_or_are_none_are_refused() -> None:
+    _, _, (of_both, of_queries, of_gallery) = matrices(3, 4)
+    with pytest.raises(ValueError, match=r"shapes \(\(3, 4\), \(4, 4\), \(3, 3\)\), expected"):
+        re_ranking(of_both, of_gallery, of_queries)
+    for value in (np.nan, np.inf):
+        damaged = of_gallery.copy()
+        damaged[1, 2] = value
+        with pytest.raises(DataError, match="A distance to re-rank is not finite"):
+            re_ranking(of_both, of_queries, damaged)

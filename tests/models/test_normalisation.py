@@ -111,6 +111,23 @@ def test_bf16_is_as_close_as_its_digits_allow(mean: float) -> None:
         assert (one - other).norm() < 0.008 * other.norm()
 
 
+@pytest.mark.parametrize("size", [1e-3, 1.0, 3000.0])
+def test_fp16_overflows_in_no_square(size: float) -> None:
+    ours, usual = pair(16)
+    x = (size * torch.randn(4, 16, 14, 7)).half()
+    grad = torch.randn(x.shape) * (1000 if size > 1 else 1)
+    found = []
+    for module, given in ((ours, x.clone()), (usual, x.float())):
+        given.requires_grad_()
+        output = module(given)
+        output.backward(grad.to(given.dtype))
+        assert given.grad is not None
+        parameters = [p.grad for p in module.parameters()]
+        found.append([output.float(), given.grad.float(), *parameters, *module.buffers()])
+    for one, other in zip(*found, strict=True):
+        assert (one - other).abs().max() <= 0.02 * other.abs().max()
+
+
 def test_a_single_value_per_channel_is_refused() -> None:
     with pytest.raises(ValueError, match=r"shape \(1, 4, 1, 1\), expected more than one value"):
         normalise(torch.rand(1, 4, 1, 1), torch.ones(4), torch.zeros(4))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nr3d.errors import OutputError
 from nr3d.report import draw_ranking, write_rankings
 from nr3d.report.ranking import QUERY, RIGHT, WRONG
 
@@ -323,6 +324,14 @@ def test_rankings_are_written_as_pages(make, spoken, tmp_path):
         "queries 5 to 5 of 5 · page 3 of 3",
     ):
         assert subtitle in said
+
+
+def test_a_place_that_cannot_be_written_is_one_line(make, tmp_path):
+    in_the_way = tmp_path / "visrank_mars"
+    in_the_way.write_text("a file")
+    with pytest.raises(OutputError, match=r"visrank_mars.* cannot be written") as found:
+        write_rankings([[0.1]], [make(1, 0)], [make(1, 1)], in_the_way)
+    assert "\n" not in str(found.value)
 
 
 def test_no_query_makes_no_page(make, tmp_path):
