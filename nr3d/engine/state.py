@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from nr3d.config import differences, steps_differing
-from nr3d.engine.randomness import random_states
-from nr3d.errors import WeightsError
+from nr3d.engine.randomness import random_states, set_random_states
+from nr3d.errors import WeightsError, parsing, reason_of, shown
 from nr3d.models import AGGREGATIONS
 from nr3d.version import versions
-from nr3d.weights import read_checkpoint
+from nr3d.weights import check_numbers, facts_in, read_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -192,6 +192,11 @@ def restore_run(
             f"and this run is {'with' if scheduler else 'without'} one: set train.lr_scheduler as "
             "it was."
         )
+    check_numbers(_mapping(checkpoint, "state_dict", path), model.state_dict(), path)
+    check_numbers(_mapping(checkpoint, "centers", path), center.state_dict(), path)
+    for name in ("optimizer", "center_optimizer"):
+        check_numbers(_floats_of(_mapping(checkpoint, name, path), name), {}, path)
+    progress = _progress_in(checkpoint, path)
     try:
         model.load_state_dict(checkpoint["state_dict"])
         center.load_state_dict(checkpoint["centers"])
@@ -202,19 +207,69 @@ def restore_run(
             scheduler.load_state_dict(checkpoint["scheduler"])
         if checkpoint.get("scaler") and scaler.is_enabled():
             scaler.load_state_dict(checkpoint["scaler"])
-    except (RuntimeError, ValueError, KeyError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:
         raise WeightsError(
-            f"{path} is another run's: {reason[:300]}. Resume with the model, dataset and "
+            f"{path} is another run's: {reason_of(error)}. Resume with the model, dataset and "
             "optimizer that it was trained with."
         ) from error
-    return Progress(
-        epoch=int(checkpoint["epoch"]),
-        step=int(checkpoint.get("step", 0)),
-        sums=dict(checkpoint.get("sums", {})),
-        best_rank1=checkpoint["best_rank1"],
-        random=checkpoint.get("random"),
-    )
+    return progress
+
+
+def _mapping(checkpoint: Mapping[str, Any], key: str, path: str | Path) -> Mapping[str, Any]:
+    """Give one of the state dicts in a checkpoint."""
+    held = checkpoint[key]
+    tensors = key in ("state_dict", "centers")
+    if (
+        not isinstance(held, Mapping)
+        or not all(isinstance(name, str) for name in held)
+        or (tensors and not all(isinstance(value, Tensor) for value in held.values()))
+    ):
+        what = "tensors by name" if tensors else "an optimizer's state"
+        raise WeightsError(
+            f"{path} is not a training checkpoint: its {key} is {shown(held)}, expected {what}."
+        )
+    return held
+
+
+def _floats_of(held: Mapping[str, Any], name: str) -> dict[str, Tensor]:
+    """Give the running averages in an optimizer's state, by name."""
+    states = held.get("state")
+    return {
+        f"{name}.{index}.{key}": value
+        for index, state in (states.items() if isinstance(states, Mapping) else ())
+        for key, value in (state.items() if isinstance(state, Mapping) else ())
+        if isinstance(value, Tensor) and value.is_floating_point()
+    }
+
+
+def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
+    """Read how far a run had come, and try its random states.
+
+    Raises:
+        WeightsError: if it is not what :func:`run_state` writes.
+    """
+    with parsing(
+        path, "a training checkpoint", "Resume from another, or train anew.", WeightsError
+    ):
+        epoch, step = checkpoint["epoch"], checkpoint.get("step", 0)
+        if not all(type(count) is int and 0 <= count < 1 << 31 for count in (epoch, step)):
+            raise ValueError(f"epoch {shown(epoch)} and step {shown(step)} are no counts")
+        sums = {
+            str(name): (float(a), int(b)) for name, (a, b) in checkpoint.get("sums", {}).items()
+        }
+        if not all(count > 0 for _, count in sums.values()):
+            raise ValueError("sums of no values")
+        best = checkpoint["best_rank1"]
+        if best is not None and not (isinstance(best, float | int) and 0 <= best <= 1):
+            raise ValueError(f"the best rank-1 {shown(best)} is no share")
+        random = checkpoint.get("random")
+        if random is not None:
+            now = random_states()
+            try:
+                set_random_states(random)
+            finally:
+                set_random_states(now)
+        return Progress(epoch, step, sums, best, random)
 
 
 def _lay_out_as_parameters(optimizer: Optimizer) -> None:
@@ -233,9 +288,9 @@ def _check_same_run(
     path: str | Path, checkpoint: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
     """Refuse another run's checkpoint, naming what differs; log what may."""
-    theirs = checkpoint.get("facts", {})
+    theirs = facts_in(checkpoint, Path(path))
     differing = [
-        f"{key} {theirs[key]!r}, here {value!r}"
+        f"{key} {shown(theirs[key])}, here {shown(value)}"
         for key, value in facts.items()
         if key in theirs
         and theirs[key] != value
@@ -246,13 +301,16 @@ def _check_same_run(
             f"{path} is another run's ({'; '.join(differing)}): set these as they were, or start "
             "from its weights alone by model.load_weights instead of model.resume."
         )
-    one, other = theirs.get("config"), facts.get("config")
-    # An engine that was made in Python has no configuration to compare.
-    changed = steps_differing(one, other) if one and other else []
-    changed += [
-        f"{name} {before}, now {now}"
-        for name, before, now in differences(checkpoint.get("versions") or {}, versions())
-    ]
+    with parsing(
+        path, "a training checkpoint", "Resume from another, or train anew.", WeightsError
+    ):
+        one, other = theirs.get("config"), facts.get("config")
+        # An engine that was made in Python has no configuration to compare.
+        changed = steps_differing(one, other) if one and other else []
+        changed += [
+            f"{name} {shown(before)}, now {shown(now)}".replace("'", "")
+            for name, before, now in differences(checkpoint.get("versions") or {}, versions())
+        ]
     if changed:
         logger.warning(
             "%s goes on with another configuration or other versions (%s): the run is no longer "

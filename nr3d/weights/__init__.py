@@ -6,8 +6,9 @@ from nr3d.weights.fetch import Verification, cached, fetch, verify
 from nr3d.weights.index import add, available, find, user_index
 from nr3d.weights.layouts import LAYOUTS, Layout
 from nr3d.weights.loading import LoadReport, load, load_pretrained
-from nr3d.weights.manifest import entry_of
+from nr3d.weights.manifest import entry_of, facts_in
 from nr3d.weights.publish import Exported, entry_of_file, export
+from nr3d.weights.states import check_numbers
 
 __all__ = [
     "LAYOUTS",
@@ -21,9 +22,11 @@ __all__ = [
     "add",
     "available",
     "cached",
+    "check_numbers",
     "entry_of",
     "entry_of_file",
     "export",
+    "facts_in",
     "fetch",
     "find",
     "load",

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
+from nr3d.atomic import sole_writer
 from nr3d.config import read_yaml, write_text, yaml_text
-from nr3d.errors import ConfigError, WeightsError
+from nr3d.errors import ConfigError, WeightsError, reason_of, shown
 from nr3d.home import expanded, platform_folder
+from nr3d.locks import Locked
 from nr3d.registry import registered_models
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.parsing import parse_entry
 
 SHIPPED = Path(__file__).with_name("index.yaml")
+
+_PATIENCE = 60.0
+"""Seconds for which another process's writing is waited for."""
 
 _HEADER = "# Weights of one's own: architecture.tag, its sources and what is known of it.\n"
 
@@ -64,8 +72,8 @@ def find(name: str) -> WeightsEntry:
         close = difflib.get_close_matches(name, entries, n=1)
         hint = f"Did you mean {close[0]}?" if close else f"There are {', '.join(sorted(entries))}."
         raise WeightsError(
-            f"No weights are named {name!r}. {hint} `nr3d weights add` takes a file of your own "
-            f"into {describe_user_index()}."
+            f"No weights are named {shown(name)}. {hint} `nr3d weights add` takes a file of your "
+            f"own into {describe_user_index()}."
         )
     return entries[name]
 
@@ -86,6 +94,10 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
         content = read_yaml(path)
     except ConfigError as error:
         raise WeightsError(str(error)) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror or reason_of(error)}."
+        ) from error
     entries = {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
     known = registered_models()
     for entry in entries.values():
@@ -112,12 +124,46 @@ def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
     Raises:
         WeightsError: if the user's index holds another entry of that name and ``replace`` is
             False, or the index or the entry is not usable; the file is then as before.
+        OutputError: if it cannot be written; it is then as before.
     """
     path = user_index()
+    if _holds(path, entry):
+        return path  # also where it cannot be written
+    with _in_turn(path):
+        _add(entry, path, replace=replace)
+    return path
+
+
+def _holds(path: Path, entry: WeightsEntry) -> bool:
+    present = read_index(path).get(entry.name) if path.is_file() else None
+    return present is not None and present.to_mapping() == entry.to_mapping()
+
+
+@contextlib.contextmanager
+def _in_turn(path: Path) -> Iterator[None]:
+    """Wait for other processes that write a file, so that no entry of theirs is lost."""
+    until = time.monotonic() + _PATIENCE
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(sole_writer(path))
+                break
+            except Locked as error:
+                if time.monotonic() > until:
+                    raise WeightsError(
+                        f"{path} has been written by {error.holder} for {_PATIENCE:g} s: try again "
+                        "when that has ended."
+                    ) from error
+                time.sleep(0.01)
+        yield
+
+
+def _add(entry: WeightsEntry, path: Path, *, replace: bool) -> None:
+    """Write an entry into an index that nobody else writes."""
+    if _holds(path, entry):
+        return
     own = read_index(path) if path.is_file() else {}
     present = own.get(entry.name)
-    if present is not None and present.to_mapping() == entry.to_mapping():
-        return path
     if present is not None and not replace:
         raise WeightsError(
             f"{path} holds another {entry.name} already: give this one another tag, or replace "
@@ -133,4 +179,3 @@ def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
         text = _HEADER + yaml_text({name: each.to_mapping() for name, each in own.items()})
     parse_entry(entry.name, entry.to_mapping(), str(path))  # what is written can be read
     write_text(path, text)
-    return path

@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from torch import Tensor
+
+from nr3d.errors import WeightsError
+from nr3d.weights.states import held_as
 
 
 @dataclass(frozen=True)
@@ -127,3 +131,39 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
         if layout.matches(state):
             return layout
     return None
+
+
+def network_in(
+    state: Mapping[str, Tensor], own: Mapping[str, Tensor] | None, path: str | Path
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Take a network out of a state dict that holds it as a part, such as Lightning's ``model.``.
+
+    Args:
+        state: names to tensors.
+        own: of the model that it is for, if it is not one of ours.
+        path: the file, for messages.
+
+    Returns:
+        tuple: the network's tensors without the prefix, and the names of all others, each with the
+        reason why it is not used. The state dict as it is if its names are known already, or the
+        network is not found in it.
+
+    Raises:
+        WeightsError: if two networks are found.
+    """
+    if set(state) & set(own or ()) or (own is None and recognise(state) is not None):
+        return dict(state), {}
+    anchors = [layout.signature[0] for layout in LAYOUTS.values()] if own is None else list(own)
+    found = held_as(state, anchors[:20])
+    if len(found) > 1:
+        raise WeightsError(
+            f"{path} holds {len(found)} networks, as {', '.join(found[:4])}: save the state dict "
+            "of the one that is wanted."
+        )
+    if not found:
+        return dict(state), {}
+    (prefix,) = found
+    why = f"not a part of the network, which is {prefix.rstrip('.')} in the file"
+    outside = {key: why for key in state if not key.startswith(prefix)}
+    inside = {key.removeprefix(prefix): value for key, value in state.items()}
+    return {key: inside[key] for key in inside if key not in outside}, outside

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
-from nr3d.errors import WeightsError
+from nr3d.errors import WeightsError, shown
 from nr3d.home import expanded
-from nr3d.weights.checkpoint import read_checkpoint, tensors_of
+from nr3d.weights.checkpoint import read_checkpoint
 from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
 from nr3d.weights.fetch import fetch
 from nr3d.weights.index import available, describe_user_index, find
-from nr3d.weights.layouts import LAYOUTS, Layout, recognise
-from nr3d.weights.manifest import entry_in
+from nr3d.weights.layouts import LAYOUTS, Layout, network_in, recognise
+from nr3d.weights.manifest import check_beside, entry_in
+from nr3d.weights.states import check_numbers, tensors_of
 
 logger = logging.getLogger(__name__)
 
@@ -63,8 +65,9 @@ class LoadReport:
 def _parts(keys: tuple[str, ...] | list[str]) -> str:
     """Name the parts that keys belong to, with the number of tensors."""
     parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
-    shown = ", ".join(parts[:6]) + (f" and {len(parts) - 6} more" if len(parts) > 6 else "")
-    return f"{shown} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
+    named = ", ".join(map(_name, parts[:6]))
+    more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
+    return f"{named}{more} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
 
 
 def _is_counter(key: str) -> bool:
@@ -119,10 +122,11 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     """Load weights into a model and account for every key.
 
     The file may be a checkpoint of ours, bare or in a training checkpoint, safetensors, a
-    checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with ``module.`` before its keys
-    or without. A classifier of another number of identities is left at its start value. From a
-    network with another aggregation only the trunk is loaded. Both are in the report and logged.
-    What the index or the file says of its use becomes the model's ``entry`` and ``feature``.
+    checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with what wrappers put before its
+    keys (``module.``, ``_orig_mod.``, ``model.``, …) or without. A classifier of another number of
+    identities is left at its start value. From a network with another aggregation only the trunk is
+    loaded. Both are in the report and logged. What the index or the file says of its use becomes
+    the model's ``entry`` and ``feature``.
 
     Args:
         model: a network of ours; or any other, whose own names the file must then have.
@@ -134,8 +138,9 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
         LoadReport: what was loaded, what was left and what was not used, and why.
 
     Raises:
-        WeightsError: if the weights cannot be found, fetched, verified or read, or a key of the
-            file or the model is not explained; the model is then as it was.
+        WeightsError: if the weights cannot be found, fetched, verified or read, a key of the
+            file or the model is not explained, or a tensor is not of finite real numbers; the
+            model is then as it was.
 
     Examples::
         >>> import torch, nr3d
@@ -147,13 +152,17 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     """
     entry, path = _locate(name_or_path)
     content = read_checkpoint(path)
+    if entry is None:
+        check_beside(path)
     state = tensors_of(content, path)
     own = model.state_dict()
     ours = isinstance(getattr(model, "backbone", None), nn.Module)
+    state, outside = network_in(state, None if ours else own, path)
     layout = recognise(state) if ours else None
     _check_layout(layout, entry, state, own, path)
 
     renamed, unused = _rename(state, layout, path)
+    unused |= outside
     left: dict[str, str] = {}
     why_trunk = _why_only_the_trunk(model, layout, renamed, own) if layout else None
     if why_trunk:
@@ -176,6 +185,8 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
             left[key] = "a file from before batches were counted; nothing is computed from it"
     used = {name: state[key] for key, name in renamed.items() if key not in unused}
     _check(own, used, left, path)
+    of_own = {key: own[name] for key, name in renamed.items() if name in own}
+    check_numbers({key: state[key] for key in renamed}, of_own, path)
 
     report = LoadReport(path, layout.name if layout else None, tuple(used), left, unused, entry)
     if whole and not report.whole:
@@ -183,8 +194,8 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
             f"{path} does not give this model its features. {report} Build the network that it "
             "was trained as: the same model.name and not3d.aggregation."
         )
-    model.load_state_dict(used, strict=False)  # checked above
     told = entry or entry_in(content, path)
+    model.load_state_dict(used, strict=False)  # checked above
     if told is not None and report.whole and ours:
         model.entry = told  # type: ignore[assignment]
         if told.feature is not None:
@@ -222,7 +233,7 @@ def _check_layout(
         known = "; ".join(f"{known.name} ({known.of})" for known in LAYOUTS.values())
         raise WeightsError(
             f"{path} has no key of this model and no layout that is known: it starts with "
-            f"{', '.join(list(state)[:4])}. Known are {known}. Rename its keys to the model's."
+            f"{_some(list(state))}. Known are {known}. Rename its keys to the model's."
         )
 
 
@@ -270,8 +281,15 @@ def _why_only_the_trunk(
     return None
 
 
+def _name(key: str) -> str:
+    """Give a key as it is, or short and in quotes where it is not a plain name."""
+    return key if re.fullmatch(r"[\w.-]{1,100}", key) else shown(key)
+
+
 def _some(keys: list[str]) -> str:
-    return ", ".join(keys[:4]) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")
+    return ", ".join(_name(key) for key in keys[:4]) + (
+        f" and {len(keys) - 4} more" if len(keys) > 4 else ""
+    )
 
 
 def _check(
@@ -281,7 +299,7 @@ def _check(
     missing = [key for key in own if key not in used and key not in left]
     unexpected = [key for key in used if key not in own]
     shapes = [
-        f"{key} is {tuple(tensor.shape)}, the model's {tuple(own[key].shape)}"
+        f"{_name(key)} is {tuple(tensor.shape)}, the model's {tuple(own[key].shape)}"
         for key, tensor in used.items()
         if key in own and tensor.shape != own[key].shape
     ]
@@ -290,10 +308,12 @@ def _check(
         for what, keys in (
             ("missing in the file", missing),
             ("unknown to the model", unexpected),
-            ("another shape", shapes),
         )
         if keys
     ]
+    if shapes:
+        more = f" and {len(shapes) - 4} more" if len(shapes) > 4 else ""
+        problems.append(f"another shape: {', '.join(shapes[:4])}{more}")
     if problems:
         raise WeightsError(
             f"{path} does not fit this model ({'; '.join(problems)}). Build the model that it was "

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from nr3d.config import KEYS
-from nr3d.errors import WeightsError
-from nr3d.home import expanded
-from nr3d.weights.checkpoint import is_safetensors, read_checkpoint, safetensors_metadata
+from nr3d.config import KEYS, read_yaml
+from nr3d.errors import ConfigError, WeightsError, parsing, shown
+from nr3d.weights.cache import sha256_of
+from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.index import available
 from nr3d.weights.parsing import parse_entry
+from nr3d.weights.safetensors_file import is_safetensors, safetensors_metadata
 
 ENTRY_KEY = "nr3d.entry"
 """Where a safetensors file of ours holds its entry, as JSON."""
@@ -35,9 +37,9 @@ def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
         entries = available()
         if name_or_path in entries:
             return entries[name_or_path]
-    path = expanded(name_or_path, WeightsError)
+    path = existing(name_or_path)
     # A safetensors file says it in its header: its tensors need not be read.
-    content = {} if path.is_file() and is_safetensors(path) else read_checkpoint(path)
+    content = {} if is_safetensors(path) else read_checkpoint(path)
     return entry_in(content, path)
 
 
@@ -56,7 +58,11 @@ def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
     held = safetensors_metadata(path).get(ENTRY_KEY)
     if held is None:
         return None
-    name, fields = json.loads(held).popitem()
+    with _telling(path):
+        entries = json.loads(held)
+        if not isinstance(entries, dict) or len(entries) != 1:
+            raise ValueError("not one name with its facts")
+        ((name, fields),) = entries.items()
     return parse_entry(name, fields, str(path))
 
 
@@ -73,23 +79,67 @@ def entry_of_checkpoint(
     Raises:
         WeightsError: if the facts in it are not usable.
     """
-    facts = checkpoint.get("facts")
-    if not isinstance(facts, Mapping):
-        return None
+    facts = facts_in(checkpoint, path)
     architecture = facts.get("architecture")
-    if name is None and architecture is None:
+    if checkpoint.get("facts") is None or (name is None and architecture is None):
         return None
     content = {key: value for key, value in facts.items() if key not in _NOT_OF_AN_ENTRY}
-    config = content.get("config")
-    if isinstance(config, Mapping):
-        content["config"] = _without_places(config)
-    protocol = facts.get("protocol", "torchreid")
-    content["metrics"] = [
-        {"dataset": dataset, "protocol": protocol, "kind": "measured", "values": figures}
-        for dataset, figures in facts.get("results", {}).items()
-    ]
-    content["versions"] = checkpoint.get("versions")
+    with _telling(path):
+        config = content.get("config")
+        if isinstance(config, Mapping):
+            content["config"] = _without_places(config)
+        protocol = facts.get("protocol", "torchreid")
+        content["metrics"] = [
+            {"dataset": dataset, "protocol": protocol, "kind": "measured", "values": figures}
+            for dataset, figures in (facts.get("results") or {}).items()
+        ]
+        content["versions"] = checkpoint.get("versions")
     return parse_entry(name or f"{architecture}.run", content, str(path))
+
+
+def facts_in(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
+    """Give the facts in a training checkpoint, by name; none of one that is not ours.
+
+    Raises:
+        WeightsError: if they are not names with values.
+    """
+    facts = checkpoint.get("facts")
+    if facts is None:
+        return {}
+    if not isinstance(facts, Mapping) or not all(isinstance(key, str) for key in facts):
+        raise WeightsError(
+            f"{path} has facts that are {shown(facts)}, expected names with values: the file is "
+            "not as nr3d wrote it; save or fetch it again."
+        )
+    return facts
+
+
+def _telling(path: Path) -> AbstractContextManager[None]:
+    return parsing(
+        path, "weights with facts of their use", "Fetch or export it again.", WeightsError
+    )
+
+
+def check_beside(path: Path) -> None:
+    """Check a weights file by the manifest beside it, which has its name and ends in ``.yaml``.
+
+    Raises:
+        WeightsError: if that is a manifest of this file and has another SHA-256 for it.
+    """
+    manifest = path.with_suffix(".yaml")
+    try:
+        entries = read_yaml(manifest) if manifest.is_file() else {}
+    except (ConfigError, OSError):
+        return  # a file of another purpose
+    for fields in entries.values():
+        if isinstance(fields, Mapping) and fields.get("file") == path.name:
+            wanted = fields.get("sha256")
+            found = sha256_of(path)
+            if isinstance(wanted, str) and not found.startswith(wanted.lower()):
+                raise WeightsError(
+                    f"{path} is not the file of {manifest}: its SHA-256 starts with {found[:12]}, "
+                    f"expected {wanted[:12]!r}. Fetch or export both again."
+                )
 
 
 _NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")

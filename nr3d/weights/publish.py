@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,18 +13,20 @@ from typing import Any
 from torch import nn
 
 from nr3d.atomic import replacing
-from nr3d.config import write_text, yaml_text
-from nr3d.errors import WeightsError
+from nr3d.config import yaml_text
+from nr3d.errors import WeightsError, shown, writing
 from nr3d.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_models
 from nr3d.weights.cache import sha256_of
-from nr3d.weights.checkpoint import read_checkpoint, tensors_of
+from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
-from nr3d.weights.layouts import recognise
+from nr3d.weights.layouts import network_in, recognise
 from nr3d.weights.loading import LoadReport, load
-from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint
+from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint, facts_in
 from nr3d.weights.parsing import parse_entry
+from nr3d.weights.safetensors_file import write_safetensors
+from nr3d.weights.states import tensors_of
 
 
 @dataclass(frozen=True)
@@ -69,22 +74,27 @@ def export(
     Raises:
         WeightsError: if the checkpoint does not give the named model its features, or a file is
             there already; nothing is then written.
+        OutputError: if the files cannot be written; those that were there are then as before.
 
     Examples::
         exported = nr3d.weights.export("log/mars/model-best.pth.tar", "nr3d_resnet50_ibn.mars")
     """
-    path, folder = expanded(checkpoint, WeightsError), expanded(out, WeightsError)
+    path, folder = existing(checkpoint), expanded(out, WeightsError)
     weights, manifest, card = (folder / f"{name}.{end}" for end in ("safetensors", "yaml", "md"))
     content = read_checkpoint(path)
     known = entry_of_checkpoint(content, path, name) or WeightsEntry(name)
     parse_entry(name, {}, "--name")  # the name alone
-    trained_as = content.get("facts", {}).get("architecture")
+    trained_as = facts_in(content, path).get("architecture")
     if trained_as not in (None, known.architecture):
+        told = shown(trained_as).strip("'")
         raise WeightsError(
-            f"{path} was trained as {trained_as}, not as {known.architecture}: name it "
-            f"{trained_as}.{known.tag}."
+            f"{path} was trained as {told}, not as {known.architecture}: name it "
+            f"{told}.{known.tag}."
         )
     model, aggregation, report = _rebuild(path, known.architecture)
+    for file in (weights, manifest, card):
+        if file.is_dir():
+            raise WeightsError(f"{file} is a folder: choose another folder or name.")
     present = [file for file in (weights, manifest, card) if file.exists()]
     if present and not replace_files:
         raise WeightsError(
@@ -102,10 +112,16 @@ def export(
         file=weights.name,
         where=str(manifest),
     )
-    _write_safetensors(model, entry, weights)
-    entry = replace(entry, sha256=sha256_of(weights), size=weights.stat().st_size)
-    write_text(card, _card(entry))
-    write_text(manifest, _MANIFEST_HEADER + yaml_text({name: entry.to_mapping()}))
+    with _all_or_none(weights, manifest, card) as (of_weights, of_manifest, of_card):
+        with writing(weights, of_weights):
+            _write_safetensors(model, entry, of_weights)
+        digest, size = sha256_of(of_weights), of_weights.stat().st_size
+        entry = replace(entry, sha256=digest, size=size)
+        with writing(card, of_card):
+            of_card.write_text(_card(entry), encoding="utf-8")
+        with writing(manifest, of_manifest):
+            text = _MANIFEST_HEADER + yaml_text({name: entry.to_mapping()})
+            of_manifest.write_text(text, encoding="utf-8")
     return Exported(weights, manifest, card, entry, report)
 
 
@@ -123,7 +139,7 @@ def entry_of_file(
     Raises:
         WeightsError: if the file does not fit the named model.
     """
-    path = expanded(path, WeightsError).absolute()
+    path = existing(path).absolute()
     parse_entry(name, {}, "--name")
     known = entry_of(path) or WeightsEntry(name)
     architecture = name.split(".")[0]
@@ -152,6 +168,7 @@ def _rebuild(path: Path, architecture: str) -> tuple[nn.Module, str | None, Load
             f"There is no model {architecture}: the name starts with one of `nr3d models`."
         )
     state = tensors_of(read_checkpoint(path), path)
+    state, _ = network_in(state, None, path)
     layout = recognise(state)
     names = {key: (layout.rename(key) if layout else key) or key for key in state}
     heads = [key for key, name in names.items() if name == "classifier.weight"]
@@ -166,12 +183,21 @@ def _rebuild(path: Path, architecture: str) -> tuple[nn.Module, str | None, Load
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:
-    from safetensors.torch import save_file
-
     state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     held = json.dumps({entry.name: entry.to_mapping()}, sort_keys=True)
-    with replacing(path) as partial:
-        save_file(state, partial, metadata={"format": "pt", ENTRY_KEY: held})
+    write_safetensors(state, {"format": "pt", ENTRY_KEY: held}, path)
+
+
+@contextlib.contextmanager
+def _all_or_none(*paths: Path) -> Iterator[list[Path]]:
+    """Write several files so that all of them or none take the places of the old ones."""
+    with contextlib.ExitStack() as stack:
+        partials = [stack.enter_context(replacing(path)) for path in paths]
+        yield partials
+        # All on the disk before the first takes its place: what can fail has then been done.
+        for path, partial in zip(paths, partials, strict=True):
+            with writing(path, partial), partial.open("rb+") as file:
+                os.fsync(file.fileno())
 
 
 _MANIFEST_HEADER = (

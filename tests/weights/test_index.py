@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import multiprocessing
+import os
+import re
+import sys
 from pathlib import Path
 
 import pytest
 
-from nr3d.errors import WeightsError
+from nr3d.errors import OutputError, WeightsError
 from nr3d.models import ARCHITECTURES
 from nr3d.weights import (
     LAYOUTS,
@@ -208,3 +213,51 @@ def test_measured_figures_come_before_reported_ones() -> None:
     entry = WeightsEntry("nr3d_resnet50.a", metrics=(reported, measured))
     assert entry.values("mars") == measured
     assert entry.values("prid2011") is None
+
+
+def add_some(letter: str) -> None:
+    for number in range(5):
+        add(WeightsEntry(f"nr3d_resnet50.{letter}{number}", (Source(path="/w.pth"),)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the processes are forked")
+def test_processes_that_add_at_the_same_time_lose_nothing(own_index: Path) -> None:
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=add_some, args=(letter,)) for letter in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+    assert [process.exitcode for process in processes] == [0, 0, 0]
+    added = {name for name, entry in available().items() if entry.where == str(own_index)}
+    assert added == {f"nr3d_resnet50.{letter}{number}" for letter in "abc" for number in range(5)}
+    assert [path.name for path in own_index.parent.iterdir()] == [own_index.name]
+
+
+@pytest.mark.skipif(sys.platform == "win32" or os.geteuid() == 0, reason="root writes anywhere")
+def test_an_index_in_a_folder_that_cannot_be_written(own_index: Path) -> None:
+    add(ENTRY)
+    own_index.parent.chmod(0o555)
+    try:
+        add(ENTRY)  # is there already
+        with pytest.raises(OutputError, match=re.escape(str(own_index))):
+            add(WeightsEntry("nr3d_resnet50.b", (Source(path="/b.pth"),)))
+    finally:
+        own_index.parent.chmod(0o755)
+    assert find(ENTRY.name) == ENTRY
+
+
+def test_a_disk_that_is_full_keeps_the_index(
+    own_index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add(ENTRY)
+    before = own_index.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"weights.yaml cannot be written \(No space left"):
+        add(WeightsEntry("nr3d_resnet50.b", (Source(path="/b.pth"),)))
+    assert own_index.read_bytes() == before
+    assert [path.name for path in own_index.parent.iterdir()] == [own_index.name]

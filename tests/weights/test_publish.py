@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -17,7 +20,7 @@ import nr3d
 from nr3d.cli import main
 from nr3d.config import read_yaml
 from nr3d.engine import read_records
-from nr3d.errors import WeightsError
+from nr3d.errors import OutputError, WeightsError
 from nr3d.host import torchreid
 from nr3d.weights import entry_of, export, load, read_tensors
 
@@ -293,7 +296,10 @@ def test_a_manifest_finds_its_file_beside_it(
     ("words", "message"),
     [
         (["add", "gone.yaml"], "There is no file gone.yaml"),
-        (["add", "w.pth", "--name", "nr3d_resnet18_ibn.x"], "is not a weights-only checkpoint"),
+        (
+            ["add", "w.pth", "--name", "nr3d_resnet18_ibn.x"],
+            "is not a readable checkpoint, it is a web page",
+        ),
         (["add", "w.pth", "--name", "x"], "'x' is not a name for weights"),
         (["add", "m.yaml", "--name", "x.y"], "is a manifest and holds its name"),
         (["fetch", "vkd_resnet50.mar"], "Did you mean vkd_resnet50.mars"),
@@ -310,3 +316,86 @@ def test_what_the_user_can_mend_is_one_line_and_status_2(
     err = capsys.readouterr().err
     assert err.count("\n") == 1, err
     assert message in err
+
+
+# A disk that is full
+
+
+@pytest.fixture
+def exported(small_model: Callable[..., nr3d.models.VideoReID], tmp_path: Path) -> Path:
+    """A folder with an export, beside the weights that it is of."""
+    torch.save(small_model(4).state_dict(), tmp_path / "w.pth")
+    export(tmp_path / "w.pth", NAME, tmp_path / "out")
+    return tmp_path / "out"
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of another kind")
+def test_an_export_that_finds_no_space_names_the_file_and_leaves_what_was(
+    exported: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import resource
+
+    before = contents(exported)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    words = ["weights", "export", str(exported.parent / "w.pth"), "--name", NAME]
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+        assert main([*words, "--out", str(exported), "--replace"]) == 2
+        assert main([*words, "--out", str(exported.parent / "new")]) == 2
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    err = capsys.readouterr().err
+    lines = [line for line in err.splitlines() if line.startswith("nr3d: error:")]
+    assert len(lines) == 2, err
+    assert f"{exported / NAME}.safetensors cannot be written" in lines[0]
+    assert "File too large" in lines[0]
+    assert f"{exported.parent / 'new' / NAME}.safetensors cannot be written" in lines[1]
+    assert "Traceback" not in err
+    assert contents(exported) == before
+    assert list((exported.parent / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("failing", [1, 2, 3])
+def test_the_three_files_of_an_export_are_all_new_or_all_old(
+    exported: Path, failing: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = contents(exported)
+    synced, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OutputError, match=r"cannot be written \(No space left on device\)"):
+        export(exported.parent / "w.pth", NAME, exported, licence="MIT", replace_files=True)
+    assert contents(exported) == before
+    with pytest.raises(OutputError):
+        calls.clear()
+        export(exported.parent / "w.pth", NAME, exported.parent / "new")
+    assert list((exported.parent / "new").iterdir()) == []
+
+
+def test_an_export_over_a_folder_or_into_a_file_is_refused(exported: Path) -> None:
+    (exported / f"{NAME}.md").unlink()
+    (exported / f"{NAME}.md").mkdir()
+    with pytest.raises(WeightsError, match=rf"{NAME}.md is a folder: choose another"):
+        export(exported.parent / "w.pth", NAME, exported, replace_files=True)
+    with pytest.raises(OutputError, match=r"w\.pth"):
+        export(exported.parent / "w.pth", NAME, exported.parent / "w.pth")
+
+
+def test_an_exported_file_is_checked_by_its_own_checksum(exported: Path) -> None:
+    path = exported / f"{NAME}.safetensors"
+    (exported / f"{NAME}.yaml").unlink()
+    data = bytearray(path.read_bytes())
+    data[-100] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(WeightsError, match=r"its bytes have the CRC-32 \w{8}, \w{8} was written"):
+        read_tensors(path)

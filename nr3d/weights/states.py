@@ -1,0 +1,192 @@
+"""The state dict in a checkpoint, whatever it is wrapped in, and the numbers in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nr3d.errors import WeightsError, shown
+from nr3d.weights.unpickling import Unusable
+
+STATES = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "model_state", "weights"),
+    *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
+)
+"""Under which of these a checkpoint that holds more keeps its state dict; the first counts."""
+
+_NOT_WEIGHTS = ("optimizer", "optimizer_state_dict", "optim", "scheduler", "scaler", "epoch")
+
+WRAPPERS = ("module", "_orig_mod", "_forward_module")
+"""What DataParallel, torch.compile and Lightning put into the names of tensors."""
+
+HOLDERS = (*WRAPPERS, "model", "net", "network", "state_dict")
+"""Names of a network in what it was trained as a part of."""
+
+_NESTED = 4
+"""How many dicts deep a state dict is looked for."""
+
+
+def tensors_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """Give the state dict of a checkpoint: itself, or the one that it holds.
+
+    What wrappers put into all names (``module.`` of DataParallel, ``_orig_mod.`` of
+    ``torch.compile``) is taken off.
+
+    Args:
+        checkpoint: as read.
+        path: its file, for messages.
+
+    Raises:
+        WeightsError: if there is none, the message says what there is; or if a tensor of it holds
+            no plain numbers.
+    """
+    state = _find(checkpoint, _NESTED)
+    if state is None:
+        raise WeightsError(f"{path} holds no weights: {_what_is_there(checkpoint)}")
+    for key, value in state.items():
+        if not isinstance(value, Tensor):
+            raise WeightsError(
+                f"{path} has {value!r} as {shown(key)}, expected plain numbers: convert it, and "
+                "save the state dict again."
+            )
+    return _without_wrappers(state, path)
+
+
+def _find(content: object, depth: int) -> Mapping[str, Tensor | Unusable] | None:
+    if not isinstance(content, Mapping) or not content or depth == 0:
+        return None
+    if all(isinstance(k, str) and isinstance(v, Tensor | Unusable) for k, v in content.items()):
+        return content
+    for key in STATES:
+        found = _find(content.get(key), depth - 1)
+        if found is not None:
+            return found
+    return None
+
+
+def _what_is_there(checkpoint: Mapping[Any, Any]) -> str:
+    expected = "expected a state dict, or a dict that has one as 'state_dict'"
+    names = [shown(key, 40).strip("'") for key in list(checkpoint)[:8]]
+    held = next((checkpoint[key] for key in STATES if key in checkpoint), checkpoint)
+    if isinstance(held, Mapping) and held:
+        if not all(isinstance(key, str) for key in held):
+            key = next(key for key in held if not isinstance(key, str))
+            return f"{expected}; a name in it is {shown(key)}, which is no text."
+        if any(isinstance(value, Tensor) for value in held.values()):
+            key = next(key for key, value in held.items() if not isinstance(value, Tensor))
+            what = type(held[key]).__name__
+            return f"{expected}; {shown(key)} in it is of type {what}, not a tensor."
+    if held is not checkpoint and not held:
+        return f"{expected}; the one in it is empty."
+    there = f"{expected}; it has {', '.join(names) or 'nothing'}."
+    if names and set(names) <= set(_NOT_WEIGHTS):
+        return f"{there} That is what training goes on with: give the file with the network."
+    return there
+
+
+def _without_wrappers(state: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
+    """Take off the wrappers in front of all names, and torch.compile's wherever it is."""
+    names = {key: key.replace("_orig_mod.", "") for key in state}
+    while first := _common_first(names.values()):
+        names = {key: name.removeprefix(f"{first}.") for key, name in names.items()}
+    renamed: dict[str, Tensor] = {}
+    for key, name in names.items():
+        if name in renamed:
+            raise WeightsError(
+                f"{path} has two tensors for {shown(name)}, one of them as {shown(key)}: keep the "
+                "right one, and save the state dict again."
+            )
+        renamed[name] = state[key]
+    return renamed
+
+
+def _common_first(names: Iterable[str]) -> str | None:
+    firsts = {name.partition(".")[0] if "." in name else "" for name in names}
+    first = firsts.pop() if len(firsts) == 1 else None
+    return first if first in WRAPPERS else None
+
+
+def held_as(state: Mapping[str, Any], anchors: Iterable[str]) -> list[str]:
+    """Give the prefixes, made of :data:`HOLDERS` alone, under which a network lies in a state dict.
+
+    Args:
+        state: names to tensors.
+        anchors: names that the network has.
+
+    Returns:
+        list[str]: such as ``["model."]`` or ``["module.model."]``; without the empty one.
+    """
+    found: dict[str, None] = {}
+    for anchor in anchors:
+        for key in state:
+            if key.endswith(f".{anchor}"):
+                prefix = key[: -len(anchor)]
+                if all(part in HOLDERS for part in prefix.rstrip(".").split(".")):
+                    found[prefix] = None
+    return list(found)
+
+
+# The numbers
+
+
+_FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def check_numbers(
+    state: Mapping[str, Tensor], like: Mapping[str, Tensor], path: str | Path
+) -> None:
+    """Refuse tensors that a network cannot compute with, by name.
+
+    Args:
+        state: names to tensors.
+        like: names to the network's own tensors, as far as it has them.
+        path: the file of the former, for messages.
+
+    Raises:
+        WeightsError: if a tensor is not of float16, bfloat16, float32 or float64 (where the
+            network's own is of whole numbers, as a counter of batches is: of whole numbers), has
+            values that are NaN, infinite or beyond float32, or is a variance below 0.
+    """
+    for key, tensor in state.items():
+        name, own = shown(key), like.get(key)
+        whole = not own.is_floating_point() if own is not None else _is_counter(key)
+        if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
+            raise WeightsError(f"{path}: {name} has no plain numbers: {_CONVERT}")
+        if tensor.dtype in _FLOATS:
+            _check_floats(name, tensor, path)
+        elif not (tensor.dtype in _WHOLE and whole):
+            kind = str(tensor.dtype).removeprefix("torch.")
+            raise WeightsError(
+                f"{path}: {name} is of {kind}, expected float32 (or float16, bfloat16, float64): "
+                f"{_CONVERT}"
+            )
+
+
+_WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8, torch.bool)
+_CONVERT = "convert it, and save the state dict again."
+
+
+def _is_counter(key: str) -> bool:
+    return str(key).rpartition(".")[2] == "num_batches_tracked"
+
+
+def _check_floats(name: str, tensor: Tensor, path: str | Path) -> None:
+    # As the network will hold them: what is beyond float32 is infinite there.
+    values = tensor.detach().float()
+    if not bool(torch.isfinite(values.sum())):  # one pass for what is right
+        nan = int(torch.isnan(values).sum())
+        infinite = int(torch.isinf(values).sum())
+        if nan or infinite:
+            raise WeightsError(
+                f"{path}: {name} has {nan} NaN and {infinite} infinite of its {values.numel()} "
+                "values: its training diverged or the file is damaged; take an earlier checkpoint."
+            )
+    if name.rstrip("'").endswith("running_var") and bool((values < 0).any()):
+        raise WeightsError(
+            f"{path}: {name} has {int((values < 0).sum())} of {values.numel()} values below 0, "
+            "which no variance is: the file is damaged; fetch or save it again."
+        )
