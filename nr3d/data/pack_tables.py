@@ -67,6 +67,11 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     index = {name: place for place, name in enumerate(names)}
     parts = {}
     for part in PARTS:
+        if not (names and tracklets[part]):
+            raise DataError(
+                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: torchreid "
+                "loads none that is so, and there is nothing to pack."
+            )
         paths, pids, camids, dsetids = zip(*tracklets[part], strict=True)
         columns = {
             "pid": pids,

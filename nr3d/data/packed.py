@@ -16,8 +16,9 @@ dataset. T tracklets of a part have F frames together; the file has N frames of 
 
 ``query`` and ``gallery`` have the same as ``train``. The file's attributes are ``format``
 ("nr3d-pack"), ``version`` (1), ``complete`` (1, or 0 while it is being written), ``dataset``,
-``split_id`` (-1 for a dataset without splits), ``nr3d`` (the version that wrote it) and ``source``
-(SHA-256 of the root, the tables, and the files' sizes and times). Any HDF5 reader can use it:
+``split_id`` (-1 for a dataset without splits), ``nr3d`` (the version that wrote it), ``source``
+(SHA-256 of the root, the tables, and the files' sizes and times) and ``tables`` (SHA-256 of the
+dataset, the split and the tables but ``crc32``). Any HDF5 reader can use it:
 
 Examples::
 
@@ -28,18 +29,22 @@ Examples::
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 import shlex
 import weakref
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.errors import DataError
+from nr3d.errors import DataError, printable, shown
+from nr3d.hdf5 import reading
 from nr3d.home import expanded
 
 FORMAT = "nr3d-pack"
@@ -50,10 +55,57 @@ PARTS = ("train", "query", "gallery")
 NO_SPLIT = -1
 """``split_id`` of a dataset that has no splits."""
 
+_COLUMNS = ("pid", "camid", "dsetid", "start", "frame")
+"""The tables of a part."""
+
+_LONGEST_PATH = 2**16
+"""Bytes of a frame's path; no file system takes more."""
+
+_REPEATS = 64
+"""Tracklets of a part that a frame can be in, on average."""
+
 _MARK = re.compile(r"::(\d{10})/")
 """Between a pack's path and a frame's: the frame's index, so that paths sort as the files do."""
 
 _Table: TypeAlias = npt.NDArray[np.int64]
+
+
+def tables_digest(
+    dataset: str,
+    split_id: int,
+    frames: Mapping[str, npt.NDArray[Any]],
+    parts: Mapping[str, Mapping[str, _Table]],
+) -> str:
+    """Give the SHA-256 that tells a changed pack: each table of HDF5 has a checksum of its bytes.
+
+    That is no checksum of what its header says the bytes are, nor of an attribute.
+
+    Args:
+        dataset: torchreid's name.
+        split_id: its split.
+        frames: ``offset``, ``length`` and ``path``, the last as bytes.
+        parts: of each of :data:`PARTS` the tables of its tracklets.
+    """
+    tables = {f"frames/{name}": frames[name] for name in ("offset", "length", "path")}
+    tables |= {f"{part}/{name}": parts[part][name] for part in PARTS for name in _COLUMNS}
+    head = [dataset, split_id, {name: len(table) for name, table in tables.items()}]
+    digest = hashlib.sha256(json.dumps(head).encode())
+    for name, table in tables.items():
+        if name == "frames/path":  # whose width in the file is that of the longest
+            digest.update(b"\0".join(table.tolist()))
+        else:
+            digest.update(table.astype("<i8").tobytes())
+    return digest.hexdigest()
+
+
+def _column(table: Any, most: int, kinds: str = "iu") -> npt.NDArray[Any]:
+    """Read a table of numbers or of text, of no more rows than there can be."""
+    if table.ndim != 1 or table.dtype.kind not in kinds:
+        raise ValueError(f"{shown(table.name)} is {table.dtype} of {table.ndim} dimensions")
+    if len(table) > most or table.dtype.itemsize > _LONGEST_PATH:
+        raise ValueError(f"{shown(table.name)} has {len(table):,} rows, and {most:,} fit")
+    column: npt.NDArray[Any] = table[:]
+    return column if kinds == "S" or table.dtype == np.uint32 else column.astype(np.int64)
 
 
 class Pack:
@@ -76,51 +128,72 @@ class Pack:
     """
 
     def __init__(self, path: str | Path) -> None:
-        import h5py
-
         self.path = expanded(path, DataError).absolute()
         make = "nr3d pack --root DIR --dataset NAME --out"
         if not self.path.is_file():
             raise DataError(
                 f"There is no pack {self.path}. Make it: {make} {shlex.quote(str(self.path))}"
             )
-        try:
-            with h5py.File(self.path, "r") as file:
-                found = file.attrs.get("format"), file.attrs.get("version")
-                if found[0] != FORMAT:
-                    raise DataError(
-                        f"{self.path} is HDF5, but not a pack: its format is {found[0]!r}, "
-                        f"expected {FORMAT!r}. Give a file that nr3d pack wrote."
-                    )
-                if found[1] != VERSION:
-                    raise DataError(
-                        f"{self.path} is a pack of version {found[1]}, expected {VERSION}. "
-                        f"Make it again: {make} {shlex.quote(str(self.path))} --replace"
-                    )
-                if not file.attrs["complete"]:
-                    raise DataError(
-                        f"{self.path} is not whole: its packing was interrupted. Run that nr3d "
-                        "pack again, and give the file that it names."
-                    )
-                self.dataset = str(file.attrs["dataset"])
-                self.split_id = int(file.attrs["split_id"])
-                frames = file["frames"]
-                self.offset: _Table = frames["offset"][:]
-                self.length: _Table = frames["length"][:]
-                self.crc32: npt.NDArray[np.uint32] = frames["crc32"][:]
-                self.names: npt.NDArray[np.bytes_] = frames["path"][:]
-                self._parts: dict[str, dict[str, _Table]] = {
-                    part: {name: table[:] for name, table in file[part].items()} for part in PARTS
-                }
-                self._start = file["bytes"].id.get_offset() or 0  # None where it has no byte
-        except (OSError, KeyError, ValueError, TypeError) as error:
-            # It may be a file of something else: no word of writing over it.
-            raise DataError(
-                f"{self.path} cannot be read as a pack ({error}). Give a whole one, or make it: "
-                f"{make} FILE"
-            ) from error
+        # It may be a file of something else: no word of writing over it.
+        with reading(
+            self.path, "a pack", f"Give a whole one, or make it: {make} FILE", DataError
+        ) as file:
+            kind, version = file.attrs.get("format"), file.attrs.get("version")
+            if kind != FORMAT:
+                raise DataError(
+                    f"{self.path} is HDF5, but not a pack: its format is {shown(kind)}, "
+                    f"expected {FORMAT!r}. Give a file that nr3d pack wrote."
+                )
+            if version != VERSION:
+                raise DataError(
+                    f"{self.path} is a pack of version {printable(str(version))}, expected {VERSION}. "
+                    f"Make it again: {make} {shlex.quote(str(self.path))} --replace"
+                )
+            if file.attrs["complete"] != 1:
+                raise DataError(
+                    f"{self.path} is not whole: its packing was interrupted. Run that nr3d "
+                    "pack again, and give the file that it names."
+                )
+            self.dataset = str(file.attrs["dataset"])
+            self.split_id = int(file.attrs["split_id"])
+            size = self.path.stat().st_size
+            self.crc32: npt.NDArray[np.uint32] = _column(file["frames/crc32"], size // 4)
+            frames = len(self.crc32)
+            self.offset: _Table = _column(file["frames/offset"], frames)
+            self.length: _Table = _column(file["frames/length"], frames)
+            self.names: npt.NDArray[np.bytes_] = _column(file["frames/path"], frames, "S")
+            self._parts: dict[str, dict[str, _Table]] = {
+                part: {name: _column(file[part][name], _REPEATS * frames + 1) for name in _COLUMNS}
+                for part in PARTS
+            }
+            self._start = file["bytes"].id.get_offset() or 0  # None where it has no byte
+            self._check(size - self._start)
+            # Of a pack from before it had one the tables are what HDF5 makes of them.
+            digest = file.attrs.get("tables")
+            if digest is not None and digest != self._digest():
+                raise ValueError("its dataset, split or tables are not those that were packed")
         self._file = os.open(self.path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._file)
+
+    def _check(self, room: int) -> None:
+        """Refuse tables that do not fit each other or the bytes, of which there is so much room."""
+        frames = len(self.crc32)
+        if not {len(self.offset), len(self.length), len(self.names)} == {frames}:
+            raise ValueError("its tables of frames are not of one length")
+        if ((self.offset < 0) | (self.length < 0) | (self.offset > room - self.length)).any():
+            raise ValueError("it has frames that lie outside of it")
+        for part, table in self._parts.items():
+            start, frame = table["start"], table["frame"]
+            if not 0 < len(table["pid"]) == len(table["camid"]) == len(table["dsetid"]):
+                raise ValueError(f"its tables of {part} are empty or not of one length")
+            if len(start) != len(table["pid"]) + 1 or start[0] != 0 or start[-1] != len(frame):
+                raise ValueError(f"its tables of {part} do not fit each other")
+            if (np.diff(start) < 0).any() or ((frame < 0) | (frame >= frames)).any():
+                raise ValueError(f"its table of {part} has frames that are not there")
+
+    def _digest(self) -> str:
+        frames = {"offset": self.offset, "length": self.length, "path": self.names}
+        return tables_digest(self.dataset, self.split_id, frames, self._parts)
 
     def __len__(self) -> int:
         """Count the frames."""

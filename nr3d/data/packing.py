@@ -22,7 +22,7 @@ import numpy as np
 from nr3d.atomic import sole_writer
 from nr3d.data.decoding import MAX_BYTES
 from nr3d.data.pack_tables import PackTables, list_frames
-from nr3d.data.packed import FORMAT, PARTS, VERSION
+from nr3d.data.packed import FORMAT, PARTS, VERSION, tables_digest
 from nr3d.data.regular_files import read_regular
 from nr3d.data.threads import spread
 from nr3d.errors import ConfigError, DataError
@@ -112,10 +112,14 @@ def _begin(partial: Path, tables: PackTables) -> None:
     """Write the tables, or find them written by a packing of the same that was interrupted."""
     import h5py
 
+    names = [name.encode("utf-8", "surrogateescape") for name in tables.names]
+    frames = {"offset": tables.offset, "length": tables.length, "path": np.array(names)}
+    digest = tables_digest(tables.dataset, tables.split_id, frames, tables.parts)
+    marks = {"version": VERSION, "source": tables.source, "tables": digest}
     if partial.exists():
         try:
             with h5py.File(partial, "r") as file:
-                if (file.attrs["version"], file.attrs["source"]) == (VERSION, tables.source):
+                if all(file.attrs.get(mark) == value for mark, value in marks.items()):
                     there = np.count_nonzero(file["frames/crc32"][:])
                     logger.info("Going on with %s: %d frames are there", partial, there)
                     return
@@ -126,7 +130,6 @@ def _begin(partial: Path, tables: PackTables) -> None:
     total, free = int(tables.length.sum()), shutil.disk_usage(partial.parent).free
     if total > free:
         raise OSError(errno.ENOSPC, f"{total:,} bytes to write, and {free:,} free")
-    names = [name.encode("utf-8", "surrogateescape") for name in tables.names]
     columns = {
         "frames/path": np.array(names, h5py.string_dtype("utf-8", max(map(len, names)))),
         "frames/offset": tables.offset,
@@ -140,11 +143,10 @@ def _begin(partial: Path, tables: PackTables) -> None:
         file.attrs.update(
             {
                 "format": FORMAT,
-                "version": VERSION,
+                **marks,
                 "complete": 0,
                 "split_id": tables.split_id,
                 "nr3d": __version__,
-                "source": tables.source,
             }
         )
         # A folder's name need not be UTF-8.
