@@ -146,8 +146,8 @@ class Pack:
                 )
             if version != VERSION:
                 raise DataError(
-                    f"{self.path} is a pack of version {printable(str(version))}, expected {VERSION}. "
-                    f"Make it again: {make} {shlex.quote(str(self.path))} --replace"
+                    f"{self.path} is a pack of version {printable(str(version))}, expected "
+                    f"{VERSION}. Make it again: {make} {shlex.quote(str(self.path))} --replace"
                 )
             if file.attrs["complete"] != 1:
                 raise DataError(

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import stat
 from pathlib import Path
 from typing import Any
 
+from nr3d.data.regular_files import NotRegularError, look, read_regular
 from nr3d.errors import DataError, reason_of, shown
 
 MEBIBYTE = 2**20
@@ -25,25 +24,18 @@ def read_whole(path: Path, most: int) -> bytes:
             wrong only.
     """
     try:
-        # A named pipe would be waited for if it were opened as a file is.
-        file = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with open(file, "rb") as opened:  # noqa: PTH123 - by its descriptor
-            status = os.fstat(file)
-            if not stat.S_ISREG(status.st_mode):
-                raise DataError(f"{path} is no file")
-            if status.st_size > most:
-                raise DataError(
-                    f"{path} has {status.st_size:,} bytes, expected at most {most:,} of such a file"
-                )
-            return opened.read(most)
+        size = look(path).st_size
+        data = read_regular(path, most) if size <= most else b""
     except FileNotFoundError:
         raise DataError(f"There is no {path}") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is no file") from None
+    except NotRegularError as error:
+        raise DataError(f"{path} {error}") from None
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read ({reason_of(error)})") from error
+    size = max(size, len(data))
+    if size > most:
+        raise DataError(f"{path} has {size:,} bytes, expected at most {most:,} of such a file")
+    return data
 
 
 def read_json(path: Path, most: int) -> Any:

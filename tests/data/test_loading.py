@@ -217,11 +217,11 @@ OF_MARS: dict[str, tuple[Callable[[Path], Any], str]] = {
         "it is of version 7.3, which is HDF5: save it in MATLAB with '-v7'",
     ),
     "no table": (lambda mars: (mars / "info" / TEST).unlink(), f"/mars/info/{TEST}"),
-    "a pipe for a table": (pipe(f"info/{TRAIN}"), f"{TRAIN} is no file"),
-    "a pipe for a list": (pipe(NAMES), f"{NAMES} is no file"),
+    "a pipe for a table": (pipe(f"info/{TRAIN}"), f"{TRAIN} is a pipe, not a file"),
+    "a pipe for a list": (pipe(NAMES), f"{NAMES} is a pipe, not a file"),
     "a folder for a list": (
         lambda mars: ((mars / NAMES).unlink(), (mars / NAMES).mkdir()),
-        f"{NAMES} is no file",
+        f"{NAMES} is a folder, not a file",
     ),
     "a binary list": (text(NAMES, lambda b: bytes(range(256)) * 99), "no frame names of MARS"),
     "a list that is not UTF-8": (
@@ -311,7 +311,7 @@ OF_PRID2011: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "not UTF-8": (text(SPLITS, lambda b: b.replace(b"_0001", b"\xff")), "cannot be read as JSON"),
     "empty": (text(SPLITS, lambda b: b""), "cannot be read as JSON"),
-    "a pipe": (pipe(SPLITS), f"{SPLITS} is no file"),
+    "a pipe": (pipe(SPLITS), f"{SPLITS} is a pipe, not a file"),
     "no splits": (lambda base: (base / SPLITS).unlink(), f"There is no {{base}}/{SPLITS}"),
     "gigabytes": (
         lambda base: os.truncate(base / SPLITS, 2**33),

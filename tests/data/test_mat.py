@@ -97,8 +97,8 @@ def holding(data: bytes) -> Callable[[Path], object]:
 
 WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "There is no {path}"),
-    "a folder": (lambda path: path.mkdir(), "{path} is no file"),
-    "a pipe": (lambda path: os.mkfifo(path), "{path} is no file"),
+    "a folder": (lambda path: path.mkdir(), "{path} is a folder, not a file"),
+    "a pipe": (lambda path: os.mkfifo(path), "{path} is a pipe, not a file"),
     "empty": (holding(b""), "{path} cannot be read as a MATLAB file (it has 0 bytes)"),
     "text": (holding(b"<html>404 not found</html>" * 9), "(its head is not that of one)"),
     "7.3": (

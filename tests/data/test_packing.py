@@ -27,6 +27,7 @@ from nr3d.building import build_datamanager
 from nr3d.cli import main
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, Pack, convert, in_time_order, pack, read_frame
+from nr3d.data.loading import load_dataset
 from nr3d.data.packed import open_pack, packed_bytes
 from nr3d.data.synthetic import WRITERS
 from nr3d.errors import ConfigError, DataError, FrameError
@@ -271,9 +272,63 @@ def with_a_changed_table(file: Path) -> None:
         raw.write(bytes([byte ^ 4]))
 
 
+def with_table(name: str, edit: Callable[[Any], Any]) -> Callable[[Path], None]:
+    """Write another table, whose own checksum then fits."""
+
+    def change(file: Path) -> None:
+        with h5py.File(file, "r+") as opened:
+            table = edit(opened[name][:])
+            del opened[name]
+            opened.create_dataset(name, data=table, compression="gzip", fletcher32=True)
+
+    return change
+
+
+def with_other_bytes(name: str) -> Callable[[Path], None]:
+    """Say of a table's numbers that their bytes are the other way round; no checksum is of that."""
+
+    def change(file: Path) -> None:
+        with h5py.File(file, "r+") as opened:
+            low = h5py.h5d.open(opened.id, name.encode())
+            plist, table = low.get_create_plist(), low.get_chunk_info(0)
+            _, raw = low.read_direct_chunk(table.chunk_offset)
+            shape = opened[name].shape
+            del opened[name]
+            space = h5py.h5s.create_simple(shape)
+            other = h5py.h5d.create(opened.id, name.encode(), h5py.h5t.STD_I64BE, space, plist)
+            other.write_direct_chunk((0,), raw)
+
+    return change
+
+
+def swapped(file: Path) -> None:
+    with h5py.File(file, "r+") as opened:
+        opened.move("query", "other")
+        opened.move("gallery", "query")
+        opened.move("other", "gallery")
+
+
+OTHER = "its dataset, split or tables are not those that were packed"
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (with_attribute("dataset", "marz"), OTHER),
+        (with_attribute("split_id", 0), OTHER),
+        (with_attribute("tables", "0" * 64), OTHER),
+        (swapped, OTHER),
+        (with_table("train/pid", lambda table: table + 1), OTHER),
+        (with_table("frames/path", lambda table: np.char.upper(table)), OTHER),
+        (with_other_bytes("train/pid"), OTHER),
+        (with_table("frames/offset", lambda table: table + 2**62), "frames that lie outside of it"),
+        (with_table("frames/length", lambda table: table[1:]), "frames are not of one length"),
+        (with_table("query/frame", lambda table: table - 1), "query has frames that are not there"),
+        (with_table("train/start", lambda table: table[::-1].copy()), "do not fit each other"),
+        (with_table("train/pid", lambda table: table[:0]), "of train are empty or not of one"),
+        (with_table("train/pid", lambda table: table / 2), "pid' is float64 of 1 dimensions"),
+        (with_table("train/frame", lambda table: np.tile(table, 99)), "rows, and 15,361 fit"),
+        (lambda file: (file.unlink(), os.mkfifo(file)), "There is no pack"),
         (Path.unlink, r"no pack .*own.h5. Make it: nr3d pack --root"),
         (lambda file: file.write_bytes(b"text"), "cannot be read as a pack.*signature not found"),
         (lambda file: h5py.File(file, "w").close(), "not a pack: its format is None, expected"),
@@ -291,6 +346,26 @@ def test_an_unusable_pack_says_what_is_wrong(
     with pytest.raises(DataError, match=message) as caught:
         manager("", pack=own_pack)
     assert str(own_pack) in str(caught.value)
+
+
+def test_a_pack_from_before_its_tables_had_a_checksum_is_read(own_pack: Path) -> None:
+    before = Pack(own_pack).tracklets("train")
+    with h5py.File(own_pack, "r+") as opened:
+        del opened.attrs["tables"]
+    assert Pack(own_pack).tracklets("train") == before
+
+
+def test_a_dataset_without_a_query_is_not_packed(
+    mars_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*args: Any, **options: Any) -> Any:
+        loaded = load_dataset(*args, **options)
+        loaded.query = []
+        return loaded
+
+    monkeypatch.setattr("nr3d.data.pack_tables.load_dataset", without)
+    with pytest.raises(DataError, match="'mars' has no tracklet in its query"):
+        pack(mars_root, "mars", tmp_path / "mars.h5")
 
 
 def test_a_pack_of_no_dataset_that_is_named(packed: Path, prid_root: Path) -> None:
