@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from yacs.config import CfgNode
 
-from nr3d import parallel
+from nr3d import parallel, stopping
 from nr3d.building import (
     as_mapping,
     build_datamanager,
@@ -26,32 +26,15 @@ from nr3d.building import (
 )
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, Tracklet
-from nr3d.engine import LAST, TestResult, VideoNot3DEngine
-from nr3d.errors import ConfigError, DataError, OutputError, WeightsError, reason_of
+from nr3d.engine import TestResult, VideoNot3DEngine
+from nr3d.errors import DataError, OutputError, WeightsError, reason_of
 from nr3d.host import torchreid
 from nr3d.json_files import write_json
+from nr3d.run_folder import RESULT_FILE, is_cut_off, keep_earlier_run, sole_run
 from nr3d.version import versions
 from nr3d.weights import available, entry_of
 
 logger = logging.getLogger(__name__)
-
-RESULT_FILE = "result.json"
-"""What a finished run found, in its save folder."""
-
-
-def keep_earlier_run(cfg: CfgNode) -> None:
-    """Refuse to train over the checkpoints of a run that is not the one to go on with.
-
-    Raises:
-        ConfigError: naming the folder and both ways on.
-    """
-    last = Path(cfg.data.save_dir) / LAST
-    resumed = cfg.model.resume and Path(cfg.model.resume).resolve().parent == last.resolve().parent
-    if last.exists() and not resumed:
-        raise ConfigError(
-            f"{cfg.data.save_dir} holds an earlier run: go on with it by model.resume {last}, or "
-            "give this one another data.save_dir."
-        )
 
 
 def check_save_dir(cfg: CfgNode) -> None:
@@ -82,11 +65,12 @@ def check_save_dir(cfg: CfgNode) -> None:
         ) from error
 
 
-def prepare(cfg: CfgNode) -> tuple[VideoNot3DEngine, int]:
+def prepare(cfg: CfgNode, *, anew: bool = False) -> tuple[VideoNot3DEngine, int]:
     """Build a run, and refuse now what would stop it later; nothing is written.
 
     Args:
         cfg: a whole configuration.
+        anew: as for :func:`train`.
 
     Returns:
         tuple: the engine, and the epochs that are done.
@@ -96,7 +80,8 @@ def prepare(cfg: CfgNode) -> tuple[VideoNot3DEngine, int]:
     """
     check(cfg)
     check_save_dir(cfg)
-    keep_earlier_run(cfg)
+    if not (anew and parallel.of_first(is_cut_off(cfg.data.save_dir))):
+        keep_earlier_run(cfg)
     torchreid.utils.set_random_seed(cfg.train.seed)
     datamanager = build_datamanager(cfg)
     _check_parts(datamanager)
@@ -196,11 +181,12 @@ def config_to_test(
     return load_config(name_or_path, [*words, "model.load_weights", str(weights), *changes])
 
 
-def train(cfg: CfgNode) -> Outcome:
+def train(cfg: CfgNode, *, anew: bool = False) -> Outcome:
     """Train the model of a configuration and test it, in all processes that torchrun started.
 
     Args:
         cfg: a whole configuration, such as :func:`nr3d.config.load_config` gives.
+        anew: train over a run that ended before its first checkpoint.
 
     Returns:
         Outcome: the last test's results.
@@ -210,13 +196,26 @@ def train(cfg: CfgNode) -> Outcome:
     """
     check(cfg)
     with parallel.joined(cfg.use_gpu):
-        return _train(cfg)
+        check_save_dir(cfg)
+        with sole_run(cfg.data.save_dir):
+            return _train(cfg, anew)
 
 
-def _train(cfg: CfgNode) -> Outcome:
+def _train(cfg: CfgNode, anew: bool) -> Outcome:
     started = time.perf_counter()
-    engine, start_epoch = prepare(cfg)
+    engine, start_epoch = prepare(cfg, anew=anew)
     started_from = _started_from(cfg)
+    with stopping.at_safe_points():
+        return _run(cfg, engine, start_epoch, started, started_from)
+
+
+def _run(
+    cfg: CfgNode,
+    engine: VideoNot3DEngine,
+    start_epoch: int,
+    started: float,
+    started_from: dict[str, Any] | None,
+) -> Outcome:
     engine.run(
         save_dir=cfg.data.save_dir,
         max_epoch=cfg.train.max_epoch,

@@ -11,11 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import DataError, parsing, shown
-from nr3d.experiment import RESULT_FILE
 from nr3d.metrics import MAX_RANK, PROTOCOLS
-
-SPLITS_FILE = "splits.json"
-"""What a run over splits found, in its folder."""
+from nr3d.run_folder import RESULT_FILE, SPLITS_FILE
 
 _ADVICE = (
     "Delete it and train again with the same command, which goes on from the last checkpoint and "

@@ -14,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nr3d.errors import Nr3dError
+from nr3d.stopping import Interrupted
 
 _LOST_PEER = re.compile(r"gloo|nccl|connection|peer|process group|store", re.IGNORECASE)
 
@@ -81,7 +82,12 @@ def joined(use_gpu: bool) -> Iterator[World]:
         torch.cuda.set_device(local)
     try:
         dist.init_process_group("nccl" if on_gpu else "gloo")
-        yield world()
+        try:
+            yield world()
+        except Interrupted as stopped:
+            if stopped.checkpoint is not None:  # at a point that all agreed on
+                dist.destroy_process_group()
+            raise
         dist.destroy_process_group()
     except RuntimeError as error:
         # A process group that lost a member is not taken down in order: that could wait for ever.
@@ -134,6 +140,16 @@ def add_up(x: Tensor) -> Tensor:
     if world().size > 1:
         dist.all_reduce(x)
     return x
+
+
+def greatest(number: int) -> int:
+    """Return the greatest of the processes' numbers."""
+    if world().size == 1:
+        return number
+    device = "cuda" if dist.get_backend() == "nccl" else "cpu"
+    x = torch.tensor(number, device=device)
+    dist.all_reduce(x, dist.ReduceOp.MAX)
+    return int(x)
 
 
 def copy_from_first(tensors: list[Tensor]) -> None:

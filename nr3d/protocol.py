@@ -11,7 +11,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from nr3d import building, experiment, parallel
+from nr3d import building, experiment, parallel, stopping
 from nr3d.building import as_mapping
 from nr3d.config import (
     KEYS,
@@ -25,10 +25,12 @@ from nr3d.config import (
 from nr3d.data.splits import SPLIT_FILES, read_splits
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError, DataError, shown
-from nr3d.experiment import RESULT_FILE, Outcome
-from nr3d.finished import SPLITS_FILE, figures_of, read_result, require_figures
+from nr3d.experiment import Outcome
+from nr3d.finished import figures_of, read_result, require_figures
 from nr3d.home import expanded
 from nr3d.json_files import write_json
+from nr3d.run_folder import RESULT_FILE, SPLITS_FILE, files_of_run, sole_run
+from nr3d.stopping import Interrupted
 
 logger = logging.getLogger(__name__)
 
@@ -102,8 +104,20 @@ def train(plan: Plan) -> Outcome:
     Raises:
         Nr3dError: for anything that the user can mend; the message says how.
     """
+    # Before the hours that the first part may take.
+    building.check(plan.cfg)
     with parallel.joined(plan.cfg.use_gpu):
-        return experiment.train(_started(plan))
+        experiment.check_save_dir(plan.cfg)
+        with sole_run(plan.cfg.data.save_dir):
+            return experiment.train(_started(plan))
+
+
+def _stop_if_asked(where: str) -> None:
+    """End between two runs if a process was asked to stop."""
+    asked = parallel.greatest(stopping.requested())
+    if asked:
+        stopping.withdraw()
+        raise Interrupted(asked, where)
 
 
 def outstanding(plan: Plan) -> Plan:
@@ -135,7 +149,8 @@ def _started(plan: Plan) -> CfgNode:
     if left.first is not None:
         # Before the hours that the first part may take.
         experiment.prepare(before_its_first(left.cfg))
-        experiment.train(left.first)
+        experiment.train(left.first, anew=True)
+        _stop_if_asked(f"after {left.first.data.save_dir}, which is trained first")
     return left.cfg
 
 
@@ -208,32 +223,48 @@ def train_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, A
         ConfigError: if the dataset has no splits, or not one that was asked for.
         Nr3dError: for anything else that the user can mend; the message says how.
     """
+    folder = Path(plan.cfg.data.save_dir)
     with parallel.joined(plan.cfg.use_gpu):
+        experiment.check_save_dir(plan.cfg)
         dataset, plans = split_plans(plan, splits)
-        rows: list[dict[str, Any]] = []
-        for number, (split, one) in enumerate(plans.items(), start=1):
-            folder = Path(one.cfg.data.save_dir)
-            logger.info("Split %d, %d of %d (%s)", split, number, len(plans), folder)
+        with sole_run(folder):
+            others = parallel.of_first([n for n in files_of_run(folder) if n != SPLITS_FILE])
+            if others:
+                raise ConfigError(
+                    f"{folder} holds a run that is not over splits ({', '.join(others[:3])}): give "
+                    "another data.save_dir."
+                )
+            return _train_splits(plan, dataset, plans)
+
+
+def _train_splits(plan: Plan, dataset: str, plans: Mapping[int, Plan]) -> dict[str, Any]:
+    """Train splits, in the folder that this process holds."""
+    rows: list[dict[str, Any]] = []
+    for number, (split, one) in enumerate(plans.items(), start=1):
+        _stop_if_asked(f"before split {split}")
+        folder = Path(one.cfg.data.save_dir)
+        logger.info("Split %d, %d of %d (%s)", split, number, len(plans), folder)
+        with sole_run(folder):
             found, cfg = standing(one.cfg)
             if found is None:
-                experiment.train(_started(Plan(cfg, one.first)))
+                experiment.train(_started(Plan(cfg, one.first)), anew=True)
                 found = parallel.of_first(read_result(folder))
-            if found is None:
-                raise DataError(f"{folder / RESULT_FILE} is gone, which the run has just written.")
-            result = found
-            rows.append({"split": split, **figures_of(result["results"][dataset])})
-        summary = {
-            "dataset": dataset,
-            **{key: result[key] for key in ("model", "trained_on", "started_from")},
-            "protocol": plan.cfg.test.protocol,
-            "distractors_dropped": plan.cfg.test.distractors == "drop",
-            "splits": rows,
-            **_mean_and_deviation(rows),
-            "save_dir": plan.cfg.data.save_dir,
-        }
-        if parallel.world().first:
-            write_json(Path(plan.cfg.data.save_dir) / SPLITS_FILE, summary)
-        return summary
+        if found is None:
+            raise DataError(f"{folder / RESULT_FILE} is gone, which the run has just written.")
+        result = found
+        rows.append({"split": split, **figures_of(result["results"][dataset])})
+    summary = {
+        "dataset": dataset,
+        **{key: result[key] for key in ("model", "trained_on", "started_from")},
+        "protocol": plan.cfg.test.protocol,
+        "distractors_dropped": plan.cfg.test.distractors == "drop",
+        "splits": rows,
+        **_mean_and_deviation(rows),
+        "save_dir": plan.cfg.data.save_dir,
+    }
+    if parallel.world().first:
+        write_json(Path(plan.cfg.data.save_dir) / SPLITS_FILE, summary)
+    return summary
 
 
 def split_plans(plan: Plan, splits: Sequence[int] | None = None) -> tuple[str, dict[int, Plan]]:

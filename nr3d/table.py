@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import DataError
-from nr3d.experiment import RESULT_FILE
-from nr3d.finished import SPLITS_FILE, figures_of, read_result, read_splits_result
+from nr3d.finished import figures_of, read_result, read_splits_result
+from nr3d.run_folder import RESULT_FILE, SPLITS_FILE
 
 _NAMES = {"mars": "MARS", "prid2011": "PRID2011", "ilidsvid": "iLIDS-VID"}
 """Datasets as papers write them, in the order of the paper's columns."""

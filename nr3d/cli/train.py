@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from nr3d import dry_run, protocol
@@ -12,6 +13,7 @@ from nr3d.cli.output import add_json_option, columns, print_outcome, write_json
 from nr3d.config import Command
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError
+from nr3d.stopping import Interrupted
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -38,6 +40,17 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
     plan = protocol.plan(args.config, changes_of(args, Command.TRAIN))
+    try:
+        _run(args, plan)
+    except Interrupted as stopped:
+        own = Path(plan.cfg.data.save_dir)
+        if args.splits is not None or (stopped.checkpoint or own / LAST).parent != own:
+            # The same command finds the checkpoint of a split, or of what is trained first.
+            args.goes_on, stopped.checkpoint = True, None
+        raise
+
+
+def _run(args: argparse.Namespace, plan: protocol.Plan) -> None:
     if args.dry_run:
         if args.splits is None:
             found = dry_run.rehearse_plan(plan)

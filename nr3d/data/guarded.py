@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from nr3d.children import are_signals_handled, follow_parent, held_back
 from nr3d.errors import Nr3dError
 
 
@@ -43,12 +45,21 @@ class GuardedLoader(DataLoader[Any]):
     def __init__(self, dataset: Dataset[Any], bad_frames: set[str], **options: Any) -> None:
         # A generator of its own: a loader draws a number as it starts, and the run's must not
         # depend on how often that was. The items have seeds of their own.
+        if options.get("num_workers") and are_signals_handled():
+            options["worker_init_fn"] = _begin
         super().__init__(Guarded(dataset), generator=torch.Generator(), **options)
         self.skipped = bad_frames
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]
-        for batch in super().__iter__():
+        with held_back() if self.worker_init_fn is _begin else contextlib.nullcontext():
+            batches = super().__iter__()
+        for batch in batches:
             if isinstance(batch, Nr3dError):
                 raise batch
             self.skipped.update(batch.pop("bad_frames"))
             yield batch
+
+
+def _begin(worker: int) -> None:
+    """Let a loader process go on when the run is asked to stop: its step is finished first."""
+    follow_parent()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
@@ -16,19 +17,19 @@ import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import SGD, Optimizer
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from nr3d import parallel
+from nr3d import parallel, stopping
 from nr3d.data import ClipDataManager
 from nr3d.engine.batches import on_device
 from nr3d.engine.extraction import POOLINGS
 from nr3d.engine.inference import Inference
 from nr3d.engine.precision import Precision
-from nr3d.engine.randomness import set_random_states
+from nr3d.engine.randomness import random_states, set_random_states
 from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.resources import explained, require_compiler
 from nr3d.engine.results import TestResult
+from nr3d.engine.scalars import ScalarLog
 from nr3d.engine.state import (
     BEST,
     LAST,
@@ -46,6 +47,7 @@ from nr3d.losses import Not3DLoss
 from nr3d.metrics import METRICS
 from nr3d.models import BottleneckNorm, synchronise_norms
 from nr3d.report import write_rankings
+from nr3d.stopping import Interrupted
 from nr3d.weights import write_checkpoint
 
 _LEAST_SCALE = 1e-4
@@ -171,7 +173,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.by_protocol: dict[str, Mapping[str, TestResult]] = {}
         self.distances: dict[str, npt.NDArray[np.float32]] = {}
         self.config = config
-        self.writer: Any = None
+        self.writer: ScalarLog | None = None
         self.num_batches = len(self.train_loader)
         self._progress = Progress()
         self._dist_metric: str | None = None
@@ -212,6 +214,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         Raises:
             ValueError: if ``visrank`` is asked for without ``test_only``.
             Nr3dError: if the loss is no longer finite, or the data is not usable.
+            Interrupted: if :func:`nr3d.stopping.request` asked the run to stop, or an interrupt
+                ended a test within it; its last checkpoint is then written.
         """
         if visrank and not test_only:
             raise ValueError("visrank can be set to True only if test_only=True")
@@ -233,27 +237,33 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.start_epoch, self.max_epoch = start_epoch, max_epoch
         self._begin(start_epoch, save_dir, freezes=fixbase_epoch > 0)
         try:
-            self._say("=> Start training")
-            for self.epoch in range(start_epoch, max_epoch):
-                epoch_started = time.perf_counter()
-                lr = self.get_current_lr()
-                losses = self.train(print_freq, fixbase_epoch, open_layers, save_dir)
-                done = self.epoch + 1
-                record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
-                record["bad_frames"] = len(self.bad_frames())
-                record["seconds"] = round(time.perf_counter() - epoch_started, 3)
-                self._record(save_dir, record)
-                self._say(_epoch_line(record, max_epoch))
-                due = eval_freq > 0 and done >= start_eval and done % eval_freq == 0
-                rank1 = None
-                if due or done == max_epoch:
-                    if done == max_epoch:
-                        self._say("=> Final test")
-                    rank1 = self.test(**test_options)
-                self.save_model(self.epoch, rank1, save_dir)
-            if start_epoch >= max_epoch > 0:
-                self._say(f"=> Nothing left to train: {start_epoch} of {max_epoch} epochs are done")
-                self.test(**test_options)
+            with stopping.at_safe_points():
+                self._say("=> Start training")
+                if self._progress.untested:
+                    self.epoch = start_epoch - 1
+                    self.save_model(self.epoch, self._test_in_run(test_options), save_dir)
+                elif start_epoch >= max_epoch > 0:
+                    epochs = f"{start_epoch} of {max_epoch} epochs are done"
+                    self._say(f"=> Nothing left to train: {epochs}")
+                    with stopping.at_once():
+                        self.test(**test_options)
+                for self.epoch in range(start_epoch, max_epoch):
+                    epoch_started = time.perf_counter()
+                    lr = self.get_current_lr()
+                    losses = self.train(print_freq, fixbase_epoch, open_layers, save_dir)
+                    done = self.epoch + 1
+                    record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
+                    record["bad_frames"] = len(self.bad_frames())
+                    record["seconds"] = round(time.perf_counter() - epoch_started, 3)
+                    self._record(save_dir, record)
+                    self._say(_epoch_line(record, max_epoch))
+                    due = eval_freq > 0 and done >= start_eval and done % eval_freq == 0
+                    rank1 = None
+                    if due or done == max_epoch:
+                        rank1 = self._test_in_run(test_options)
+                    self.save_model(self.epoch, rank1, save_dir)
+                    if done < max_epoch:  # else there is no more to stop
+                        self._stop_if_asked(save_dir, written=True)
             elapsed = datetime.timedelta(seconds=round(time.perf_counter() - started))
             self._say(f"Elapsed {elapsed}")
         finally:
@@ -281,10 +291,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             )
         if self.world.first:
             # What a stopped run wrote after its last checkpoint is written again.
-            drop_records_after(save_dir, start_epoch)
+            drop_records_after(save_dir, start_epoch, untested=progress.untested)
             begun = start_epoch * self.num_batches + progress.step
-            writer: Any = SummaryWriter(log_dir=save_dir, purge_step=begun or None)
-            self.writer = writer
+            self.writer = ScalarLog(save_dir, purge_step=begun or None)
 
     def train(
         self,
@@ -338,9 +347,11 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                     step = self.epoch * self.num_batches + self.batch_idx
                     for name, value in summary.items():
                         self.writer.add_scalar(f"Train/{name}", value, step)
-                if self._checkpoint_due():
-                    progress.sums = {k: (m.sum, m.count) for k, m in meter.meters.items()}
+                progress.sums = {k: (m.sum, m.count) for k, m in meter.meters.items()}
+                due = self._checkpoint_due()
+                if due:
                     self._write(self._state(None), Path(save_dir) / LAST)
+                self._stop_within_epoch(save_dir, written=due)
         self.update_lr()
         self._progress = Progress(epoch=self.epoch + 1, best_rank1=progress.best_rank1)
         return {name: value.avg for name, value in meter.meters.items()}
@@ -353,6 +364,55 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             and done % (every * self.options.accumulation_steps) == 0
             and done < self.num_batches
         )
+
+    def _stop_within_epoch(self, save_dir: str, *, written: bool) -> None:
+        """Stop after this batch if that was asked for and a run can go on from here."""
+        done = self.batch_idx + 1
+        whole = done % self.options.accumulation_steps == 0
+        # After the last batch the epoch is ended first.
+        if whole and done < self.num_batches and hasattr(self.train_loader, "set_epoch"):
+            self._stop_if_asked(save_dir, written=written)
+
+    def _stop_if_asked(self, save_dir: str, *, written: bool = False) -> None:
+        """End the run with a checkpoint if a process of it was asked to stop.
+
+        Args:
+            save_dir: the run's folder.
+            written: whether its last checkpoint is of this moment.
+
+        Raises:
+            Interrupted: if so, in all processes.
+        """
+        asked = parallel.greatest(stopping.requested())
+        if asked:
+            self._stop(asked, save_dir, written=written)
+
+    def _stop(self, asked: int, save_dir: str, *, written: bool = False) -> NoReturn:
+        stopping.withdraw()
+        progress, last = self._progress, Path(save_dir) / LAST
+        if not written:
+            self._write(self._state(None), last)
+        where = f"after epoch {progress.epoch}"
+        if progress.step:
+            where = f"after batch {progress.step} of {self.num_batches} of epoch {self.epoch + 1}"
+        elif progress.untested:
+            where += ", before its test"
+        raise Interrupted(asked, where, last)
+
+    def _test_in_run(self, test_options: Mapping[str, Any]) -> float:
+        """Test after an epoch; stopped meanwhile, the run goes on with the same test."""
+        progress = self._progress
+        progress.untested, progress.random = True, random_states()
+        self._stop_if_asked(test_options["save_dir"])
+        if self.epoch + 1 == self.max_epoch:
+            self._say("=> Final test")
+        try:
+            with stopping.at_once():
+                rank1 = self.test(**test_options)
+        except KeyboardInterrupt as error:
+            self._stop(getattr(error, "number", signal.SIGINT), test_options["save_dir"])
+        progress.untested, progress.random = False, None
+        return rank1
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
         """Take one step, or with accumulation a part of one.

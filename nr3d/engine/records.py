@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
+import os
+import sys
 from collections.abc import Iterator
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from nr3d.atomic import replacing
+from nr3d.errors import writing
 from nr3d.json_files import finite
 
 logger = logging.getLogger(__name__)
@@ -20,22 +25,50 @@ _LONGEST = 1 << 20
 
 
 def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
-    """Append one line to the run's ``metrics.jsonl``.
+    """Append one line to the run's ``metrics.jsonl``, whoever else appends to it.
 
     Args:
         save_dir: the run's folder; made if missing.
         record: plain values; a number that is not finite becomes null.
+
+    Raises:
+        OutputError: if the disk is full or the folder cannot be written; the file is as it was.
     """
     path = Path(save_dir) / FILE_NAME
-    path.parent.mkdir(parents=True, exist_ok=True)
-    line = json.dumps(finite(record))
-    with path.open("a+b") as file:
-        # A run that was killed while it wrote leaves half a line; the next one starts anew.
-        if file.tell():
-            file.seek(-1, 2)
-            if file.read(1) != b"\n":
-                file.write(b"\n")
-        file.write(line.encode() + b"\n")
+    line = json.dumps(finite(record)).encode() + b"\n"
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _alone(path) as file:
+            # A run that was killed while it wrote leaves half a line; the next one starts anew.
+            size = file.seek(0, os.SEEK_END)
+            if size:
+                file.seek(size - 1)
+                line = line if file.read(1) == b"\n" else b"\n" + line
+            try:
+                while line:  # a disk that is nearly full takes a part
+                    line = line[file.write(line) :]
+            except OSError:
+                file.truncate(size)
+                raise
+
+
+@contextlib.contextmanager
+def _alone(path: Path) -> Iterator[FileIO]:
+    """Open a file to append to, while no other process does that or replaces it by another."""
+    while True:
+        with FileIO(path, "a+") as file:
+            if sys.platform != "win32":
+                import fcntl
+
+                with contextlib.suppress(OSError):  # no locks here: appends are whole all the same
+                    fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                current = os.path.samestat(os.fstat(file.fileno()), path.stat())
+            except FileNotFoundError:
+                current = False
+            if current:
+                yield file
+                return
 
 
 def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
@@ -47,7 +80,7 @@ def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
     return [record for _, record in _lines(save_dir) if record is not None]
 
 
-def drop_records_after(save_dir: str | Path, epoch: int) -> None:
+def drop_records_after(save_dir: str | Path, epoch: int, *, untested: bool = False) -> None:
     """Take the lines of later epochs out of a run's ``metrics.jsonl``.
 
     A run that goes on from a checkpoint writes them again. Lines that are no records are taken out
@@ -56,13 +89,23 @@ def drop_records_after(save_dir: str | Path, epoch: int) -> None:
     Args:
         save_dir: the run's folder.
         epoch: the last epoch (from 1) whose lines stay; lines without an epoch stay too.
+        untested: take the tests of that epoch out too.
     """
     path = Path(save_dir) / FILE_NAME
+    if not path.is_file():
+        return
+    with writing(path), _alone(path):
+        _drop(path, epoch, untested)
+
+
+def _drop(path: Path, epoch: int, untested: bool) -> None:
     kept, dropped, damaged = [], 0, 0
-    for line, record in _lines(save_dir):
+    for line, record in _lines(path.parent):
         if record is None:
             damaged += 1
-        elif (record.get("epoch") or 0) > epoch:
+        elif (record.get("epoch") or 0) > epoch or (
+            untested and (record.get("kind"), record.get("epoch")) == ("test", epoch)
+        ):
             dropped += 1
         else:
             kept.append(line)

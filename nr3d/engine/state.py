@@ -46,6 +46,7 @@ class Progress:
         sums: of that epoch: name of a figure to its sum and its number of values.
         best_rank1: the best so far, 0..1; None before the first test.
         random: the states of the random generators; None to leave them as they are.
+        untested: whether the test that is due after those epochs is still to come.
     """
 
     epoch: int = 0
@@ -53,6 +54,7 @@ class Progress:
     sums: dict[str, tuple[float, int]] = field(default_factory=dict)
     best_rank1: float | None = None
     random: dict[str, Any] | None = None
+    untested: bool = False
 
 
 def run_state(
@@ -91,7 +93,8 @@ def run_state(
         "epoch": progress.epoch,
         "step": progress.step,
         "sums": dict(progress.sums),
-        "random": random_states(),
+        "random": progress.random or random_states(),
+        "untested": progress.untested,
         "rank1": rank1,
         "best_rank1": progress.best_rank1,
         "facts": dict(facts),
@@ -269,7 +272,7 @@ def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
                 set_random_states(random)
             finally:
                 set_random_states(now)
-        return Progress(epoch, step, sums, best, random)
+        return Progress(epoch, step, sums, best, random, bool(checkpoint.get("untested")))
 
 
 def _lay_out_as_parameters(optimizer: Optimizer) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,35 @@ def in_a_test(call: int) -> None:
     Inference.of_frames = counted(of_frames, call, lambda *a: die())
 
 
+def asked(number: int) -> None:
+    """Ask all processes of the run to stop, as Slurm does: the loaders first."""
+    own = os.getpid()
+    for child in Path(f"/proc/{own}/task/{own}/children").read_text().split():
+        os.kill(int(child), number)
+    time.sleep(0.2)
+    os.kill(own, number)
+
+
+def asked_in_a_step(call: int) -> None:
+    update = TrainingStep.update
+    TrainingStep.update = counted(update, call, lambda *a: (asked(signal.SIGTERM), update(*a)))  # type: ignore[method-assign]
+
+
+def asked_in_a_test(call: int) -> None:
+    of_frames = Inference.of_frames
+    Inference.of_frames = counted(
+        of_frames, call, lambda *a: (asked(signal.SIGUSR1), of_frames(*a))[1]
+    )  # type: ignore[method-assign]
+
+
+def asked_twice_in_a_write(call: int) -> None:
+    """What a job gets whose launcher hands on the signals that it got itself."""
+    save = torch.save
+    checkpoint.torch.save = counted(  # type: ignore[attr-defined]
+        save, call, lambda *a: (asked(signal.SIGTERM), asked(signal.SIGTERM), save(*a))
+    )
+
+
 # Two epochs of four steps; a checkpoint is written after every second step, and after an epoch
 # the best too, if it is, before the last. A test takes two batches.
 MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
@@ -70,6 +100,15 @@ MOMENTS: dict[str, tuple[Callable[[int], None], int]] = {
     "test": (in_a_test, 2),
     "last-test": (in_a_test, 4),
 }
+
+
+STOPS: dict[str, tuple[Callable[[int], None], int, int]] = {
+    "sigterm-step": (asked_in_a_step, 7, signal.SIGTERM),
+    "sigterm-last-step": (asked_in_a_step, 4, signal.SIGTERM),
+    "sigusr1-test": (asked_in_a_test, 2, signal.SIGUSR1),
+    "sigterm-write": (asked_twice_in_a_write, 1, signal.SIGTERM),
+}
+"""Moments at which a signal asks a run to stop, and the signal."""
 
 
 def child(work: Callable[[], int]) -> int:
@@ -115,6 +154,16 @@ def main() -> None:
             return train(root, out / name)
 
         assert child(killed) == -signal.SIGKILL, name
+        assert child(lambda name=name: train(root, out / name)) == 0, name  # type: ignore[misc]
+    for name, (ask, call, number) in STOPS.items():
+
+        def stopped(ask: Callable[[int], None] = ask, call: int = call, name: str = name) -> int:
+            ask(call)
+            return train(root, out / name)
+
+        assert child(stopped) == 128 + number, name
+        left = sorted(path.name for path in (out / name).iterdir() if path.name[0] == ".")
+        assert left == [], (name, left)
         assert child(lambda name=name: train(root, out / name)) == 0, name  # type: ignore[misc]
 
 

@@ -162,6 +162,40 @@ def test_a_process_that_dies_ends_the_run_with_a_message(mars_root: Path, tmp_pa
     assert read_checkpoint(last)["epoch"] >= 1
 
 
+def test_a_signal_to_the_launcher_stops_all_processes_at_the_same_step(
+    mars_root: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    run = subprocess.Popen(
+        command(mars_root, out, "train.max_epoch", "500"),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+    )
+    try:
+        limit = time.monotonic() + 120
+        last = out / "model-last.pth.tar"
+        while not last.is_file():
+            assert run.poll() is None and time.monotonic() < limit
+            time.sleep(0.2)
+        ranks = children_of(run.pid)
+        loaders = [pid for rank in ranks for pid in children_of(rank)]
+        run.terminate()
+        errors = run.communicate(timeout=60)[1]
+    finally:
+        run.kill()
+    assert errors.count("nr3d: ended by SIGTERM after ") == 1, errors
+    assert "; go on with: torchrun --nproc-per-node 2 -m nr3d train " in errors
+    assert "cannot reach another process" not in errors
+    assert read_checkpoint(last)["epoch"] >= 1
+    assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
+    limit = time.monotonic() + 10
+    while any(Path(f"/proc/{pid}").exists() for pid in (*ranks, *loaders)):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
 def children_of(parent: int) -> list[int]:
     """The processes that one started, in that order."""
     found = []

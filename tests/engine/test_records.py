@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import multiprocessing
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,22 @@ def test_records_that_all_stay_are_not_written_again(tmp_path: Path) -> None:
     drop_records_after(tmp_path, 1)
     assert file.stat().st_ino == before.st_ino
     drop_records_after(tmp_path / "none", 1)
+
+
+def test_no_line_is_lost_to_others_who_write(tmp_path: Path) -> None:
+    """Tests into the folder of a run that goes on, and so rewrites the file."""
+
+    def append(writer: int) -> None:
+        for number in range(100):
+            append_record(tmp_path, {"epoch": None, "writer": writer, "number": number})
+
+    append_record(tmp_path, {"epoch": 1})
+    context = multiprocessing.get_context("fork")
+    writers = [context.Process(target=append, args=(writer,)) for writer in range(3)]
+    for each in writers:
+        each.start()
+    while any(each.is_alive() for each in writers):
+        drop_records_after(tmp_path, 0)
+    found = [(r["writer"], r["number"]) for r in read_records(tmp_path) if r["epoch"] is None]
+    assert sorted(found) == [(writer, number) for writer in range(3) for number in range(100)]
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]

@@ -13,7 +13,7 @@ import torch
 
 from nr3d.engine import read_records
 from nr3d.weights import read_checkpoint
-from tests.engine.killed_run import MOMENTS
+from tests.engine.killed_run import MOMENTS, STOPS
 
 
 @pytest.fixture(scope="module")
@@ -42,8 +42,8 @@ def differences(one: Any, other: Any, place: str = "") -> list[str]:
     return [] if one == other or (one != one and other != other) else [f"{place} {one} {other}"]
 
 
-@pytest.mark.parametrize("moment", MOMENTS)
-def test_a_killed_run_ends_as_if_it_had_been_left_alone(runs: Path, moment: str) -> None:
+@pytest.mark.parametrize("moment", [*MOMENTS, *STOPS])
+def test_a_killed_or_stopped_run_ends_as_if_it_had_been_left_alone(runs: Path, moment: str) -> None:
     for name in ("model-last.pth.tar", "model-best.pth.tar"):
         whole, killed = (read_checkpoint(runs / run / name) for run in ("whole", moment))
         assert whole["epoch"] in (1, 2)

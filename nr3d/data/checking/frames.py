@@ -6,7 +6,6 @@ import itertools
 import multiprocessing
 import os
 import re
-import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import (
     BrokenExecutor,
@@ -15,6 +14,7 @@ from concurrent.futures import (
     ThreadPoolExecutor,
 )
 
+from nr3d.children import follow_parent
 from nr3d.data.checking.findings import Report
 from nr3d.data.decoding import CONVERT
 from nr3d.data.frames import decode_frame
@@ -195,14 +195,8 @@ def _pool(processes: bool) -> Executor:
     method = method or multiprocessing.get_all_start_methods()[0]
     # Processes that are started anew would run a user's script once more that has no main guard.
     if processes and workers > 1 and method == "fork":
-        return ProcessPoolExecutor(
-            workers, multiprocessing.get_context("fork"), _leave_interrupts_to_the_first
-        )
+        return ProcessPoolExecutor(workers, multiprocessing.get_context("fork"), follow_parent)
     return ThreadPoolExecutor(workers)
-
-
-def _leave_interrupts_to_the_first() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _decode_here(paths: list[str]) -> tuple[list[tuple[str, str]], list[str]]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import signal
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from nr3d.children import follow_parent
 from nr3d.data.synthetic.cameras import Camera
 from nr3d.data.synthetic.layout import Layout, Tracklet
 from nr3d.data.synthetic.people import Person
@@ -79,7 +79,7 @@ _of_this_process: list[Film] = []
 
 
 def _begin(film: Film) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops, and stops the others
+    follow_parent()
     cv2.setNumThreads(1)  # OpenCV's own threads do not survive a fork
     _of_this_process[:] = [film]
 

@@ -1,0 +1,104 @@
+"""Signals that ask a command to stop, and how to go on after one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shlex
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from nr3d import stopping
+from nr3d.children import SIGNALS, signals_handled
+from nr3d.parallel import launched
+from nr3d.stopping import Interrupted
+
+_AGAIN = 1.0
+"""Seconds after which a second Ctrl-C is one: torchrun and a terminal may send it twice."""
+
+
+class _Handler:
+    """Lets the work stop at its next safe point, or stops it where it is."""
+
+    def __init__(self) -> None:
+        self.process = os.getpid()
+        self.first: float | None = None
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if os.getpid() != self.process:  # a forked one: as if there was no handler
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+            return
+        now = time.monotonic()
+        if self.first is None:
+            self.first = now
+            if stopping.request(number):
+                if os.isatty(2):
+                    os.write(2, b"\nStopping after the step under way; Ctrl-C stops at once.\n")
+                return
+        elif number != signal.SIGINT or now - self.first < _AGAIN:
+            return  # it stops already
+        raise Interrupted(number)
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """Let signals stop the work in a block, by :class:`Interrupted`.
+
+    A signal that the process was started to ignore, as by ``nohup``, stays ignored.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    taken = {n: b for n, b in before.items() if b not in (signal.SIG_IGN, None)}
+    stopping.withdraw()
+    handler = _Handler()
+    try:
+        for number in taken:
+            signal.signal(number, handler)
+        with signals_handled():
+            yield
+    finally:
+        for number, earlier in taken.items():
+            signal.signal(number, earlier)
+
+
+def farewell(stopped: KeyboardInterrupt, argv: Sequence[str], *, goes_on: bool) -> str:
+    """Say in one line what stopped a command, and how to go on.
+
+    Args:
+        stopped: what was raised.
+        argv: the words after ``nr3d``.
+        goes_on: whether the same command goes on where it stopped.
+    """
+    number = signal_of(stopped)
+    words = ["interrupted" if number == signal.SIGINT else f"ended by {number.name}"]
+    if isinstance(stopped, Interrupted) and stopped.where:
+        words.append(stopped.where)
+    told = " ".join(words)
+    if isinstance(stopped, Interrupted) and stopped.checkpoint is not None:
+        return f"{told}; go on with: {resuming(argv, str(stopped.checkpoint))}"
+    return f"{told}; the same command goes on where it stopped" if goes_on else told
+
+
+def signal_of(stopped: KeyboardInterrupt) -> signal.Signals:
+    """Return the signal that an interrupt is of."""
+    return signal.Signals(getattr(stopped, "number", signal.SIGINT))
+
+
+def resuming(argv: Sequence[str], checkpoint: str) -> str:
+    """Give the command that goes on with a run from its checkpoint."""
+    words = list(argv)
+    while "model.resume" in words:
+        at = words.index("model.resume")
+        del words[at : at + 2]
+    command = ["nr3d"]
+    here, size = os.environ.get("LOCAL_WORLD_SIZE", "1"), launched().size
+    if size > 1:
+        nodes = [] if here == str(size) else ["--nnodes", str(size // max(1, int(here)))]
+        command = ["torchrun", *nodes, "--nproc-per-node", here, "-m", "nr3d"]
+    return shlex.join([*command, *words, "model.resume", checkpoint])

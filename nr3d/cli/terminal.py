@@ -1,0 +1,157 @@
+"""Standard output and error as the commands print to them, whatever is at their other end.
+
+What is printed is shown, never obeyed: names and messages of files and servers may hold sequences
+that a terminal acts on. What the encoding lacks is replaced. An output that is closed or full does
+not end a command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TextIO
+
+_ACTED_ON = re.compile(
+    # Controls but for tab and newline, and what turns the direction of a text or hides in it.
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+_CURSOR = re.compile("[\r\n]*(\x1b\\[A)*")
+"""What a progress bar moves the cursor by, in writes of their own."""
+
+_PLAIN = {"×": "x", "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "→": "->"}
+"""What stands for the signs of our own that an encoding lacks."""
+
+
+def shown(text: str) -> str:
+    r"""Return a text with what a terminal would act on as escapes.
+
+    Examples::
+        >>> print(shown("red \x1b[31m"))
+        red \x1b[31m
+    """
+    return _ACTED_ON.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
+def _encodable(text: str, encoding: str) -> str:
+    """Replace what an encoding lacks."""
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        for sign, plain in _PLAIN.items():
+            with contextlib.suppress(UnicodeEncodeError):
+                sign.encode(encoding)
+                continue
+            text = text.replace(sign, plain)
+        return text.encode(encoding, "backslashreplace").decode(encoding)
+    return text
+
+
+class Output:
+    """One of the standard streams; what is not defined here is the stream's own.
+
+    Args:
+        stream: the stream; None where the process was started without it.
+        bars: whether progress bars are drawn on it, which need the start of the line.
+
+    Attributes:
+        error: what ended it; None while it is open.
+    """
+
+    def __init__(self, stream: TextIO | None, *, bars: bool = False) -> None:
+        self.missing = stream is None
+        self.stream: Any = stream or Path(os.devnull).open("w")  # noqa: SIM115
+        self.bars = bars
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def write(self, text: str) -> int:
+        """Write a text as it may be shown; once the stream has ended, to nowhere."""
+        if self.error is None:
+            safe = text
+            if not (self.bars and _CURSOR.fullmatch(text)):
+                parts = text.split("\r") if self.bars else [text]
+                safe = "\r".join(map(shown, parts))
+            try:
+                self.stream.write(_encodable(safe, self.stream.encoding or "utf-8"))
+            except (OSError, ValueError) as error:
+                self._end(error)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self.error is None:
+            try:
+                self.stream.flush()
+            except (OSError, ValueError) as error:
+                self._end(error)
+
+    def close_own(self) -> None:
+        """Write what is waiting, and close a stream that was opened here."""
+        self.flush()
+        if self.missing:
+            self.stream.close()
+
+    def _end(self, error: OSError | ValueError) -> None:
+        """Note why nothing can be written any more, and let the rest go nowhere."""
+        closed = OSError(errno.EPIPE, "it was closed")
+        self.error = error if isinstance(error, OSError) else closed
+        # What the stream still holds would be tried once more as the interpreter ends.
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            descriptor = self.stream.fileno()
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, descriptor)
+            os.close(nowhere)
+            self.stream.flush()
+
+
+class _Outputs:
+    """Both streams of a command."""
+
+    def __init__(self, out: Output, err: Output) -> None:
+        self.out, self.err = out, err
+
+    def closed(self) -> str | None:
+        """Say why standard output takes no more; None if it does, or nobody reads it."""
+        error = self.out.error
+        if error is None or isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
+            return None
+        return error.strerror or str(error)
+
+    @property
+    def unread(self) -> bool:
+        """Whether the reader of standard output has gone."""
+        return self.out.error is not None and self.closed() is None
+
+
+@contextlib.contextmanager
+def outputs() -> Iterator[_Outputs]:
+    """Print through :class:`Output` in a block, and write what is waiting at its end."""
+    _fill_missing_descriptors()
+    before = sys.stdout, sys.stderr
+    found = _Outputs(Output(sys.stdout), Output(sys.stderr, bars=True))
+    sys.stdout, sys.stderr = found.out, found.err
+    try:
+        yield found
+    finally:
+        sys.stdout, sys.stderr = before
+        found.out.close_own()
+        found.err.close_own()
+
+
+def _fill_missing_descriptors() -> None:
+    """Open what the process was started without: the next file would get its number."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != descriptor:
+                os.dup2(nowhere, descriptor)
+                os.close(nowhere)
