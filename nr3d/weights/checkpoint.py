@@ -16,7 +16,7 @@ from nr3d.weights.kinds import what_it_is
 from nr3d.weights.safetensors_file import is_safetensors, read_safetensors
 from nr3d.weights.saved import load_saved
 from nr3d.weights.states import STATES, tensors_of
-from nr3d.weights.unpickling import AsksForCodeError, UnreadableError
+from nr3d.weights.unpickling import AsksForCodeError, ForeignError
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -36,17 +36,15 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     path = existing(path)
     try:
         told = what_it_is(path)
-        if told is None:
-            checkpoint = read_safetensors(path) if is_safetensors(path) else load_saved(path)
+        if told is not None:
+            raise ForeignError(told)
+        checkpoint = read_safetensors(path) if is_safetensors(path) else load_saved(path)
     except WeightsError:
         raise
+    except ForeignError as error:
+        raise WeightsError(f"{path} is not a readable checkpoint, it is {error}.") from error
     except AsksForCodeError as error:
         raise WeightsError(_conversion(path, error.name)) from error
-    except UnreadableError as error:
-        raise WeightsError(
-            f"{path} is not a readable checkpoint ({error}). It may be damaged or cut short: fetch "
-            "or save it again."
-        ) from error
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror or reason_of(error)}."
@@ -56,8 +54,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
             f"{path} is not a readable checkpoint ({reason_of(error)}). It may be damaged or cut "
             "short: fetch or save it again."
         ) from error
-    if told is not None:
-        raise WeightsError(f"{path} is not a readable checkpoint, it is {told}.")
     if not isinstance(checkpoint, dict):
         raise WeightsError(
             f"{path} holds a {type(checkpoint).__name__}, expected a state dict or a dict that has "

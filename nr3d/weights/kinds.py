@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from nr3d.errors import printable
+
 _AGAIN = "fetch the file itself"
 _EXTRACT = "extract it and give the checkpoint inside"
 _STATE = "save the model's state dict by torch.save"
@@ -80,7 +82,7 @@ def what_a_zip_is(names: list[str]) -> str | None:
         return None
     if names and all(name.endswith(".npy") for name in names):
         return f"a file of NumPy arrays (.npz): {_STATE}"
-    held = ", ".join(name[:40] for name in names[:3]) or "nothing"
+    held = ", ".join(printable(name, 40) for name in names[:3]) or "nothing"
     return f"a zip archive that holds {held} and no data.pkl: {_EXTRACT}"
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import math
 import re
+import sys
 import zlib
 from collections.abc import Mapping
-from io import BufferedReader
+from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nr3d.errors import WeightsError, parsing, shown
@@ -23,17 +25,25 @@ _BLOCK = 1 << 20
 _NO_DIGITS = b"0" * 8
 _AGAIN = "it may be damaged or cut short; fetch or save it again."
 
-_BITS = {"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6} | {
-    name: 8 * size
-    for size, names in {
-        1: ("BOOL", "U8", "I8", "F8_E5M2", "F8_E4M3", "F8_E8M0", "F8_E4M3FNUZ", "F8_E5M2FNUZ"),
-        2: ("U16", "I16", "F16", "BF16"),
-        4: ("U32", "I32", "F32"),
-        8: ("U64", "I64", "F64", "C64"),
-    }.items()
-    for name in names
+_DTYPES = {
+    "BOOL": torch.bool,
+    "U8": torch.uint8,
+    "I8": torch.int8,
+    "U16": torch.uint16,
+    "I16": torch.int16,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "U32": torch.uint32,
+    "I32": torch.int32,
+    "F32": torch.float32,
+    "U64": torch.uint64,
+    "I64": torch.int64,
+    "F64": torch.float64,
+    "C64": torch.complex64,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
 }
-"""Bits of one value of each type."""
+"""Types of values; torch has no other of the format's in all versions that nr3d runs with."""
 
 
 def is_safetensors(path: Path) -> bool:
@@ -44,18 +54,45 @@ def is_safetensors(path: Path) -> bool:
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a file.
+    """Read the tensors of a file into memory.
 
     Raises:
         WeightsError: if it is damaged: its header contradicts itself or the file, or its bytes are
             not those of the checksum in it. The files of others have none.
+        OSError: if it cannot be read.
     """
-    from safetensors.torch import load_file
+    with path.open("rb") as file:
+        text, header = _header(file, path)
+        size = max((about["data_offsets"][1] for about in _tensors(header).values()), default=0)
+        # The bytes themselves, not a view of the file, which another process may write over.
+        numbers = torch.empty(size, dtype=torch.uint8)
+        crc = _checksum_of_header(text, header, path)
+        place = memoryview(numbers.numpy().data)
+        for first in range(0, size, _BLOCK):
+            block = place[first : first + _BLOCK]
+            if file.readinto(block) != len(block):
+                raise _refusal(path, "it ends in the middle of its tensors")
+            crc = zlib.crc32(block, crc)
+    written = (header.get("__metadata__") or {}).get(CHECKSUM_KEY)
+    if written is not None and f"{crc:08x}" != written:
+        raise _refusal(path, f"its bytes have the CRC-32 {crc:08x}, {written} was written")
+    return {name: _view(numbers, about) for name, about in _tensors(header).items()}
 
-    read_header(path)
-    _check_sum(path)
-    with parsing(path, "a safetensors file", _AGAIN.capitalize(), WeightsError):
-        return load_file(path)
+
+def _tensors(header: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: about for name, about in header.items() if name != "__metadata__"}
+
+
+def _view(numbers: Tensor, about: Mapping[str, Any]) -> Tensor:
+    """Give one tensor of all numbers."""
+    first, last = about["data_offsets"]
+    dtype = _DTYPES[about["dtype"]]
+    part = numbers[first:last]
+    if first % dtype.itemsize or sys.byteorder == "big":
+        part = part.clone()
+    if sys.byteorder == "big":
+        part.untyped_storage().byteswap(dtype)  # type: ignore[no-untyped-call]
+    return part.view(dtype).view(about["shape"])
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
@@ -64,7 +101,9 @@ def safetensors_metadata(path: Path) -> dict[str, str]:
     Raises:
         WeightsError: if the header contradicts itself or the file.
     """
-    return read_header(path).get("__metadata__") or {}
+    with path.open("rb") as file:
+        _, header = _header(file, path)
+    return header.get("__metadata__") or {}
 
 
 def write_safetensors(state: Mapping[str, Tensor], metadata: Mapping[str, str], path: Path) -> None:
@@ -82,12 +121,13 @@ def write_safetensors(state: Mapping[str, Tensor], metadata: Mapping[str, str], 
 
     save_file(dict(state), path, metadata={**metadata, CHECKSUM_KEY: _NO_DIGITS.decode("ascii")})
     with path.open("rb+") as file:
-        place, _ = _digits(file)
+        text, _ = _header(file, path)
+        (place,) = _places(text)
         file.seek(0)
         crc = 0
         while block := file.read(_BLOCK):
             crc = zlib.crc32(block, crc)
-        file.seek(place)
+        file.seek(8 + place)
         file.write(f"{crc:08x}".encode("ascii"))
 
 
@@ -95,36 +135,32 @@ def _refusal(path: Path, reason: str) -> WeightsError:
     return WeightsError(f"{path} is not a readable safetensors file ({reason}): {_AGAIN}")
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """Read a file's header: the tensors by name, and ``__metadata__``.
+def _header(file: BufferedReader | BufferedRandom, path: Path) -> tuple[bytes, dict[str, Any]]:
+    """Read a file's header: its bytes, and the tensors by name and ``__metadata__`` that it tells.
 
     Raises:
         WeightsError: if it contradicts itself or the file.
     """
     size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if length > min(size - 8, _LARGEST_HEADER):
-            raise _refusal(
-                path,
-                f"a header of {length:,} bytes in a file of {size:,}, expected at most "
-                f"{_LARGEST_HEADER:,}",
-            )
-        text = file.read(length)
+    length = int.from_bytes(file.read(8), "little")
+    if length > min(size - 8, _LARGEST_HEADER):
+        raise _refusal(
+            path,
+            f"a header of {length:,} bytes in a file of {size:,}, expected at most "
+            f"{_LARGEST_HEADER:,}",
+        )
+    text = file.read(length)
     with parsing(path, "a safetensors file", _AGAIN.capitalize(), WeightsError):
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
     if not isinstance(header, dict):
         raise _refusal(path, "its header names no tensors")
     metadata = header.get("__metadata__")
     if metadata is not None and not (
-        isinstance(metadata, dict) and all(isinstance(text, str) for text in metadata.values())
+        isinstance(metadata, dict) and all(isinstance(told, str) for told in metadata.values())
     ):
         raise _refusal(path, "its metadata are not names with texts")
-    spans = sorted(
-        _span(path, name, about) for name, about in header.items() if name != "__metadata__"
-    )
     end = 0
-    for first, last in spans:
+    for first, last in sorted(_span(path, name, of) for name, of in _tensors(header).items()):
         if first != end:
             raise _refusal(path, f"a tensor begins at byte {first:,}, expected at {end:,}")
         end = last
@@ -132,7 +168,7 @@ def read_header(path: Path) -> dict[str, Any]:
         raise _refusal(
             path, f"its tensors have {end:,} bytes, {size - 8 - length:,} are in the file"
         )
-    return header
+    return text, header
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -146,14 +182,13 @@ def _span(path: Path, name: str, about: object) -> tuple[int, int]:
     """Give where a tensor's bytes begin and end, if they are as many as it needs."""
     fields = about if isinstance(about, dict) else {}
     dtype, shape, place = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
-    if not isinstance(dtype, str) or dtype not in _BITS:
+    if not isinstance(dtype, str) or dtype not in _DTYPES:
         raise _refusal(path, f"{shown(name)} is of the type {shown(dtype)}, which is not known")
     if not isinstance(shape, list) or len(shape) > 64 or not all(map(_is_size, shape)):
         raise _refusal(path, f"{shown(name)} has the shape {shown(shape)}")
     if not isinstance(place, list) or len(place) != 2 or not all(map(_is_size, place)):
         raise _refusal(path, f"{shown(name)} lies at {shown(place)}")
-    bits = math.prod(shape) * _BITS[dtype]
-    if bits != 8 * (place[1] - place[0]):
+    if math.prod(shape) * _DTYPES[dtype].itemsize != place[1] - place[0]:
         raise _refusal(
             path,
             f"{shown(name)} is {shown(shape)} of {dtype} in {shown(place[1] - place[0])} bytes",
@@ -168,29 +203,19 @@ def _is_size(value: object) -> bool:
 # The checksum
 
 
-def _digits(file: BufferedReader | Any) -> tuple[int, bytes]:
-    """Give where the checksum's digits are in a file, and the digits; none without a checksum."""
-    file.seek(0)
-    header = file.read(8 + int.from_bytes(file.read(8), "little"))
-    found = re.findall(rb'"%s"\s*:\s*"' % re.escape(CHECKSUM_KEY).encode("ascii"), header)
-    if len(found) != 1:
-        return 0, b""
-    start = header.index(found[0]) + len(found[0])
-    return 8 + start, header[start : start + 8]
+def _places(text: bytes) -> list[int]:
+    """Give where in a header the digits of its checksum begin."""
+    named = rb'"%s"\s*:\s*"' % re.escape(CHECKSUM_KEY).encode("ascii")
+    return [found.end() for found in re.finditer(named, text)]
 
 
-def _check_sum(path: Path) -> None:
-    written = safetensors_metadata(path).get(CHECKSUM_KEY)
-    if written is None:
-        return
-    with path.open("rb") as file:
-        place, digits = _digits(file)
-        if digits.decode("latin1") != written:
+def _checksum_of_header(text: bytes, header: Mapping[str, Any], path: Path) -> int:
+    """Give the CRC-32 of a file up to its tensors, as if the digits were zeros."""
+    written = (header.get("__metadata__") or {}).get(CHECKSUM_KEY)
+    if written is not None:
+        places = _places(text)
+        digits = [text[place : place + 8] for place in places]
+        if [str(written).encode("utf-8")] != digits:
             raise _refusal(path, f"its checksum is {shown(written)}, expected 8 digits")
-        file.seek(0)
-        head = file.read(place + 8)
-        crc = zlib.crc32(head[:-8] + _NO_DIGITS)
-        while block := file.read(_BLOCK):
-            crc = zlib.crc32(block, crc)
-    if f"{crc:08x}" != written:
-        raise _refusal(path, f"its bytes have the CRC-32 {crc:08x}, {written} was written")
+        text = text[: places[0]] + _NO_DIGITS + text[places[0] + 8 :]
+    return zlib.crc32(len(text).to_bytes(8, "little") + text)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nr3d.weights.unpickling import Bytes, Storage, UnreadableError, unpickle
+from nr3d.weights.unpickling import Bytes, ForeignError, Storage, UnreadableError, unpickle
 from nr3d.weights.zipped import Archive
 
 _LARGEST_PICKLE = 64 << 20
@@ -108,9 +108,9 @@ class _Stream:
 def _from_stream(file: BufferedReader, size: int) -> Any:
     stream = _Stream(file, size)
     if not _begins_as_saved(stream):
-        raise UnreadableError(
-            "it is a raw pickle, not of torch.save, or damaged at its start: load it where you "
-            "trust it, and save the state dict by torch.save"
+        raise ForeignError(
+            "a raw pickle, not of torch.save, or damaged at its start: load it where you trust it, "
+            "and save the state dict by torch.save"
         )
     told = unpickle(stream, _no_storage)
     if not isinstance(told, dict) or told.get("little_endian") is not True:

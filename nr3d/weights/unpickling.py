@@ -48,6 +48,10 @@ class AsksForCodeError(UnreadableError):
         self.name = name
 
 
+class ForeignError(UnreadableError):
+    """A file is one of another kind: the message is what it is, and what to do."""
+
+
 class Unusable:
     """Stands for a tensor that holds no plain numbers.
 

@@ -13,7 +13,7 @@ import torch
 
 from nr3d.errors import shown
 from nr3d.weights.kinds import what_a_zip_is
-from nr3d.weights.unpickling import UnreadableError
+from nr3d.weights.unpickling import ForeignError, UnreadableError
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Archive:
             found, start = opened.infolist(), opened.start_dir
         told = what_a_zip_is([member.filename for member in found])
         if told is not None:
-            raise UnreadableError(told)
+            raise ForeignError(told)
         self._places: dict[str, tuple[int, zipfile.ZipInfo]] = {}
         folders = {name.partition("/")[0] for name in (member.filename for member in found)}
         if len(folders) != 1:

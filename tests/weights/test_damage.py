@@ -181,6 +181,29 @@ def test_the_safetensors_of_others_have_no_checksum_and_are_read(foreign: Path) 
     assert same(read_tensors(foreign))
 
 
+@pytest.mark.parametrize("kind", ["saved", "ours", "foreign"])
+def test_what_was_read_stays_when_the_file_is_written_over(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    path = request.getfixturevalue(kind)
+    found = read_tensors(path)
+    path.write_bytes(bytes(path.stat().st_size))
+    assert same(found)
+
+
+def test_types_of_safetensors_are_those_of_its_library(tmp_path: Path) -> None:
+    types = [torch.bool, torch.int8, torch.float16, torch.bfloat16, torch.float64, torch.int64]
+    types += [torch.uint16, torch.int32, torch.float8_e4m3fn, torch.float8_e5m2]
+    state = {f"t{i}": torch.arange(i + 1).to(dtype) for i, dtype in enumerate(types)}
+    state["scalar"], state["empty"] = torch.tensor(2.5), torch.zeros(0, 3)
+    save_file(state, tmp_path / "w.safetensors", metadata={"odd": "x"})
+    found = read_tensors(tmp_path / "w.safetensors")
+    assert found.keys() == state.keys()
+    for key, value in state.items():
+        assert found[key].dtype == value.dtype
+        assert torch.equal(found[key].float(), value.float()), key
+
+
 def test_ours_are_safetensors_to_others(ours: Path) -> None:
     from safetensors.torch import load_file
 
