@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -250,15 +249,16 @@ class FeatureWriter:
         self._room_unknown = False
         # The last copy is written beside the one before.
         if 2 * whole > free:
-            error = OSError(
-                errno.ENOSPC,
-                f"about {whole:,} bytes, twice that while it is written, and {free:,} are free",
+            raise self._not_written(
+                f"it takes about {whole:,} bytes, twice that while it is written, and {free:,} are "
+                "free"
             )
-            raise self._unwritable(error)
 
     def _unwritable(self, error: Exception) -> FeatureStoreError:
+        return self._not_written(getattr(error, "reason", "") or reason_of(error))
+
+    def _not_written(self, reason: str) -> FeatureStoreError:
         kept = f" It holds {self._stored} tracklets, as before." if self._stored else ""
-        reason = getattr(error, "reason", "") or reason_of(error)
         return FeatureStoreError(
             f"{self.path} cannot be written ({reason}): free some space or make its folder "
             f"writable, and run the same command again.{kept}"
