@@ -13,10 +13,11 @@ import errno
 import mmap
 import os
 import re
+import signal
 import stat
 import struct
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,7 +37,7 @@ def reading(
     advice: str,
     error_type: type[Nr3dError],
     *,
-    searched: int | None = None,
+    searched: int = 1 << 24,
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file, and turn whatever goes wrong in the block into one error.
 
@@ -48,7 +49,7 @@ def reading(
         advice: what to do if it is damaged, as whole sentences.
         error_type: the error to raise.
         searched: bytes from the file's start in which HDF5's heaps are checked, if it is of a
-            format without checksums. Default is all.
+            format without checksums; where a file has its attributes, if not its columns.
 
     Yields:
         h5py.File: open for reading.
@@ -91,10 +92,10 @@ def reading(
         ) from error
 
 
-def _check_heaps(descriptor: int, searched: int | None) -> None:
+def _check_heaps(descriptor: int, searched: int) -> None:
     """Refuse a heap of texts that HDF5 would read for ever."""
     with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(b"GCOL\1", 0, searched or len(data))
+        start = data.find(b"GCOL\1", 0, searched)
         while start >= 0:
             (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
             place, end = start + 16, min(start + size, len(data))
@@ -105,7 +106,7 @@ def _check_heaps(descriptor: int, searched: int | None) -> None:
                 if step == 0 or place + step > end:
                     raise ValueError(f"a heap of texts at byte {start} is damaged")
                 place += step
-            start = data.find(b"GCOL\1", start + 1, searched or len(data))
+            start = data.find(b"GCOL\1", start + 1, searched)
 
 
 def _is_locked(error: Exception) -> bool:
@@ -143,24 +144,18 @@ def create(path: Path, fill: Callable[[h5py.File], object]) -> None:
     Raises:
         OSError: if it cannot be written.
     """
-    _apart(path, "w", fill)
+    _write(path, "w", fill)
 
 
 def change(path: Path, edit: Callable[[h5py.File], object]) -> None:
     """Change an HDF5 file in its place; otherwise as :func:`create`."""
-    _apart(path, "r+", edit)
-
-
-def _apart(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
-    # Interrupts are raised in the main thread alone.
-    with ThreadPoolExecutor(1) as thread:
-        thread.submit(_write, path, mode, work).result()
+    _write(path, "r+", edit)
 
 
 def _write(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
     import h5py
 
-    with path.open("w+b" if mode == "w" else "r+b", buffering=0) as raw:
+    with path.open("w+b" if mode == "w" else "r+b", buffering=0) as raw, _uninterrupted():
         target = _Target(raw)
         try:
             with h5py.File(target, mode, libver=VERSIONS) as file:
@@ -170,6 +165,34 @@ def _write(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
                 raise
         if target.error is not None:
             raise target.error
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Put off what signals make Python do until the end of the block."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python handles signals in the main thread alone
+        return
+    before = {number: signal.getsignal(number) for number in _INTERRUPTS}
+    came: list[int] = []
+    for number, handler in before.items():
+        if callable(handler):
+            signal.signal(number, lambda number, frame: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if callable(handler):
+                signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
+
+
+_INTERRUPTS = [
+    getattr(signal, name)
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGALRM", "SIGBREAK")
+    if hasattr(signal, name)
+]
 
 
 class _Target:

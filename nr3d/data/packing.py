@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from nr3d import hdf5
 from nr3d.atomic import sole_writer
 from nr3d.data.decoding import MAX_BYTES
 from nr3d.data.pack_tables import PackTables, list_frames
@@ -116,15 +117,17 @@ def _begin(partial: Path, tables: PackTables) -> None:
     frames = {"offset": tables.offset, "length": tables.length, "path": np.array(names)}
     digest = tables_digest(tables.dataset, tables.split_id, frames, tables.parts)
     marks = {"version": VERSION, "source": tables.source, "tables": digest}
+    begun = partial.with_suffix(".begun")
+    begun.unlink(missing_ok=True)
     if partial.exists():
         try:
-            with h5py.File(partial, "r") as file:
+            with hdf5.reading(partial, "a pack", "It is made anew.", DataError) as file:
                 if all(file.attrs.get(mark) == value for mark, value in marks.items()):
                     there = np.count_nonzero(file["frames/crc32"][:])
                     logger.info("Going on with %s: %d frames are there", partial, there)
                     return
-        except (OSError, KeyError):
-            pass
+        except DataError as error:
+            logger.info("%s", error)
         logger.info("Starting anew: %s is of other files", partial)
         partial.unlink()
     total, free = int(tables.length.sum()), shutil.disk_usage(partial.parent).free
@@ -138,8 +141,8 @@ def _begin(partial: Path, tables: PackTables) -> None:
             f"{part}/{key}": tables.parts[part][key] for part in PARTS for key in tables.parts[part]
         },
     }
-    begun = partial.with_suffix(".begun")
-    with h5py.File(begun, "w") as file:
+
+    def fill(file: h5py.File) -> None:
         file.attrs.update(
             {
                 "format": FORMAT,
@@ -159,6 +162,8 @@ def _begin(partial: Path, tables: PackTables) -> None:
         room = file.create_dataset("bytes", (total,), np.uint8)
         if total:
             room[-1] = 0
+
+    hdf5.create(begun, fill)
     with begun.open("rb+") as written:
         os.fsync(written.fileno())
     begun.replace(partial)
@@ -166,9 +171,7 @@ def _begin(partial: Path, tables: PackTables) -> None:
 
 def _fill(partial: Path, tables: PackTables, workers: int) -> Generator[int]:
     """Copy the frames that are not there yet; gives the index of each that is then there."""
-    import h5py
-
-    with h5py.File(partial, "r") as begun:
+    with hdf5.reading(partial, "a pack", "Remove it and pack again.", DataError) as begun:
         bytes_at = begun["bytes"].id.get_offset() or 0  # None where it has no byte
         crc32_at = begun["frames/crc32"].id.get_offset()
         crc32 = begun["frames/crc32"][:]
@@ -192,10 +195,7 @@ def _fill(partial: Path, tables: PackTables, workers: int) -> Generator[int]:
 
 
 def _finish(partial: Path, out: Path) -> None:
-    import h5py
-
-    with h5py.File(partial, "r+") as file:
-        file.attrs.modify("complete", 1)
+    hdf5.change(partial, lambda file: file.attrs.modify("complete", 1))
     with partial.open("rb+") as written:
         os.fsync(written.fileno())
     partial.replace(out)

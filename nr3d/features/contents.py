@@ -50,7 +50,10 @@ def reading(path: Path) -> Iterator[Contents]:
         raise FeatureStoreError(f"{path} is a folder, expected a feature store: give a file.")
     if not path.exists():
         raise FeatureStoreError(f"There is no feature store {path}: make it by nr3d extract.")
-    with hdf5.reading(path, "a feature store", ADVICE, FeatureStoreError) as file:
+    # Version 1 has its names in heaps, which lie anywhere.
+    with hdf5.reading(
+        path, "a feature store", ADVICE, FeatureStoreError, searched=path.stat().st_size
+    ) as file:
         yield Contents(path, file)
 
 
