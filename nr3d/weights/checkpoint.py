@@ -13,10 +13,10 @@ from nr3d.atomic import replacing
 from nr3d.errors import WeightsError, reason_of, shown
 from nr3d.home import expanded
 from nr3d.weights.kinds import what_it_is
+from nr3d.weights.pickled import AsksForCodeError, ForeignError
 from nr3d.weights.safetensors_file import is_safetensors, read_safetensors
 from nr3d.weights.saved import load_saved
 from nr3d.weights.states import STATES, tensors_of
-from nr3d.weights.unpickling import AsksForCodeError, ForeignError
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from nr3d.weights.unpickling import Bytes, ForeignError, Storage, UnreadableError, unpickle
+from nr3d.weights.pickled import ForeignError, Storage, UnreadableError
+from nr3d.weights.unpickling import Bytes, unpickle
 from nr3d.weights.zipped import Archive
 
 _LARGEST_PICKLE = 64 << 20

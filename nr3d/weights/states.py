@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nr3d.errors import WeightsError, shown
-from nr3d.weights.unpickling import Unusable
+from nr3d.weights.pickled import Unusable
 
 STATES = (
     *("state_dict", "model_state_dict", "model", "net", "network", "model_state", "weights"),

@@ -13,7 +13,7 @@ import torch
 
 from nr3d.errors import shown
 from nr3d.weights.kinds import what_a_zip_is
-from nr3d.weights.unpickling import ForeignError, UnreadableError
+from nr3d.weights.pickled import ForeignError, UnreadableError
 
 logger = logging.getLogger(__name__)
 

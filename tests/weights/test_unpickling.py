@@ -71,6 +71,14 @@ PROGRAMS = {
     "a name with controls": (of(b"c\x1b[31m\n\x07\n)R"), r"asks for '\\x1b\[31m.\\x07'"),
     "a name without end": (of(b"c" + b"a" * 5000), "a name without an end"),
     "a billion laughs": (of(BILLION), "more than 1,000,000 values"),
+    "a billion laughs as a type": (
+        of(BILLION + b"cnumpy\ndtype\nh\0\x85R"),
+        "is not a readable checkpoint",
+    ),
+    "a device of laughs": (
+        b"\x80\x02" + BILLION + b"0ctorch\ndevice\nh\0\x85R.",
+        "it has a list, expected a text",
+    ),
     "a list in itself": (of(b"]q\0h\0a"), "nested deeper than 100"),
     "deeply nested": (of(b"]" + b"\x85" * 5000), "nested deeper than 100"),
     "a nested key": (b"\x80\x02}" + DEEP_KEY + b"K\1s.", "a key that is a tuple"),
