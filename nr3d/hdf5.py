@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import mmap
 import os
 import re
 import signal
@@ -30,6 +29,9 @@ VERSIONS = ("v110", "v110")
 """Of HDF5's format that is written: the first whose own structures all have checksums."""
 
 
+_WITH_ATTRIBUTES = 1 << 24
+
+
 @contextlib.contextmanager
 def reading(
     path: Path,
@@ -37,7 +39,7 @@ def reading(
     advice: str,
     error_type: type[Nr3dError],
     *,
-    searched: int = 1 << 24,
+    searched: int = _WITH_ATTRIBUTES,
 ) -> Iterator[h5py.File]:
     """Open an HDF5 file, and turn whatever goes wrong in the block into one error.
 
@@ -48,8 +50,8 @@ def reading(
         expected: what it should be, such as ``"a feature store"``.
         advice: what to do if it is damaged, as whole sentences.
         error_type: the error to raise.
-        searched: bytes from the file's start in which HDF5's heaps are checked, if it is of a
-            format without checksums; where a file has its attributes, if not its columns.
+        searched: bytes from the start of a file of HDF5's oldest format in which heaps of texts
+            are checked; the default, which holds for newer ones, is where it has its attributes.
 
     Yields:
         h5py.File: open for reading.
@@ -66,8 +68,9 @@ def reading(
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise error_type(f"{path} is no file, expected {expected}.")
-            if os.read(descriptor, 9)[8:] in (b"\0", b"\1"):  # of the superblock
-                _check_heaps(descriptor, searched)
+            if os.read(descriptor, 9)[8:] not in (b"\0", b"\1"):  # the superblock's version
+                searched = _WITH_ATTRIBUTES
+            _check_heaps(descriptor, searched)
         finally:
             os.close(descriptor)
         with h5py.File(path, "r") as file:
@@ -93,20 +96,35 @@ def reading(
 
 
 def _check_heaps(descriptor: int, searched: int) -> None:
-    """Refuse a heap of texts that HDF5 would read for ever."""
-    with mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ) as data:
-        start = data.find(b"GCOL\1", 0, searched)
-        while start >= 0:
-            (size,) = struct.unpack("<Q", data[start + 8 : start + 16].ljust(8, b"\0"))
-            place, end = start + 16, min(start + size, len(data))
-            while place + 16 <= end:
-                index, length = struct.unpack("<H6xQ", data[place : place + 16])
-                # What is free, index 0, counts its own head.
-                step = length if index == 0 else 16 + -(-length // 8) * 8
-                if step == 0 or place + step > end:
-                    raise ValueError(f"a heap of texts at byte {start} is damaged")
-                place += step
-            start = data.find(b"GCOL\1", start + 1, searched)
+    """Refuse a heap of texts that HDF5 would read for ever; they alone have no checksums."""
+    for offset in range(0, searched, _BLOCK):
+        block = os.pread(descriptor, _BLOCK + len(_HEAP) - 1, offset)
+        place = block.find(_HEAP)
+        while place >= 0:
+            _check_heap(descriptor, offset + place)
+            place = block.find(_HEAP, place + 1)
+        if len(block) < _BLOCK:
+            break
+
+
+def _check_heap(descriptor: int, start: int) -> None:
+    (size,) = struct.unpack("<Q", os.pread(descriptor, 8, start + 8).ljust(8, b"\0"))
+    heap = os.pread(descriptor, min(size, _LARGEST_HEAP), start)
+    place = 16
+    while place + 16 <= len(heap):
+        index, length = struct.unpack("<H6xQ", heap[place : place + 16])
+        # What is free, index 0, counts its own head.
+        step = length if index == 0 else 16 + -(-length // 8) * 8
+        if step == 0 or place + step > size:
+            raise ValueError(f"a heap of texts at byte {start} is damaged")
+        place += step
+
+
+_HEAP = b"GCOL\1\0\0\0"
+"""What a heap of texts starts with."""
+
+_BLOCK, _LARGEST_HEAP = 1 << 20, 1 << 26
+"""Bytes that are read at once."""
 
 
 def _is_locked(error: Exception) -> bool:

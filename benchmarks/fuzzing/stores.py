@@ -52,7 +52,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             path.write_bytes(data)
             try:
                 _edit(path, rng)
-            except (OSError, KeyError, ValueError, TypeError, RuntimeError):
+            except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError):
                 return RIGHT  # HDF5 would not write that
         else:
             path.write_bytes(damaged(data, rng) if kind < 8 else _blocks(data, rng))

@@ -1,0 +1,129 @@
+"""Packs: bytes changed, cut, cleared and swapped, and parts edited through HDF5.
+
+A pack is right or refused, as it is opened or as a frame of it is read. One from before packs had a
+digest of their tables may have other tables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from fuzzing import REFUSED, RIGHT, UNCHECKED, WrongError, damaged, refusal
+from nr3d.data import Pack, pack
+from nr3d.data.synthetic import WRITERS
+from nr3d.errors import DataError
+
+NAME = "mars.h5"
+PARTS = ("train", "query", "gallery")
+
+
+def make(folder: Path) -> Callable[[np.random.Generator], str]:
+    """Write a good pack, and one from before packs had a digest."""
+    WRITERS["mars"](folder, 4, 0, frames=(1, 2))
+    path = pack(folder, "mars", folder / NAME, workers=1).file
+    good = {True: (path.read_bytes(), _everything(path))}
+    _without_digest(path)
+    good[False] = path.read_bytes(), _everything(path)
+    if good[True][1] != good[False][1]:
+        raise WrongError("the two packs differ")
+
+    def attempt(rng: np.random.Generator) -> str:
+        with_digest = bool(rng.integers(4))
+        data, expected = good[with_digest]
+        kind = int(rng.integers(10))
+        if kind < 3:
+            path.write_bytes(data)
+            try:
+                with_digest &= _edit(path, rng)
+            except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError):
+                return RIGHT  # HDF5 would not write that
+        elif kind < 8:
+            # Most of a pack is its frames: half of the damage is done to the rest of it.
+            start = data.index(b"\xff\xd8\xff") if rng.integers(2) else len(data)
+            path.write_bytes(damaged(data[:start], rng) + data[start:])
+        else:
+            path.write_bytes(_blocks(data, rng))
+        try:
+            found = _everything(path)
+        except DataError as error:
+            return refusal(error, NAME)
+        except OSError as error:  # of a frame
+            if "do not fit their CRC-32" in str(error) and NAME in str(error):
+                return REFUSED
+            raise
+        if found == expected:
+            return RIGHT
+        if not with_digest:
+            return UNCHECKED
+        raise WrongError(f"{found} is not {expected}")
+
+    return attempt
+
+
+def _everything(path: Path) -> list[Any]:
+    """Give all that can be read of a pack, as what can be compared."""
+    opened = Pack(path)
+    found: list[Any] = [opened.dataset, opened.split_id, len(opened)]
+    found += [opened.tracklets(part) for part in PARTS]
+    found += [(opened.frame(index), opened.read(index)) for index in range(len(opened))]
+    return found
+
+
+def _without_digest(path: Path) -> None:
+    """Write a pack anew as it was before: without a digest, in HDF5's oldest format."""
+    with h5py.File(path) as file:
+        attributes = {name: value for name, value in file.attrs.items() if name != "tables"}
+        names: list[str] = []
+        file.visit(names.append)
+        tables = {name: file[name][()] for name in names if isinstance(file[name], h5py.Dataset)}
+    path.unlink()
+    with h5py.File(path, "w") as file:
+        file.attrs.update(attributes)
+        contiguous = {name: tables.pop(name) for name in ("frames/crc32", "bytes")}
+        for name, table in tables.items():
+            file.create_dataset(name, data=table, compression="gzip", fletcher32=True)
+        for name, table in contiguous.items():
+            file.create_dataset(name, data=table)
+
+
+def _blocks(data: bytes, rng: np.random.Generator) -> bytes:
+    """Clear a disk's block, or swap two."""
+    size = int(rng.choice([512, 4096]))
+    blocks = [bytearray(data[start : start + size]) for start in range(0, len(data), size)]
+    one, other = (int(n) for n in rng.integers(len(blocks), size=2))
+    if one == other:
+        blocks[one] = bytearray(len(blocks[one]))
+    else:
+        blocks[one], blocks[other] = blocks[other], blocks[one]
+    return b"".join(blocks)
+
+
+def _edit(path: Path, rng: np.random.Generator) -> bool:
+    """Change, replace or remove an attribute or a table; gives whether the digest is there."""
+    with h5py.File(path, "r+") as file:
+        what = int(rng.integers(5))
+        attribute = sorted(file.attrs)[int(rng.integers(len(file.attrs)))]
+        names: list[str] = []
+        file.visit(names.append)
+        name = names[int(rng.integers(len(names)))]
+        values: list[Any] = [0, 1, -1, 2**40, 0.5, "", "mars", "ilidsvid", b"\xff", [1, 2]]
+        if what == 0:
+            file.attrs[attribute] = values[int(rng.integers(len(values)))]
+        elif what == 1:
+            del file.attrs[attribute]
+        elif what == 2:
+            del file[name]
+            if rng.integers(2):
+                shape = [(), (0,), (3,), (40,), (4, 2)][int(rng.integers(5))]
+                file.create_dataset(name, shape, ["i8", "f4", "u4", "S4"][int(rng.integers(4))])
+        elif isinstance(file[name], h5py.Dataset):
+            table = file[name]
+            place = int(rng.integers(len(table)))
+            changed = [0, -1, 1, 2**31 - 1, int(rng.integers(40))][int(rng.integers(5))]
+            table[place] = b"x/y.jpg" if table.dtype.kind == "S" else changed
+        return "tables" in file.attrs
