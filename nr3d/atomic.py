@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import re
@@ -38,6 +39,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     # The process number for a person who finds one; it alone is not unique between machines.
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+    _parts.add(partial.absolute())
     try:
         with writing(path, partial):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +50,22 @@ def replacing(path: str | Path) -> Iterator[Path]:
             partial.replace(path)
     finally:
         with contextlib.suppress(OSError):  # what raised in the block is told
+            partial.unlink(missing_ok=True)
+        _parts.discard(partial.absolute())
+
+
+_parts: set[Path] = set()
+"""What this process is writing."""
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_parts.clear)
+
+
+@atexit.register
+def _remove_all() -> None:
+    """Remove what an interrupt within a block's end left."""
+    for partial in _parts:
+        with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
@@ -69,7 +87,7 @@ def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
         ...     pass
         Traceback (most recent call last):
         nr3d.locks.Locked: features.h5 is being written by process 812 on gpu3, since 2026-01-31 \
-09:30:00
+09:30:00: wait until that has ended, or write elsewhere.
     """
     path = Path(path)
     with contextlib.ExitStack() as held:

@@ -231,7 +231,10 @@ def _concerns(error: OSError, path: Path, partial: Path | None) -> bool:
     if not named or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
     places = {path, path.absolute(), *([] if partial is None else [partial, partial.absolute()])}
-    return any(named & {place, *place.parents} for place in places)
+    within = {partial, partial.absolute()} if partial else set()
+    return any(named & {place, *place.parents} for place in places) or any(
+        within & set(one.parents) for one in named
+    )
 
 
 def _reason_for(partial: Path | None) -> OSError | None:

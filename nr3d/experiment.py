@@ -26,7 +26,7 @@ from nr3d.building import (
 )
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, Tracklet
-from nr3d.engine import TestResult, VideoNot3DEngine
+from nr3d.engine import LAST, TestResult, VideoNot3DEngine
 from nr3d.errors import DataError, OutputError, WeightsError, reason_of
 from nr3d.host import torchreid
 from nr3d.json_files import write_json
@@ -198,7 +198,15 @@ def train(cfg: CfgNode, *, anew: bool = False) -> Outcome:
     with parallel.joined(cfg.use_gpu):
         check_save_dir(cfg)
         with sole_run(cfg.data.save_dir):
-            return _train(cfg, anew)
+            try:
+                return _train(cfg, anew)
+            except OutputError as error:
+                last = Path(cfg.data.save_dir) / LAST
+                if not last.exists():
+                    raise
+                raise OutputError(
+                    f"{error} The last checkpoint is whole: go on by model.resume {last}"
+                ) from error
 
 
 def _train(cfg: CfgNode, anew: bool) -> Outcome:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import datetime
 import json
@@ -13,12 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nr3d.errors import reason_of
+from nr3d.errors import Nr3dError, reason_of
 
 logger = logging.getLogger(__name__)
 
 
-class Locked(BlockingIOError):
+class Locked(Nr3dError, BlockingIOError):
     """Another process holds a lock.
 
     Attributes:
@@ -26,7 +27,9 @@ class Locked(BlockingIOError):
     """
 
     def __init__(self, what: str | Path, holder: str) -> None:
-        super().__init__(f"{what} is being written by {holder}")
+        super().__init__(
+            f"{what} is being written by {holder}: wait until that has ended, or write elsewhere."
+        )
         self.holder = holder
 
 
@@ -49,23 +52,38 @@ def locked(path: Path, what: str | Path) -> Iterator[None]:
         with _locked_by_filelock(path, what):
             yield
         return
-    descriptor = _acquired(path, what)
-    _held.add(descriptor)
     owner = os.getpid()
+    descriptor = _acquired(path, what)
     try:
         _sign(descriptor)
         yield
     finally:
         # A forked process that comes out of the block closed its copy as it was forked.
         if os.getpid() == owner:
-            _held.discard(descriptor)
-            # While it is held: whoever opened it before finds that it is no longer the path's.
-            path.unlink(missing_ok=True)
-            os.close(descriptor)
+            _release(descriptor, path)
 
 
-_held: set[int] = set()
-"""Descriptors of the locks that this process holds."""
+_held: dict[int, Path] = {}
+"""Descriptors and files of the locks that this process holds."""
+
+
+def _release(descriptor: int, path: Path) -> None:
+    # While it is held: whoever opened it before finds that it is no longer the path's.
+    path.unlink(missing_ok=True)
+    _held.pop(descriptor, None)
+    os.close(descriptor)
+
+
+@atexit.register
+def _release_all() -> None:
+    """Release what an interrupt between two steps of a block's end left held."""
+    for descriptor, path in list(_held.items()):
+        with contextlib.suppress(OSError):
+            import fcntl
+
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it may be another's
+            if os.path.samestat(os.fstat(descriptor), path.stat()):
+                _release(descriptor, path)
 
 
 def _let_go_in_child() -> None:
@@ -86,10 +104,12 @@ def _acquired(path: Path, what: str | Path) -> int:
 
     while True:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        _held[descriptor] = path.absolute()
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(descriptor)
+            del _held[descriptor]
             os.close(descriptor)
             raise Locked(what, holder) from None
         except OSError as error:
@@ -106,6 +126,7 @@ def _acquired(path: Path, what: str | Path) -> int:
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
+        del _held[descriptor]
         os.close(descriptor)
 
 

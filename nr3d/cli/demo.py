@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d import experiment
+from nr3d.atomic import sole_writer
 from nr3d.cli.output import add_json_option, results_table, write_json
 from nr3d.cli.synthesize import describe, draw
 from nr3d.config import load_config
@@ -35,8 +36,13 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Draw, test, train, test and show."""
-    started = time.perf_counter()
     out: Path = args.out / f"seed{args.seed}"
+    with sole_writer(out):
+        _run(args, out)
+
+
+def _run(args: argparse.Namespace, out: Path) -> None:
+    started = time.perf_counter()
     summary = draw(out / "data", IDENTITIES, args.seed, FRAMES)
     print(describe(summary))
     # A demo is the same every time it is run; it replaces its own earlier run.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nr3d.atomic import replacing
+from nr3d.atomic import replacing, sole_writer
 from nr3d.data.converted import (
     INDEX,
     Index,
@@ -96,18 +96,17 @@ def convert(
     if not folder.name:
         raise DataError(f"{folder} has no name to call a dataset by: give the folder of a tree.")
     refuse_taken(folder.name)
-    if path.exists() and not replace:
-        raise DataError(
-            f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."
-        )
+    _keep(path, replace)
     tree = _fitting(folder)
     tracklets = tree.tracklets
     index = Index(
         _divide(tracklets, np.random.default_rng(seed), train_share),
         {"seed": seed, "train_share": train_share},
     )
-    with replacing(path) as partial:
-        partial.write_text(index.text(), encoding="utf-8")
+    with sole_writer(path):
+        _keep(path, replace)  # another process may have written it meanwhile
+        with replacing(path) as partial:
+            partial.write_text(index.text(), encoding="utf-8")
     register_converted(folder.parent, folder.name)
     tests = index.of("query", "gallery")
     return Conversion(
@@ -123,6 +122,14 @@ def convert(
         frames=sum(len(tracklet.frames) for tracklet in tracklets),
         skipped=tuple(strangers(tree)),
     )
+
+
+def _keep(path: Path, replace: bool) -> None:
+    """Refuse to write over an index."""
+    if path.exists() and not replace:
+        raise DataError(
+            f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."
+        )
 
 
 def _fitting(folder: Path) -> Tree:

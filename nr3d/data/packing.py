@@ -230,7 +230,7 @@ def _locked(out: Path) -> Iterator[None]:
         try:
             stack.enter_context(sole_writer(out))
         except BlockingIOError as error:
-            raise DataError(f"{error}: wait for it, or give another --out.") from None
+            raise DataError(str(error)) from None
         except OSError as error:
             reason = getattr(error, "reason", "") or error
             raise DataError(

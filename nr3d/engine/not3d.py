@@ -20,6 +20,7 @@ from torch.optim import SGD, Optimizer
 from tqdm import tqdm
 
 from nr3d import parallel, stopping
+from nr3d.atomic import sole_writer
 from nr3d.data import ClipDataManager
 from nr3d.engine.batches import on_device
 from nr3d.engine.extraction import POOLINGS
@@ -564,14 +565,16 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         of = result.dataset
         if result.protocol != "torchreid":
             of = f"{of} by {result.protocol}"
-        pages = write_rankings(
-            distances,
-            query,
-            gallery,
-            folder / f"visrank_{result.dataset}",
-            topk=topk,
-            title=f"{of}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
-        )
+        pictures = folder / f"visrank_{result.dataset}"
+        with sole_writer(pictures):
+            pages = write_rankings(
+                distances,
+                query,
+                gallery,
+                pictures,
+                topk=topk,
+                title=f"{of}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+            )
         self._say(f"Rankings drawn: {pages[0]} to {pages[-1].name}")
 
     def save_model(

@@ -79,7 +79,7 @@ class FeatureWriter:
         try:
             self._sole.enter_context(sole_writer(self.path))
         except BlockingIOError as error:
-            raise FeatureStoreError(f"{error}: wait for it, or give another file.") from None
+            raise FeatureStoreError(str(error)) from None
         except OSError as error:
             raise self._unwritable(error) from error
         try:

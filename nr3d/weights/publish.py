@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from nr3d.atomic import replacing
+from nr3d.atomic import replacing, sole_writer
 from nr3d.config import yaml_text
 from nr3d.errors import WeightsError, shown, writing
 from nr3d.home import expanded
@@ -95,12 +95,7 @@ def export(
     for file in (weights, manifest, card):
         if file.is_dir():
             raise WeightsError(f"{file} is a folder: choose another folder or name.")
-    present = [file for file in (weights, manifest, card) if file.exists()]
-    if present and not replace_files:
-        raise WeightsError(
-            f"{present[0]} is there already: choose another folder or name, or replace it by "
-            "--replace."
-        )
+    _keep((weights, manifest, card), replace_files)
     entry = replace(
         known,
         layout="nr3d",
@@ -112,7 +107,11 @@ def export(
         file=weights.name,
         where=str(manifest),
     )
-    with _all_or_none(weights, manifest, card) as (of_weights, of_manifest, of_card):
+    with (
+        sole_writer(weights, manifest, card),
+        _all_or_none(weights, manifest, card) as (of_weights, of_manifest, of_card),
+    ):
+        _keep((weights, manifest, card), replace_files)  # another process may have written them
         with writing(weights, of_weights):
             _write_safetensors(model, entry, of_weights)
         digest, size = sha256_of(of_weights), of_weights.stat().st_size
@@ -186,6 +185,16 @@ def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> Non
     state = {key: tensor.contiguous() for key, tensor in model.state_dict().items()}
     held = json.dumps({entry.name: entry.to_mapping()}, sort_keys=True)
     write_safetensors(state, {"format": "pt", ENTRY_KEY: held}, path)
+
+
+def _keep(files: Sequence[Path], replace: bool) -> None:
+    """Refuse to write over files."""
+    present = [file for file in files if file.exists()]
+    if present and not replace:
+        raise WeightsError(
+            f"{present[0]} is there already: choose another folder or name, or replace it by "
+            "--replace."
+        )
 
 
 @contextlib.contextmanager

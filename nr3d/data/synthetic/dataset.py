@@ -10,12 +10,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from nr3d.atomic import sole_writer
 from nr3d.data.synthetic.cameras import sample_camera
 from nr3d.data.synthetic.checks import check_number
 from nr3d.data.synthetic.filming import Film, in_processes
 from nr3d.data.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.data.synthetic.people import Person, sample_people
-from nr3d.errors import DataError
+from nr3d.errors import DataError, writing
 
 GENERATOR_VERSION = 1
 
@@ -81,32 +82,41 @@ def write_dataset(
     plan = layout.plan()
     summary = layout.summary(root, plan)
     counts = {key: value for key, value in asdict(summary).items() if key != "root"}
-    root.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=f".{layout.folder}-partial-", dir=root))
-    try:
-        # mkdtemp's folder is private; the one inside gets the permissions of any other folder
-        folder = partial / layout.folder
-        folder.mkdir()
-        seed = layout.film_seed
-        cameras = [sample_camera(seed, i, camera_shift) for i in range(1, layout.cameras + 1)]
-        film = Film(layout, plan, cameras, sample_strangers(seed), occluded, folder)
-        watched = iter(plan if progress is None else progress(plan))
-        with in_processes(film) as filmed:
-            hidden = [shares for shares, _ in zip(filmed, watched, strict=True)]
-        info = folder / "info"
-        info.mkdir()
-        layout.write_tables(folder, plan)
-        lines = [
-            f"{layout.label(tracklet, number)} {share:.2f}\n"
-            for tracklet, shares in zip(plan, hidden, strict=True)
-            for number, share in zip(tracklet.numbers, shares, strict=True)
-        ]
-        (info / _OCCLUSION).write_bytes("".join(lines).encode())
-        stamp = {"settings": settings, "counts": counts}
-        (info / _STAMP).write_bytes((json.dumps(stamp, indent=2, sort_keys=True) + "\n").encode())
-        folder.rename(home)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with sole_writer(home):
+        if home.exists():  # by another process, meanwhile
+            return _read_existing(home, settings)
+        for left in root.glob(f".{layout.folder}-partial-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{layout.folder}-partial-", dir=root))
+        try:
+            with writing(home, partial):
+                # mkdtemp's folder is private; the one inside gets the permissions of any other
+                folder = partial / layout.folder
+                folder.mkdir()
+                seed = layout.film_seed
+                cameras = [
+                    sample_camera(seed, i, camera_shift) for i in range(1, layout.cameras + 1)
+                ]
+                film = Film(layout, plan, cameras, sample_strangers(seed), occluded, folder)
+                watched = iter(plan if progress is None else progress(plan))
+                with in_processes(film) as filmed:
+                    hidden = [shares for shares, _ in zip(filmed, watched, strict=True)]
+                info = folder / "info"
+                info.mkdir()
+                layout.write_tables(folder, plan)
+                lines = [
+                    f"{layout.label(tracklet, number)} {share:.2f}\n"
+                    for tracklet, shares in zip(plan, hidden, strict=True)
+                    for number, share in zip(tracklet.numbers, shares, strict=True)
+                ]
+                (info / _OCCLUSION).write_bytes("".join(lines).encode())
+                stamp = {"settings": settings, "counts": counts}
+                (info / _STAMP).write_bytes(
+                    (json.dumps(stamp, indent=2, sort_keys=True) + "\n").encode()
+                )
+                folder.rename(home)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     return summary
 
 
