@@ -115,6 +115,14 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
         DataError: if a dataset or its files are not there or do not fit.
         ConfigError: for a value that is not usable.
     """
+    processes = world().size
+    norms_see_all = cfg.train.sync_norms and processes > 1
+    if training and cfg.train.batch_size // processes == 1 and not norms_see_all:
+        each = "" if processes == 1 else f" for {processes} processes, a single clip for each"
+        raise ConfigError(
+            f"train.batch_size is {cfg.train.batch_size}{each}, expected at least "
+            f"{2 * processes} clips: the neck takes mean and variance of a batch"
+        )
     with _as_config_error():
         datamanager = ClipDataManager(
             root=cfg.data.root,

@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
@@ -60,11 +60,14 @@ def follow_parent() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     of = multiprocessing.parent_process()
     parent = os.getppid() if of is None or of.pid is None else of.pid
-    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    # What a server of forks starts is the server's child, and works for another process.
+    server = of is not None and os.getppid() != parent
+    there = of.is_alive if of is not None and server else lambda: os.getppid() == parent
+    threading.Thread(target=_follow, args=(parent, there), daemon=True).start()
 
 
-def _follow(parent: int) -> None:
-    while os.getppid() == parent:
+def _follow(parent: int, there: Callable[[], bool]) -> None:
+    while there():
         told = signal.sigtimedwait(SIGNALS, 1.0)
         if told is not None and told.si_signo == signal.SIGTERM and told.si_pid == parent:
             os._exit(0)

@@ -148,8 +148,9 @@ class FrameLoader(GuardedLoader):
             set() if bad_frames is None else bad_frames,
             batch_size=None,
             collate_fn=_as_it_is,
+            batch_bytes=frames * tracklets.transform.height * tracklets.transform.width * 3,
             num_workers=workers,
-            prefetch_factor=AHEAD if workers else None,
+            prefetch_factor=AHEAD,
             pin_memory=pin_memory,
         )
 

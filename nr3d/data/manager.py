@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from nr3d.data.frame_batches import FrameLoader
 from nr3d.data.guarded import GuardedLoader
 from nr3d.data.loading import load_datasets, quiet
+from nr3d.data.memory import free_memory
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (
     ClipDataset,
@@ -21,12 +23,19 @@ from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.parallel import world
 
+logger = logging.getLogger(__name__)
+
 
 class ClipLoader(GuardedLoader):
     """A loader of training clips."""
 
     def __init__(self, dataset: ClipDataset, bad_frames: set[str], **options: Any) -> None:
-        super().__init__(dataset, bad_frames, collate_fn=collate, **options)
+        batch_bytes = options["batch_size"] * dataset.clip_bytes
+        super().__init__(
+            dataset, bad_frames, collate_fn=collate, batch_bytes=batch_bytes, **options
+        )
+        if dataset.cache is not None:
+            _warn_of_cache(dataset.cache_bytes, self.num_workers)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
         """Say which training epoch (from 0) the next iteration is, and which batch its first."""
@@ -166,7 +175,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             sampler=SeededSampler(sampler, seed, batch_size_train, world()),
             batch_size=batch_size_train // world().size,
             drop_last=True,
-            persistent_workers=workers > 0,
+            persistent_workers=True,
             **loader_options,
         )
 
@@ -250,6 +259,20 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             num_instances=num_instances,
             num_cams=num_cams,
             num_datasets=num_datasets,
+        )
+
+
+def _warn_of_cache(size: int, workers: int) -> None:
+    """Say so where the frames that are kept may not fit into the memory."""
+    free, copies = free_memory(), max(1, workers)
+    if free is not None and size * copies > free:
+        each = "" if workers < 2 else f" in each of {workers} loader processes"
+        logger.warning(
+            "data.cache_frames keeps up to %.1f GiB%s, and %.1f GiB of memory are free: set "
+            "data.workers lower, or data.cache_frames False.",
+            size / 2**30,
+            each,
+            free / 2**30,
         )
 
 

@@ -25,10 +25,16 @@ BAD_FRAMES = ("error", "skip")
 
 _ClipDraw = Callable[[int, int, np.random.Generator], list[int]]
 
+
+def _draw_evenly(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
+    return evenly(frames, seq_len)
+
+
+# Functions with names: they are sent to processes that are started anew.
 _DRAWS: dict[str, _ClipDraw] = {
     "restricted": restricted_random,
     "random": random_frames,
-    "evenly": lambda frames, seq_len, rng: evenly(frames, seq_len),
+    "evenly": _draw_evenly,
 }
 
 
@@ -141,6 +147,17 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
                 f"sample_method is {sample_method!r}, expected one of {sorted(_DRAWS)}"
             )
         self.draw = _DRAWS[sample_method]
+
+    @property
+    def clip_bytes(self) -> int:
+        """Size of an item's clip."""
+        return self.seq_len * 3 * self.transform.height * self.transform.width * 4
+
+    @property
+    def cache_bytes(self) -> int:
+        """Size of all frames, resized, as ``cache_frames`` keeps them: Pillow pads a pixel to 4."""
+        frames = len({path for paths, *_ in self.tracklets for path in paths})
+        return frames * self.transform.height * self.transform.width * 4
 
     def read(self, index: int, position: int, bad: list[str]) -> Image.Image | None:
         """Read a frame as the base does, from memory where it is kept."""

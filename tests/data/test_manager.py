@@ -14,9 +14,12 @@ import numpy as np
 import pytest
 import torch
 
+from nr3d.building import build_datamanager
+from nr3d.config import load_config
 from nr3d.data import ClipDataManager, SeededSampler
-from nr3d.errors import DataError, FrameError
+from nr3d.errors import ConfigError, DataError, FrameError
 from nr3d.host import torchreid
+from nr3d.parallel import World
 
 
 def manager(root: Path, **options: Any) -> ClipDataManager:
@@ -335,3 +338,30 @@ def test_footage_loads(footage: Path) -> None:
     query, gallery = data.fetch_test_loaders("mars")
     assert (len(query), len(gallery)) == (8, 24)
     assert next(iter(data.train_loader))["img"].shape == (8, 4, 3, 32, 16)
+
+
+@pytest.mark.parametrize(
+    ("processes", "batch", "sync", "told"),
+    [
+        (1, 1, False, "train.batch_size is 1, expected at least 2 clips"),
+        (1, 1, True, "train.batch_size is 1, expected at least 2 clips"),
+        (2, 2, False, "is 2 for 2 processes, a single clip for each, expected at least 4 clips"),
+        (2, 2, True, ""),
+        (1, 2, False, ""),
+    ],
+)
+def test_a_training_by_single_clips_is_refused_at_the_start(
+    processes: int, batch: int, sync: bool, told: str, mars_root: Path, monkeypatch: Any
+) -> None:
+    """A norm has no variance of one clip's features."""
+    for module in ("building", "data.manager"):
+        monkeypatch.setattr(f"nr3d.{module}.world", lambda: World(0, processes))
+    changes = ["data.root", mars_root, "train.batch_size", batch, "sampler.num_instances", 1]
+    changes += ["train.sync_norms", sync, "data.workers", 0]
+    cfg = load_config("synthetic", [str(word) for word in changes])
+    if not told:
+        assert len(next(iter(build_datamanager(cfg).train_loader))["img"]) == batch // processes
+        return
+    with pytest.raises(ConfigError, match=told):
+        build_datamanager(cfg)
+    build_datamanager(cfg, training=False)
