@@ -308,6 +308,8 @@ def _check_same_run(
         path, "a training checkpoint", "Resume from another, or train anew.", WeightsError
     ):
         one, other = theirs.get("config"), facts.get("config")
+        if one is not None and not isinstance(one, Mapping):
+            raise TypeError(f"its configuration is {shown(one)}")
         # An engine that was made in Python has no configuration to compare.
         changed = steps_differing(one, other) if one and other else []
         changed += [
