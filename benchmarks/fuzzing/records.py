@@ -73,7 +73,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
         try:
             read = table.read_rows([alone])
             if name == "result.json":
-                protocol._finish(protocol.changed(cfg, "data.save_dir", str(alone)))
+                protocol.standing(protocol.changed(cfg, "data.save_dir", str(alone)))
         except (DataError, ConfigError) as error:
             return refusal(error, str(alone))
         markdown = table.as_markdown(read)

@@ -116,7 +116,8 @@ def rank(
             torchreid's evaluator.
         evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once,
             and knows neither details nor another protocol.
-        memory: bytes that the distances under work may take, and again those that are kept.
+        memory: bytes that the distances under work may take, and again those that are kept. Blocks
+            of another height can round a distance differently in its last digit.
         device: where distances are made and sorted; the features' own without it.
         lengths: (Q,), frames of each query tracklet.
         names: of the query and of the gallery tracklets, for errors.
