@@ -119,8 +119,12 @@ def _check_splits(content: dict[str, Any]) -> None:
         shares = [_of(row, name) for row in rows]
         if not math.isclose(share, statistics.fmean(shares), abs_tol=1e-6):
             raise ValueError(f"mean {name} is {share}, and that of its splits is another")
-    for name, share in _mapping(_of(content, "std"), "std").items():
-        if share is not None and not (type(share) in (int, float) and 0 <= share <= 1):
+    std = _mapping(_of(content, "std"), "std")
+    _of(std, "rank-1")
+    for name, share in std.items():
+        if len(rows) == 1 and share is not None:
+            raise ValueError(f"std {shown(name)} is {shown(share)}, expected null of one split")
+        if len(rows) > 1 and not (type(share) in (int, float) and 0 <= share <= 1):
             raise ValueError(f"std {shown(name)} is {shown(share)}, expected a share from 0 to 1")
 
 

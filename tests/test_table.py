@@ -171,6 +171,8 @@ def test_a_result_that_no_run_wrote_is_one_line(
         (("mean", "rank-5"), 0.5, "it has no rank-5"),
         (("std",), None, "it has no std"),
         (("std", "mAP"), "0", SHARE),
+        (("std", "rank-1"), None, "it has no rank-1"),
+        (("std",), {"rank-1": None, "mAP": 0.1}, SHARE),
     ],
 )
 def test_a_result_over_splits_that_no_run_wrote_is_one_line(
