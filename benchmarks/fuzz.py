@@ -65,6 +65,7 @@ def run(name: str, target: ModuleType, seed: int, first: int, inputs: int) -> Ta
         process = context.Process(target=_child, args=(theirs, name, target, seed, number, last))
         process.start()
         theirs.close()
+        ready = False
         try:
             ready = ours.poll(60) and ours.recv()  # what make() takes does not count
             while number < last:
