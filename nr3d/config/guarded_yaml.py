@@ -62,13 +62,20 @@ class _Bounded:
         self._depth = 0
         self._counts: dict[int, int] = {}
 
+    def fetch_flow_collection_start(self, token: Any) -> None:
+        # The scanner reads ahead of what is put together, and its time grows with the square of
+        # the depth.
+        if self.flow_level >= DEEPEST:  # type: ignore[attr-defined]
+            raise _too_deep(self.get_mark())  # type: ignore[attr-defined]
+        super().fetch_flow_collection_start(token)  # type: ignore[misc]
+
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()  # type: ignore[attr-defined]
         repeats = isinstance(event, yaml.AliasEvent)
         before = self._count
         self._depth += 1
         if self._depth > DEEPEST:
-            raise _error(f"values stand more than {DEEPEST} deep within each other", event)
+            raise _too_deep(event.start_mark)
         node = super().compose_node(parent, index)  # type: ignore[misc]
         self._depth -= 1
         if repeats and id(node) not in self._counts:
@@ -119,6 +126,11 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _Loader.number)
 
 class _PlainLoader(_Bounded, yaml.BaseLoader):  # type: ignore[misc]
     pass
+
+
+def _too_deep(mark: Any) -> yaml.YAMLError:
+    problem = f"values stand more than {DEEPEST} deep within each other"
+    return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
 
 def _error(problem: str, at: Any) -> yaml.YAMLError:
