@@ -43,26 +43,28 @@ def check_save_dir(cfg: CfgNode) -> None:
     Raises:
         OutputError: naming the folder and what is in the way.
     """
-    if not parallel.world().first:
-        return
+    why = parallel.of_first(_why_unwritable(cfg) if parallel.world().first else None)
+    if why is not None:
+        raise OutputError(why)
+
+
+def _why_unwritable(cfg: CfgNode) -> str | None:
     folder = Path(cfg.data.save_dir).absolute()
     try:
         found = next(p for p in (folder, *folder.parents) if p.is_symlink() or p.exists())
         if not found.is_dir():
-            raise OutputError(
+            return (
                 f"data.save_dir is {cfg.data.save_dir}, and {found} is no folder: give another "
                 "data.save_dir"
             )
         with tempfile.TemporaryFile(dir=found):
-            pass
-    except OutputError:
-        raise
+            return None
     except OSError as error:
-        raise OutputError(
+        return (
             f"data.save_dir is {cfg.data.save_dir}, which cannot be written "
-            f"({error.strerror or reason_of(error)}): "
-            "make its folder writable, or give another data.save_dir"
-        ) from error
+            f"({error.strerror or reason_of(error)}): make its folder writable, or give another "
+            "data.save_dir"
+        )
 
 
 def prepare(cfg: CfgNode, *, anew: bool = False) -> tuple[VideoNot3DEngine, int]:

@@ -29,6 +29,7 @@ from nr3d.experiment import Outcome
 from nr3d.finished import figures_of, read_result, require_figures
 from nr3d.home import expanded
 from nr3d.json_files import write_json
+from nr3d.models import ARCHITECTURES
 from nr3d.run_folder import RESULT_FILE, SPLITS_FILE, files_of_run, sole_run
 from nr3d.stopping import Interrupted
 
@@ -70,6 +71,12 @@ def plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
         raise ConfigError(
             f"transfer.config is {cfg.transfer.config!r}, which is a transfer itself: train that "
             "one, and name its weights by model.load_weights."
+        )
+    trunks = [ARCHITECTURES.get(one.model.name) for one in (cfg, first)]
+    if len({(trunk.depth, trunk.ibn) for trunk in trunks if trunk is not None}) > 1:
+        raise ConfigError(
+            f"model.name is {cfg.model.name!r}, and {first.model.name!r} in transfer.config "
+            f"{cfg.transfer.config!r}, whose weights do not fit it: train the same network first."
         )
     if cfg.transfer.save_dir:
         first = changed(first, "data.save_dir", cfg.transfer.save_dir)

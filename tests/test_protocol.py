@@ -322,3 +322,12 @@ def test_the_second_part_is_checked_before_the_first_is_trained(
         with pytest.raises(Nr3dError, match=told):
             dry_run.rehearse_plan(plan)
     assert not (tmp_path / "first").exists()
+
+
+def test_a_network_that_does_not_take_the_firsts_weights_is_told_at_once(tmp_path: Path) -> None:
+    config = tmp_path / "small.yaml"
+    config.write_text("base: mars\nmodel: {name: nr3d_resnet18_ibn}\n")
+    with pytest.raises(ConfigError, match=r"'nr3d_resnet18_ibn' in transfer\.config .* do not fit"):
+        protocol.plan("prid2011", ["transfer.config", str(config)])
+    same = ["transfer.config", str(config), "model.name", "nr3d_resnet18_ibn"]
+    assert protocol.plan("prid2011", same).first is not None

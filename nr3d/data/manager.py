@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,6 +253,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                 f"A batch of {batch_size} clips is more than {where}: set train.batch_size to at "
                 f"most {len(self.train_tracklets)}."
             )
+        if name == "RandomDomainSampler":
+            cameras = Counter(camid for _, _, camid, _ in self.train_tracklets)
+            _check_groups("sampler.num_cams", num_cams, "cameras", cameras, batch_size)
+        if name == "RandomDatasetSampler":
+            datasets = Counter(dsetid for _, _, _, dsetid in self.train_tracklets)
+            _check_groups("sampler.num_datasets", num_datasets, "datasets", datasets, batch_size)
         return torchreid.data.sampler.build_train_sampler(
             self.train_tracklets,
             name,
@@ -273,6 +280,33 @@ def _warn_of_cache(size: int, workers: int) -> None:
             size / 2**30,
             each,
             free / 2**30,
+        )
+
+
+def _check_groups(
+    key: str, count: int, what: str, groups: Mapping[int, int], batch_size: int
+) -> None:
+    """Refuse a batch that cannot be drawn in equal parts from some groups of the tracklets.
+
+    Args:
+        key: that says from how many groups.
+        count: its value; 0 or less for all.
+        what: the groups are called.
+        groups: how many tracklets each has.
+        batch_size: clips.
+    """
+    count = count if count > 0 else len(groups)
+    if count > len(groups):
+        raise ValueError(f"{key} is {count}, expected at most {len(groups)}: there are no more")
+    if batch_size % count:
+        raise ValueError(
+            f"train.batch_size is {batch_size}, expected a multiple of the {count} {what} in it "
+            f"({key})"
+        )
+    if batch_size // count > min(groups.values()):
+        raise ValueError(
+            f"train.batch_size is {batch_size}, expected at most {min(groups.values()) * count}: "
+            f"of the {what}, {count} in it ({key}), one has {min(groups.values())} tracklets"
         )
 
 

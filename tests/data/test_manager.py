@@ -365,3 +365,33 @@ def test_a_training_by_single_clips_is_refused_at_the_start(
     with pytest.raises(ConfigError, match=told):
         build_datamanager(cfg)
     build_datamanager(cfg, training=False)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"train_sampler": "RandomDomainSampler", "num_cams": 3},
+            "sampler.num_cams is 3, expected at most 2",
+        ),
+        (
+            {"train_sampler": "RandomDomainSampler", "num_cams": 2, "batch_size_train": 7},
+            r"train.batch_size is 7, expected a multiple of the 2 cameras in it \(sampler.num_cams",
+        ),
+        (
+            {"train_sampler": "RandomDomainSampler", "num_cams": 1, "batch_size_train": 20},
+            r"train.batch_size is 20, expected at most 16: of the cameras, 1 in it .*16 tracklets",
+        ),
+        (
+            {"train_sampler": "RandomDatasetSampler", "num_datasets": 2},
+            "sampler.num_datasets is 2, expected at most 1",
+        ),
+    ],
+)
+def test_batches_that_cannot_be_drawn_are_told_by_key(
+    mars_root: Path, options: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=told):
+        manager(mars_root, **options)
+    options = {**options, "num_cams": 0, "num_datasets": 0, "batch_size_train": 8}
+    assert len(next(iter(manager(mars_root, **options).train_loader))["pid"]) == 8
