@@ -22,7 +22,7 @@ INDEX = "nr3d-dataset.json"
 
 SPLITS = ("train", "query", "gallery")
 
-_LARGEST = 512 * MEBIBYTE
+_LARGEST = 256 * MEBIBYTE
 """Bytes of an index: a frame's name takes some 20."""
 
 _FORMAT = {"format": "nr3d-dataset", "version": 1}

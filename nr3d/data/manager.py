@@ -47,10 +47,11 @@ class ClipLoader(GuardedLoader):
 class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     """torchreid's video data, as whole clips.
 
-    torchreid's dataset classes and samplers are used as they are. On top of them: restricted
-    random sampling, flip and crop the same over a clip, random erasing per frame with the batch
-    telling which frames were ``erased``, bicubic resize, dense test clips, frames in time order,
-    identity labels in a fixed order, and batches that depend on the seed alone.
+    torchreid's dataset classes and samplers are used as they are, but that nr3d reads the tables
+    and splits of the datasets that it checks. On top of them: restricted random sampling, flip and
+    crop the same over a clip, random erasing per frame with the batch telling which frames were
+    ``erased``, bicubic resize, dense test clips, frames in time order, identity labels in a fixed
+    order, and batches that depend on the seed alone.
 
     A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
     ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`.

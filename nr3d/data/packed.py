@@ -58,6 +58,9 @@ NO_SPLIT = -1
 _COLUMNS = ("pid", "camid", "dsetid", "start", "frame")
 """The tables of a part."""
 
+_ATTRIBUTES = 2**24
+"""Bytes at a pack's start that hold its attributes; the frames after them may be terabytes."""
+
 _LONGEST_PATH = 2**16
 """Bytes of a frame's path; no file system takes more."""
 
@@ -135,9 +138,8 @@ class Pack:
                 f"There is no pack {self.path}. Make it: {make} {shlex.quote(str(self.path))}"
             )
         # It may be a file of something else: no word of writing over it.
-        with reading(
-            self.path, "a pack", f"Give a whole one, or make it: {make} FILE", DataError
-        ) as file:
+        advice = f"Give a whole one, or make it: {make} FILE"
+        with reading(self.path, "a pack", advice, DataError, searched=_ATTRIBUTES) as file:
             kind, version = file.attrs.get("format"), file.attrs.get("version")
             if kind != FORMAT:
                 raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -90,6 +91,16 @@ def test_people_need_enough_frames_under_both_cameras(bare_root: Path) -> None:
         "person_0001",
         *(f"person_{number:04d}" for number in range(5, 9)),
     }
+
+
+def test_names_that_are_not_utf8_go_through(bare_root: Path) -> None:
+    name = os.fsdecode(b"person_\xff")
+    for camera in ("cam_a", "cam_b"):
+        (bare_root / MULTI / camera / "person_0001").rename(bare_root / MULTI / camera / name)
+    write_prid2011_splits(bare_root, min_frames=1)
+    splits = read_splits("prid2011", bare_root)
+    assert all(name in split["train"] + split["test"] for split in splits)
+    assert check_dataset("prid2011", bare_root, quick=True).of("error") == []
 
 
 def test_a_name_above_200_is_not_one_person(bare_root: Path, tmp_path: Path) -> None:
