@@ -17,6 +17,7 @@ import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from io import FileIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,9 +69,10 @@ def reading(
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise error_type(f"{path} is no file, expected {expected}.")
-            if os.read(descriptor, 9)[8:] not in (b"\0", b"\1"):  # the superblock's version
-                searched = _WITH_ATTRIBUTES
-            _check_heaps(descriptor, searched)
+            with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as raw:
+                if _at(raw, 8, 1) not in (b"\0", b"\1"):  # the superblock's version
+                    searched = _WITH_ATTRIBUTES
+                _check_heaps(raw, searched)
         finally:
             os.close(descriptor)
         with h5py.File(path, "r") as file:
@@ -95,21 +97,21 @@ def reading(
         ) from error
 
 
-def _check_heaps(descriptor: int, searched: int) -> None:
+def _check_heaps(raw: FileIO, searched: int) -> None:
     """Refuse a heap of texts that HDF5 would read for ever; they alone have no checksums."""
     for offset in range(0, searched, _BLOCK):
-        block = os.pread(descriptor, _BLOCK + len(_HEAP) - 1, offset)
+        block = _at(raw, offset, _BLOCK + len(_HEAP) - 1)
         place = block.find(_HEAP)
         while place >= 0:
-            _check_heap(descriptor, offset + place)
+            _check_heap(raw, offset + place)
             place = block.find(_HEAP, place + 1)
         if len(block) < _BLOCK:
             break
 
 
-def _check_heap(descriptor: int, start: int) -> None:
-    (size,) = struct.unpack("<Q", os.pread(descriptor, 8, start + 8).ljust(8, b"\0"))
-    heap = os.pread(descriptor, min(size, _LARGEST_HEAP), start)
+def _check_heap(raw: FileIO, start: int) -> None:
+    (size,) = struct.unpack("<Q", _at(raw, start + 8, 8).ljust(8, b"\0"))
+    heap = _at(raw, start, min(size, _LARGEST_HEAP))
     place = 16
     while place + 16 <= len(heap):
         index, length = struct.unpack("<H6xQ", heap[place : place + 16])
@@ -118,6 +120,11 @@ def _check_heap(descriptor: int, start: int) -> None:
         if step == 0 or place + step > size:
             raise ValueError(f"a heap of texts at byte {start} is damaged")
         place += step
+
+
+def _at(raw: FileIO, offset: int, size: int) -> bytes:
+    raw.seek(offset)
+    return raw.read(size)
 
 
 _HEAP = b"GCOL\1\0\0\0"

@@ -439,6 +439,29 @@ def test_a_folder_that_cannot_be_written_is_told_first(
     assert "f.h5 cannot be written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words_", "told"),
+    [
+        (["--split", "query,probe"], "the splits are ['query', 'probe'], expected some of train"),
+        (["--split", " , "], "the splits are [], expected some of train, query, gallery"),
+        (["--out", "FOLDER"], "is a folder, expected a file to write features into"),
+    ],
+)
+def test_what_cannot_be_extracted_is_told_before_anything_is_made(
+    weights: Path,
+    tmp_path: Path,
+    words_: list[str],
+    told: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    more = [str(tmp_path) if word == "FOLDER" else word for word in words_]
+    assert extract(tmp_path / "nowhere", weights, tmp_path / "f.h5", *more) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.fixture(scope="module")
 def killed(mars_root: Path, weights: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("killed")
