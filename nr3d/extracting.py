@@ -49,7 +49,7 @@ class Extraction:
         frames: of those.
         seconds: that it took.
         precision: that was computed in.
-        bad_frames: that could not be read and were left out.
+        bad_frames: that could not be read and were left out of what the store holds.
     """
 
     path: Path
@@ -110,7 +110,9 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
     # Each of several processes writes a store of its own, which the first takes in at the end; or
     # at the next start, whatever number of processes that one has.
     own = out if world.size == 1 else _part(out, world.rank)
-    have = parallel.of_first(_take_in(out, origin, splits, everything) if world.first else None)
+    have, before = parallel.of_first(
+        _taken_over(out, _take_in(out, origin, splits), everything) if world.first else None
+    )
     extracted, frames = 0, 0
     with FeatureWriter(own, origin, splits) as writer:
         for row in _rows(cfg, datamanager, inference, tracklets, have):
@@ -119,7 +121,7 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
         writer.finish()
     done = parallel.of_all((extracted, frames, sorted(datamanager.bad_frames)))
     if world.first:
-        _take_in(out, origin, splits, everything)
+        _take_in(out, origin, splits)
         FeatureStore(out).require(*tracklets)
     return Extraction(
         path=out,
@@ -128,7 +130,7 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
         frames=sum(one for _, one, _ in done),
         seconds=time.perf_counter() - started,
         precision=inference.precision.name,
-        bad_frames=sorted({path for _, _, bad in done for path in bad}),
+        bad_frames=sorted({*before, *(path for _, _, bad in done for path in bad)}),
     )
 
 
@@ -198,41 +200,54 @@ def _part(out: Path, rank: int) -> Path:
     return out.with_name(f".{out.name}.part{rank}")
 
 
-def _take_in(
-    out: Path,
-    origin: Origin,
-    splits: Sequence[str],
-    tracklets: Mapping[str, TestTracklets],
-) -> set[tuple[str, int]]:
+def _take_in(out: Path, origin: Origin, splits: Sequence[str]) -> Sequence[Row]:
     """Add what the processes of this or an earlier run wrote on their own to the store.
 
     Returns:
-        set: (split, index) of the rows that it has.
+        Sequence: the rows that it has.
     """
     with FeatureWriter(out, origin, splits) as writer:
         # A killed process leaves its part, what it wrote of one, or a lock.
-        named = re.compile(rf"\.?\.{re.escape(out.name)}\.part(\d+)(\.\d+\.partial|\.lock)?")
+        named = re.compile(rf"\.?\.{re.escape(out.name)}\.part(\d+)(\..+\.partial|\.lock)?")
         found = [named.fullmatch(file.name) for file in out.parent.iterdir()]
         ranks = sorted({int(match[1]) for match in found if match})
         writer.take_in([_part(out, rank) for rank in ranks])
-        _compare(out, writer.rows, tracklets)
-        return set(writer.keys)
+        return writer.rows
 
 
-def _compare(
-    out: Path,
-    rows: Sequence[Row],
-    tracklets: Mapping[str, TestTracklets],
-) -> None:
-    """Refuse to add to the features of tracklets that the dataset no longer has in their places."""
+def _taken_over(
+    out: Path, rows: Sequence[Row], tracklets: Mapping[str, TestTracklets]
+) -> tuple[set[tuple[str, int]], list[str]]:
+    """Check that earlier runs extracted what the dataset has now.
+
+    Returns:
+        tuple: (split, index) of the rows; and the frames that were left out of them.
+
+    Raises:
+        FeatureStoreError: if the dataset no longer has the tracklets in their places, or other
+            frames of them can be read.
+    """
+    left_out: list[str] = []
     for row in rows:
-        _, pid, camid, _ = tracklet = tracklets[row.split].tracklets[row.index]
+        of_split = tracklets[row.split]
+        _, pid, camid, _ = tracklet = of_split.tracklets[row.index]
         there, now = (row.name, row.pid, row.camid), (name_of(tracklet), int(pid), int(camid))
         if there != now:
             raise FeatureStoreError(
                 f"{out} has {row.split} tracklet {row.index} as {_called(*there)}, and the dataset "
                 f"has {_called(*now)} there now: restore the dataset, or give another file."
             )
+        positions = of_split.positions(row.index)
+        if len(positions) != row.frames:
+            read = [of_split.read(row.index, position, left_out) for position in positions]
+            readable = sum(frame is not None for frame in read)
+            if readable != row.frames:
+                raise FeatureStoreError(
+                    f"{out} has {row.split} tracklet {row.index}, {row.name}, of {row.frames} "
+                    f"frames, and {readable} of it can be read now: the dataset has changed. "
+                    "Extract it into another file."
+                )
+    return {row.key for row in rows}, left_out
 
 
 def _called(name: str, pid: int, camid: int) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -418,6 +419,14 @@ def test_a_truncated_frame_in_the_middle_keeps_what_came_before(
     assert "1 unreadable frames were left out" in capsys.readouterr().out
     gallery = FeatureStore(tmp_path / "skip.h5").load("gallery")
     assert sorted(gallery.frames.tolist()) == [4, 5, 5, 5]
+    # Also by a run that found all there; and what can be read since is not passed over.
+    assert extract(own_mars_root, weights, tmp_path / "skip.h5", *skip) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("0 tracklets")
+    assert f"1 unreadable frames were left out:\n  {bad}\n" in printed
+    shutil.copy(bad.with_name("0004C1T0002F002.jpg"), bad)
+    assert extract(own_mars_root, weights, tmp_path / "skip.h5", *skip) == 2
+    assert "of 4 frames, and 5 of it can be read now" in capsys.readouterr().err
 
 
 def test_weights_that_are_not_finite_are_told(
@@ -491,8 +500,15 @@ def test_a_killed_extraction_goes_on_where_it_stopped(killed: Path, moment: str)
 def test_two_processes_make_one_store_also_after_one_was_killed(
     mars_root: Path, weights: Path, tmp_path: Path, store: Path
 ) -> None:
-    out = tmp_path / "two.h5"
-    arguments = [*TWO, "-m", "nr3d", "extract", *words(mars_root, weights, "--out", out)]
+    out = tmp_path / "made" / "two.h5"
+    root = tmp_path / "data"
+    shutil.copytree(mars_root, root)
+    # One for each process, in the split that comes last.
+    bad = [root / "mars/bbox_test/0002" / f"0002C{n}T0002F003.jpg" for n in (1, 2)]
+    for frame in bad:
+        frame.write_bytes(b"")
+    skip = ["--out", out, "data.bad_frames", "skip"]
+    arguments = [*TWO, "-m", "nr3d", "extract", *words(root, weights, *skip)]
 
     def start() -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -505,7 +521,7 @@ def test_two_processes_make_one_store_also_after_one_was_killed(
         )
 
     first = start()
-    wait_for(lambda: any(tmp_path.glob(".two.h5.part1")), first)
+    wait_for(lambda: any(out.parent.glob(".two.h5.part1")), first)
     os.killpg(first.pid, signal.SIGKILL)
     first.wait()
     assert not FeatureStore(out).complete
@@ -513,8 +529,17 @@ def test_two_processes_make_one_store_also_after_one_was_killed(
     printed, _ = second.communicate(timeout=300)
     assert second.returncode == 0, printed
     assert printed.count("two.h5 holds 32 train, 8 query, 8 gallery tracklets") == 1
-    assert names_in(tmp_path) == ["two.h5"]
-    same_but_for_batches(content(out), content(store))
+    assert printed.count("2 unreadable frames were left out:") == 1
+    assert all(printed.count(str(frame)) == 1 for frame in bad)
+    assert names_in(out.parent) == ["two.h5"]
+    whole, found = FeatureStore(store), FeatureStore(out)
+    assert found.complete
+    assert found.load("gallery").frames.tolist() == [4, 4, 5, 5, 5, 5, 5, 5]
+    assert found.load("query").names == whole.load("query").names
+    for split in ("train", "query"):
+        np.testing.assert_allclose(
+            found.load(split).features, whole.load(split).features, rtol=0, atol=1e-3
+        )
 
 
 def wait_for(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
