@@ -113,6 +113,8 @@ def _check_heap(raw: FileIO, start: int) -> None:
     (size,) = struct.unpack("<Q", _at(raw, start + 8, 8).ljust(8, b"\0"))
     heap = _at(raw, start, min(size, _LARGEST_HEAP))
     place = 16
+    if size > os.fstat(raw.fileno()).st_size - start:  # HDF5 would make room for it
+        raise ValueError(f"a heap of texts at byte {start} is damaged")
     while place + 16 <= len(heap):
         index, length = struct.unpack("<H6xQ", heap[place : place + 16])
         # What is free, index 0, counts its own head.

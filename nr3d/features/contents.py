@@ -35,6 +35,9 @@ from nr3d.features.row import Row, decoded
 if TYPE_CHECKING:
     import h5py
 
+_LONGEST_TEXT = 1 << 16
+"""Bytes of a tracklet's name at most."""
+
 ADVICE = "Remove it and extract the features again, or restore a copy."
 
 
@@ -191,10 +194,27 @@ class Contents:
         return column
 
     def _texts(self, name: str) -> npt.NDArray[Any]:
-        texts = self._dataset(name, 1)[:].tolist()
+        dataset = self._dataset(name, 1)
+        if dataset.dtype.kind == "O":
+            self._check_references(dataset)
+        texts = dataset[:].tolist()
         if not all(isinstance(text, bytes) for text in texts):
             raise self._damage(f"its {name} is no text")
         return np.array(texts, "S" if texts else "S1")
+
+    def _check_references(self, dataset: Any) -> None:
+        """Refuse what tells texts of variable length where they are, if it cannot be.
+
+        HDF5 makes room for as many bytes as it says.
+        """
+        kind = [("length", "<u4"), ("place", "<u8"), ("number", "<u4")]
+        for number in range(dataset.id.get_num_chunks()):
+            chunk = dataset.id.get_chunk_info(number)
+            if chunk.size > self._size:
+                raise self._damage(f"its {dataset.name} takes {chunk.size} bytes")
+            found = np.frombuffer(dataset.id.read_direct_chunk(chunk.chunk_offset)[1], kind)
+            if (found["length"] > _LONGEST_TEXT).any() or (found["place"] >= self._size).any():
+                raise self._damage(f"its {dataset.name} is not in it")
 
     def _features(self, places: npt.NDArray[np.intp]) -> Floats:
         """Read only the part of the file where the rows are."""

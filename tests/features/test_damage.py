@@ -146,6 +146,17 @@ def test_a_size_beyond_the_file_takes_no_memory(tmp_path: Path) -> None:
         FeatureStore(path)
 
 
+def test_a_text_longer_than_any_takes_no_memory(tmp_path: Path) -> None:
+    path = write_version_1(tmp_path / "f.h5", ROWS, ORIGIN, complete=True)
+    with h5py.File(path) as file:
+        at = file["name"].id.get_chunk_info(0).byte_offset
+    data = bytearray(path.read_bytes())
+    data[at : at + 4] = (1 << 30).to_bytes(4, "little")  # how long the first name is
+    path.write_bytes(data)
+    with pytest.raises(FeatureStoreError, match=r"f.h5 is damaged: its /name is not in it"):
+        FeatureStore(path)
+
+
 def test_a_version_that_is_not_its_own_hides_no_damage(tmp_path: Path) -> None:
     path = write(tmp_path / "f.h5")
     with h5py.File(path, "r+") as file:
