@@ -100,6 +100,7 @@ def decode(data: bytes) -> Decoded:
             image.load()
             orientation = _orientation(image)
             whole = _eight_bits(image).convert("RGB")
+        del image  # and its memory
         if orientation in _UPRIGHT:
             whole, turned = whole.transpose(_UPRIGHT[orientation]), True
         return Decoded(whole, turned)

@@ -110,3 +110,16 @@ def test_testing_draws_nothing() -> None:
 def test_unknown_transform_names_the_choices() -> None:
     with pytest.raises(ValueError, match=r"\['random_patch'\].*random_flip.*random_erase"):
         ClipTransform(64, 32, ["random_flip", "random_patch"])
+
+
+@pytest.mark.parametrize("size", [(1, 1), (65_000, 1), (1, 65_000), (3, 2)])
+def test_frames_of_any_shape(size: tuple[int, int]) -> None:
+    transform = ClipTransform(64, 32, ["random_flip", "random_crop", "random_erase"])
+    clip, _ = transform([Image.new("RGB", size, (124, 116, 104))] * 2, rng(0))
+    assert clip.shape == (2, 3, 64, 32)
+    assert (
+        float(
+            ClipTransform(64, 32)([Image.new("RGB", size, (124, 116, 104))], rng(0))[0].abs().max()
+        )
+        < 0.01
+    )
