@@ -9,7 +9,9 @@ import json
 import multiprocessing
 import os
 import random
+import resource
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -33,6 +35,8 @@ from nr3d.data.synthetic import WRITERS
 from nr3d.errors import ConfigError, DataError, FrameError
 from nr3d.report import write_rankings
 from tests.data.killed_packing import MOMENTS
+from tests.features.test_store import in_a_child
+from tests.test_hdf5 import HOLDER
 
 FRAMES = 12 * 2 * 2 * 5
 """Of the fixture ``mars_root``: people, cameras, tracklets, frames."""
@@ -435,6 +439,37 @@ def test_a_frame_that_changes_meanwhile(own_mars_root: Path, tmp_path: Path) -> 
     with pytest.raises(DataError, match=r"0003C2T0001F001.jpg has \d+ bytes, and had \d+ as"):
         pack(own_mars_root, "mars", tmp_path / "mars.h5", progress=grow)
     assert not (tmp_path / "mars.h5").exists()
+
+
+@pytest.mark.parametrize("limit", [0, 5000, 100_000])
+def test_tables_that_do_not_fit_on_the_disk_end_in_an_error(
+    mars_root: Path, tmp_path: Path, limit: int
+) -> None:
+    def fill() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        with pytest.raises(DataError, match=r"m.h5 cannot be written \(.*: .*, and pack again"):
+            pack(mars_root, "mars", tmp_path / "m.h5", workers=1)
+        # What HDF5 was left with it would trip over as the interpreter ends.
+        os._exit(8 if h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) else 7)
+
+    assert in_a_child(fill) == 7
+    (tmp_path / ".m.h5.begun").write_bytes(b"of one that was killed")
+    assert of_pack(pack(mars_root, "mars", tmp_path / "m.h5").file) == of_files(mars_root)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.h5"]
+
+
+def test_a_pack_that_another_process_has_open_is_not_called_damaged(own_pack: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(own_pack)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"open\n"
+        with pytest.raises(DataError, match=r"own.h5 is open in another process that writes"):
+            Pack(own_pack)
+        holder.stdin.close()
+    assert len(Pack(own_pack)) == FRAMES
 
 
 def test_a_disk_that_is_too_full(
