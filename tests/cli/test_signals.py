@@ -17,10 +17,12 @@ import pytest
 from nr3d.children import SIGNALS, follow_parent
 from nr3d.cli import main
 from nr3d.cli.signals import stopped_by_signals
+from nr3d.config import Command
 from nr3d.engine import Inference, TrainingStep
 from nr3d.features import FeatureStore
 from nr3d.stopping import Interrupted, at_safe_points, requested, withdraw
-from nr3d.weights import read_checkpoint
+from nr3d.weights import read_checkpoint, write_checkpoint
+from tests.conftest import used
 
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
@@ -81,12 +83,18 @@ def test_a_signal_keeps_what_was_extracted(
     capsys: pytest.CaptureFixture[str],
     small_model: Callable[..., Any],
 ) -> None:
-    from nr3d.weights import write_checkpoint
-
     weights, out = tmp_path / "weights.pth", tmp_path / "features.h5"
     write_checkpoint({"state_dict": small_model(aggregation="mean").state_dict()}, weights)
-    words = ["extract", "--config", "synthetic", "--root", str(mars_root), *SMALL]
-    words += ["--weights", str(weights), "--out", str(out), "test.batch_size", "4"]
+    words = ["extract", "--config", "synthetic", "--root", str(mars_root)]
+    words += [
+        *used(Command.EXTRACT, SMALL),
+        "--weights",
+        str(weights),
+        "--out",
+        str(out),
+        "test.batch_size",
+        "4",
+    ]
     with monkeypatch.context() as patched:
         patched.setattr(Inference, "of_frames", asking(Inference.of_frames, 6, signal.SIGTERM))
         assert main(words) == 143
