@@ -10,7 +10,13 @@ import torch
 
 import nr3d
 from nr3d.cli import main
-from nr3d.engine import InferenceOptions, StepOptions, TestOptions, VideoNot3DEngine
+from nr3d.engine import (
+    InferenceOptions,
+    StepOptions,
+    TestOptions,
+    VideoNot3DEngine,
+    resources,
+)
 from nr3d.errors import Nr3dError
 from nr3d.weights import read_checkpoint
 from tests.engine.test_not3d_engine import engine_of, stock_data_of
@@ -74,6 +80,7 @@ def no_compiler() -> Iterator[None]:
     import torch._inductor.config as inductor
 
     torch._dynamo.reset()
+    resources._compile_something.cache_clear()  # it has worked in an earlier test
     with inductor.patch({"cpp.cxx": (None, "/nonexistent/c++")}):
         yield
 
