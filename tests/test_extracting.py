@@ -429,13 +429,14 @@ def test_a_truncated_frame_in_the_middle_keeps_what_came_before(
     assert "of 4 frames, and 5 of it can be read now" in capsys.readouterr().err
 
 
-def test_weights_that_are_not_finite_are_told(
+def test_features_that_are_not_finite_are_told(
     own_mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = nr3d.models.VideoReID(18, 8)
-    model.bottleneck.weight.data[3] = float("nan")
-    torch.save(model.state_dict(), tmp_path / "nan.pth")
-    assert extract(own_mars_root, tmp_path / "nan.pth", tmp_path / "f.h5") == 2
+    model.bottleneck.weight.data[:] = 3e38  # finite, and not so times anything above 1.2
+    model.bottleneck.running_var[:] = 1e-30
+    torch.save(model.state_dict(), tmp_path / "huge.pth")
+    assert extract(own_mars_root, tmp_path / "huge.pth", tmp_path / "f.h5") == 2
     assert "is not finite in float32: the network has diverged" in capsys.readouterr().err
     assert FeatureStore(tmp_path / "f.h5").counts == {}
 
