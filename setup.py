@@ -40,7 +40,6 @@ setup(
         "numpy>=1.24",
         "pillow>=10.1",
         "platformdirs>=3.0",
-        "remotezip>=0.12.3",
         "requests>=2.31",
         "safetensors>=0.4.3",
         "scipy>=1.10",

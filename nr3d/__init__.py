@@ -4,9 +4,11 @@ A tracklet's way through the package: ``data`` (frames to clips), ``models`` (cl
 ``losses``, ``metrics`` (features to a ranking), ``report`` (the ranking as a picture), ``engine``
 (all of it, trained and tested), ``features`` (a dataset's, in a file), ``building``,
 ``experiment`` and ``extracting`` (from a configuration), ``finished`` (what a run left),
-``protocol`` (several runs in order),
-``cli``. Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and
-``registry`` alone touches torchreid's private names. Each imports only from those named before it.
+``protocol`` (several runs in order), ``cli``. Each imports only from those named before it.
+
+Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and ``registry`` alone
+touches torchreid's private names. Below it lie ``errors``, ``locks``, ``atomic``, ``hdf5``,
+``json_files`` and ``home`` (files), ``parallel``, ``children`` and ``stopping`` (processes).
 """
 
 from nr3d import config, data, engine, features, losses, metrics, models, report, weights

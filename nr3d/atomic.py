@@ -83,11 +83,10 @@ def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
         OutputError: if the folder cannot be written.
 
     Examples::
-        >>> with sole_writer("features.h5"), sole_writer("features.h5"):
+        >>> with sole_writer("features.h5"), sole_writer("features.h5"):  # doctest: +ELLIPSIS
         ...     pass
         Traceback (most recent call last):
-        nr3d.locks.Locked: features.h5 is being written by process 812 on gpu3, since 2026-01-31 \
-09:30:00: wait until that has ended, or write elsewhere.
+        nr3d.locks.Locked: features.h5 is being written by process ... on ..., since ...
     """
     path = Path(path)
     with contextlib.ExitStack() as held:
