@@ -21,6 +21,7 @@ import traceback
 import warnings
 import zlib
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -96,6 +97,10 @@ def run(name: str, target: ModuleType, seed: int, first: int, inputs: int) -> Ta
     return tally
 
 
+def _run(name: str, *inputs: int) -> Tally:
+    return run(name, fuzzing.targets()[name], *inputs)
+
+
 def _child(
     pipe: Connection, name: str, target: ModuleType, seed: int, first: int, last: int
 ) -> None:
@@ -131,11 +136,16 @@ def main() -> int:
     parser.add_argument("--inputs", type=int, default=10_000, help="of each target")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--only", nargs="*", metavar="TARGET", help=", ".join(fuzzing.targets()))
+    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="targets")
     args = parser.parse_args()
     known = fuzzing.targets()
+    names = args.only or list(known)
     rows, figures, wrong = [], {}, 0
-    for name in args.only or known:
-        tally = run(name, known[name], args.seed, args.first, args.inputs)
+    context = multiprocessing.get_context("fork")
+    with ProcessPoolExecutor(args.at_once, context) as pool:
+        runs = [pool.submit(_run, name, args.seed, args.first, args.inputs) for name in names]
+    for name, one in zip(names, runs, strict=True):
+        tally = one.result()
         for number, what in tally.wrong.items():
             sys.stdout.write(f"{name} {number}: {what}\n")
         wrong += len(tally.wrong)
@@ -145,8 +155,6 @@ def main() -> int:
             f"| {name}: {what} | {' | '.join(f'{count:,}' for count in counts)} | "
             f"{tally.slowest:.2f} s | {tally.mebibytes:.0f} MiB | {tally.seconds:.0f} s |"
         )
-        sys.stdout.write(f"{rows[-1]}\n")
-        sys.stdout.flush()
         figures[name] = {
             **dict(tally.outcomes),
             "wrong": tally.wrong,
