@@ -147,7 +147,8 @@ def test_the_two_commands_of_the_first_screen() -> None:
 
 def test_python_blocks_run(reid_data: Path) -> None:
     code = "\n".join(blocks("python"))
-    origin = Origin("mars", "model.pth", "", {}, {}, {})
+    tracklets = {"train": 0, "query": 1, "gallery": 0}
+    origin = Origin("mars", "model.pth", "", {}, {}, {}, tracklets)
     with FeatureWriter(reid_data / "made.h5", origin) as writer:
         one = np.ones(4, np.float32)
         writer.append(Row("query", 0, 2, 0, "0002/0002C1T0001F001.jpg", one, 1, one / 4))

@@ -113,9 +113,10 @@ def test_heavy_optional_modules_are_not_imported() -> None:
     done = fresh(
         """
         import torchreid, sys
-        before = set(sys.modules)
+        packages = lambda: {name.split('.')[0] for name in sys.modules}
+        before = packages()
         import nr3d
-        new = {name.split('.')[0] for name in set(sys.modules) - before}
+        new = packages() - before
         new = {name for name in new if not name.startswith('_')}
         print(sorted(new - set(sys.stdlib_module_names)))
         """
