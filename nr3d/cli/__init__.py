@@ -36,7 +36,10 @@ def build_parser() -> argparse.ArgumentParser:
         subparser = command.add_parser(commands)
         subparser.add_argument("--debug", action="store_true", help="show an error's traceback")
         subparser.set_defaults(
-            run=command.run, works=command in _WORKING, goes_on=command in _GOING_ON
+            run=command.run,
+            works=command in _WORKING,
+            goes_on=command in _GOING_ON,
+            resumes=command is train,
         )
     return parser
 
@@ -105,7 +108,8 @@ def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
         if args.debug:
             raise
         if first:
-            print(f"nr3d: {farewell(stopped, words, goes_on=args.goes_on)}", file=sys.stderr)
+            told = farewell(stopped, words, goes_on=args.goes_on, resumes=args.resumes)
+            print(f"nr3d: {told}", file=sys.stderr)
         return 128 + signal_of(stopped)
     finally:
         logger.removeHandler(handler)

@@ -67,20 +67,23 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(number, earlier)
 
 
-def farewell(stopped: KeyboardInterrupt, argv: Sequence[str], *, goes_on: bool) -> str:
+def farewell(
+    stopped: KeyboardInterrupt, argv: Sequence[str], *, goes_on: bool, resumes: bool
+) -> str:
     """Say in one line what stopped a command, and how to go on.
 
     Args:
         stopped: what was raised.
         argv: the words after ``nr3d``.
         goes_on: whether the same command goes on where it stopped.
+        resumes: whether the command takes ``model.resume``.
     """
     number = signal_of(stopped)
     words = ["interrupted" if number == signal.SIGINT else f"ended by {number.name}"]
     if isinstance(stopped, Interrupted) and stopped.where:
         words.append(stopped.where)
     told = " ".join(words)
-    if isinstance(stopped, Interrupted) and stopped.checkpoint is not None:
+    if resumes and isinstance(stopped, Interrupted) and stopped.checkpoint is not None:
         return f"{told}; go on with: {resuming(argv, str(stopped.checkpoint))}"
     return f"{told}; the same command goes on where it stopped" if goes_on else told
 

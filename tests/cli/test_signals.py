@@ -76,6 +76,17 @@ def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
         assert read_checkpoint(last)["epoch"] == 1
 
 
+def test_a_command_that_begins_anew_names_no_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stopped(*args: Any) -> None:
+        raise Interrupted(signal.SIGTERM, "after epoch 2", tmp_path / "model-last.pth.tar")
+
+    monkeypatch.setattr("nr3d.cli.demo._run", stopped)
+    assert main(["demo", "--out", str(tmp_path)]) == 143
+    assert capsys.readouterr().err == "nr3d: ended by SIGTERM after epoch 2\n"
+
+
 def test_a_signal_keeps_what_was_extracted(
     mars_root: Path,
     tmp_path: Path,
