@@ -107,8 +107,12 @@ class Rehearsal:
         return self.batch_seconds > 1.1 * self.step_seconds
 
 
-def rehearse_plan(plan: protocol.Plan) -> dict[str, Rehearsal]:
+def rehearse_plan(plan: protocol.Plan, *, anew: bool = False) -> dict[str, Rehearsal]:
     """Rehearse what a plan says: ``run``, and before it ``first`` where that is to be trained.
+
+    Args:
+        plan: what to rehearse.
+        anew: as for :func:`nr3d.experiment.train`, of ``run``.
 
     Raises:
         Nr3dError: for anything that would stop the run and that the user can mend.
@@ -117,10 +121,10 @@ def rehearse_plan(plan: protocol.Plan) -> dict[str, Rehearsal]:
     with parallel.joined(plan.cfg.use_gpu):
         left = protocol.outstanding(plan)
         if left.first is None:
-            return {"run": rehearse(left.cfg)}
+            return {"run": rehearse(left.cfg, anew=anew)}
         # In the order in which the run checks them.
-        later = rehearse(protocol.before_its_first(left.cfg))
-        return {"first": rehearse(left.first), "run": later}
+        later = rehearse(protocol.before_its_first(left.cfg), anew=anew)
+        return {"first": rehearse(left.first, anew=True), "run": later}
 
 
 def rehearse_splits(
@@ -140,22 +144,23 @@ def rehearse_splits(
         for one in plans.values():
             result, cfg = protocol.standing(one.cfg)
             if result is None:
-                return rehearse_plan(protocol.Plan(cfg, one.first))
+                return rehearse_plan(protocol.Plan(cfg, one.first), anew=True)
         return {}
 
 
-def rehearse(cfg: CfgNode) -> Rehearsal:
+def rehearse(cfg: CfgNode, *, anew: bool = False) -> Rehearsal:
     """Load a run's data and network, take one step and test one tracklet, and write nothing.
 
     Args:
         cfg: a whole configuration.
+        anew: as for :func:`nr3d.experiment.train`.
 
     Raises:
         Nr3dError: for anything that would stop the run and that the user can mend.
     """
     building.check(cfg)
     with parallel.joined(cfg.use_gpu):
-        engine, done = experiment.prepare(cfg)
+        engine, done = experiment.prepare(cfg, anew=anew)
         return _rehearse(cfg, engine.datamanager, engine, done)
 
 

@@ -134,7 +134,7 @@ def test_a_finished_first_part_is_not_rehearsed(
     words += ["data.save_dir", str(tmp_path / "out"), "transfer.save_dir", str(tmp_path / "first")]
     plan = protocol.plan("synthetic", words)
     seen: list[Any] = []
-    monkeypatch.setattr(dry_run, "rehearse", seen.append)
+    monkeypatch.setattr(dry_run, "rehearse", lambda cfg, anew: seen.append(cfg))
     assert plan.first is not None
     assert set(dry_run.rehearse_plan(plan)) == {"first", "run"}
     assert seen[0].model.load_weights == ""
@@ -147,3 +147,20 @@ def test_a_finished_first_part_is_not_rehearsed(
     (tmp_path / "first" / "result.json").write_text(json.dumps(result))
     assert set(dry_run.rehearse_plan(plan)) == {"run"}
     assert seen[4].model.load_weights == str(tmp_path / "first" / BEST)
+
+
+def test_a_split_that_was_cut_off_is_rehearsed_as_it_is_run(
+    prid_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--config", "prid2011", "--root", str(prid_root), *SMALL, "--dry-run"]
+    words += ["model.name", "nr3d_resnet18_ibn", "train.batch_size", "4"]
+    # A run that ended before its first checkpoint.
+    left = tmp_path / "out" / "split0" / "metrics.jsonl"
+    left.parent.mkdir(parents=True)
+    left.write_text('{"kind": "epoch", "epoch": 1}\n')
+    assert main(["train", *words, "--splits", "0", "data.save_dir", str(tmp_path / "out")]) == 0
+    assert "Time:     about" in capsys.readouterr().out
+    # Alone it is a run that nobody asked to train over.
+    assert main(["train", *words, "data.save_dir", str(left.parent)]) == 2
+    assert "holds an earlier run without its last checkpoint" in capsys.readouterr().err
+    assert [file.name for file in left.parent.iterdir()] == [left.name]
