@@ -4,9 +4,9 @@ A pickle is a program. The few instructions that a checkpoint needs are done her
 and neither the time nor the memory that a hostile one takes grows beyond its own size.
 
 ``torch.load(weights_only=True)`` does not do here: what it takes differs by torch's version, it
-refuses NumPy's scalars (unless told otherwise for the whole process) and pickles of other protocols
-than 2, and a hostile file makes it copy a text until the memory is full. The tests hold both
-readings against each other.
+refuses NumPy's scalars (unless told otherwise for the whole process) and pickles of protocols above
+3, and a small hostile file can make it copy a text again and again, without a bound. The tests hold
+both readings against each other.
 """
 
 from __future__ import annotations
