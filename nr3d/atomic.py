@@ -94,12 +94,16 @@ def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
             path.parent.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path.with_name(f".{path.name}.lock"), path))
         for each in (path, *map(Path, others)):
-            _clear(each)
+            clear_partial(each)
         yield
 
 
-def _clear(path: Path) -> None:
-    """Remove the parts of a file that killed writers left; nobody may be writing it."""
+def clear_partial(path: Path) -> None:
+    """Remove the parts of a file that killed writers left; nobody may be writing it.
+
+    Raises:
+        OutputError: if the folder cannot be written.
+    """
     with writing(path):
         if path.parent.is_dir():
             for other in path.parent.iterdir():

@@ -128,8 +128,7 @@ def shown(value: object, longest: int = 80) -> str:
         text = short.repr(value)
     except Exception:  # noqa: BLE001 - such as a whole number of too many digits
         return f"a value of type {type(value).__name__}"
-    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= longest else f"{text[:longest]}…"
+    return printable(text, longest)
 
 
 @contextlib.contextmanager

@@ -215,39 +215,29 @@ def _train(cfg: CfgNode, anew: bool) -> Outcome:
     started = time.perf_counter()
     engine, start_epoch = prepare(cfg, anew=anew)
     started_from = _started_from(cfg)
-    with stopping.at_safe_points():
-        return _run(cfg, engine, start_epoch, started, started_from)
-
-
-def _run(
-    cfg: CfgNode,
-    engine: VideoNot3DEngine,
-    start_epoch: int,
-    started: float,
-    started_from: dict[str, Any] | None,
-) -> Outcome:
-    engine.run(
-        save_dir=cfg.data.save_dir,
-        max_epoch=cfg.train.max_epoch,
-        start_epoch=start_epoch,
-        print_freq=cfg.train.print_freq,
-        fixbase_epoch=cfg.train.fixbase_epoch,
-        open_layers=cfg.train.open_layers,
-        start_eval=cfg.test.start_eval,
-        eval_freq=cfg.test.eval_freq,
-        dist_metric=cfg.test.dist_metric,
-        normalize_feature=cfg.test.normalize_feature,
-        ranks=cfg.test.ranks,
-    )
-    outcome = _outcome(cfg, engine, started)
-    if parallel.world().first:
-        content = {
-            **outcome.summary(),
-            "trained_on": list(cfg.data.sources),
-            "started_from": started_from,
-            "config": as_mapping(cfg),
-        }
-        write_json(Path(cfg.data.save_dir) / RESULT_FILE, content)
+    with stopping.at_safe_points():  # also while the result is written
+        engine.run(
+            save_dir=cfg.data.save_dir,
+            max_epoch=cfg.train.max_epoch,
+            start_epoch=start_epoch,
+            print_freq=cfg.train.print_freq,
+            fixbase_epoch=cfg.train.fixbase_epoch,
+            open_layers=cfg.train.open_layers,
+            start_eval=cfg.test.start_eval,
+            eval_freq=cfg.test.eval_freq,
+            dist_metric=cfg.test.dist_metric,
+            normalize_feature=cfg.test.normalize_feature,
+            ranks=cfg.test.ranks,
+        )
+        outcome = _outcome(cfg, engine, started)
+        if parallel.world().first:
+            content = {
+                **outcome.summary(),
+                "trained_on": list(cfg.data.sources),
+                "started_from": started_from,
+                "config": as_mapping(cfg),
+            }
+            write_json(Path(cfg.data.save_dir) / RESULT_FILE, content)
     return outcome
 
 

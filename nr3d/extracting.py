@@ -120,12 +120,15 @@ def _extract(cfg: CfgNode, out: Path, splits: Sequence[str], dtype: str) -> Extr
             extracted, frames = extracted + 1, frames + row.frames
         writer.finish()
     done = parallel.of_all((extracted, frames, sorted(datamanager.bad_frames)))
+    counts: dict[str, int] = {}
     if world.first:
         _take_in(out, origin, splits)
-        FeatureStore(out).require(*tracklets)
+        store = FeatureStore(out)
+        store.require(*tracklets)
+        counts = store.counts
     return Extraction(
         path=out,
-        counts=parallel.of_first(FeatureStore(out).counts if world.first else None),
+        counts=parallel.of_first(counts),
         extracted=sum(one for one, _, _ in done),
         frames=sum(one for _, one, _ in done),
         seconds=time.perf_counter() - started,

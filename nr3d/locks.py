@@ -10,7 +10,8 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,34 @@ def locked(path: Path, what: str | Path) -> Iterator[None]:
         # A forked process that comes out of the block closed its copy as it was forked.
         if os.getpid() == owner:
             _release(descriptor, path)
+
+
+@contextlib.contextmanager
+def in_turn(
+    lock: Callable[[], contextlib.AbstractContextManager[None]],
+    refused: Callable[[Locked, float], None],
+    every: float = 0.1,
+) -> Iterator[None]:
+    """Hold a lock once those who hold it are done.
+
+    Args:
+        lock: gives the lock, such as :func:`locked` does; called until it is not refused.
+        refused: called before each wait with the refusal and the seconds waited so far, 0 at first;
+            what it raises ends the waiting.
+        every: seconds from one try to the next.
+    """
+    began = None
+    with contextlib.ExitStack() as held:
+        while True:
+            try:
+                held.enter_context(lock())
+                break
+            except Locked as refusal:
+                now = time.monotonic()
+                began = now if began is None else began
+                refused(refusal, now - began)
+            time.sleep(every)
+        yield
 
 
 _held: dict[int, Path] = {}

@@ -151,7 +151,6 @@ def before_its_first(cfg: CfgNode) -> CfgNode:
 
 def _started(plan: Plan) -> CfgNode:
     """Give the configuration that starts from the finished first part of a plan."""
-    building.check(plan.cfg)
     left = outstanding(plan)
     if left.first is not None:
         # Before the hours that the first part may take.

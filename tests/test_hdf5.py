@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import resource
@@ -47,21 +48,25 @@ with h5py.File(sys.argv[1], "r+"):
 """
 
 
-@pytest.fixture
-def held(table: Path) -> Iterator[Path]:
-    """A file that another process has open for writing."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(table)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"open\n"
-    yield table
-    process.communicate(b"")
+@contextlib.contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Have another process keep a file open for writing."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as holder:
+        assert holder.stdout is not None
+        assert holder.stdin is not None
+        assert holder.stdout.readline() == b"open\n"
+        yield
+        holder.stdin.close()
 
 
-def test_a_file_that_another_process_writes_is_not_called_damaged(held: Path) -> None:
-    with pytest.raises(DataError, match=r"table.h5 is open in another process that writes") as told:
-        read(held)
+def test_a_file_that_another_process_writes_is_not_called_damaged(table: Path) -> None:
+    with (
+        held(table),
+        pytest.raises(DataError, match=r"table.h5 is open in another process that writes") as told,
+    ):
+        read(table)
     assert "Fetch" not in str(told.value)
     assert "damaged" not in str(told.value)
 

@@ -117,6 +117,18 @@ _EDITS: Sequence[Callable[[bytearray, np.random.Generator], None]] = (
 )
 
 
+def with_blocks_wrong(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes of which a disk's block is cleared, or two are swapped."""
+    size = int(rng.choice([512, 4096]))
+    blocks = [bytearray(data[start : start + size]) for start in range(0, len(data), size)]
+    one, other = (int(n) for n in rng.integers(len(blocks), size=2))
+    if one == other:
+        blocks[one] = bytearray(len(blocks[one]))
+    else:
+        blocks[one], blocks[other] = blocks[other], blocks[one]
+    return b"".join(blocks)
+
+
 def targets() -> dict[str, ModuleType]:
     """Return the modules of this package, by name."""
     names = sorted(module.name for module in pkgutil.iter_modules(__path__))

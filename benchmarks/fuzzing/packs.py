@@ -13,7 +13,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fuzzing import REFUSED, RIGHT, UNCHECKED, WrongError, damaged, refusal
+from fuzzing import REFUSED, RIGHT, UNCHECKED, WrongError, damaged, refusal, with_blocks_wrong
 from nr3d.data import Pack, pack
 from nr3d.data.synthetic import WRITERS
 from nr3d.errors import DataError
@@ -47,7 +47,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             start = data.index(b"\xff\xd8\xff") if rng.integers(2) else len(data)
             path.write_bytes(damaged(data[:start], rng) + data[start:])
         else:
-            path.write_bytes(_blocks(data, rng))
+            path.write_bytes(with_blocks_wrong(data, rng))
         try:
             found = _everything(path)
         except DataError as error:
@@ -89,18 +89,6 @@ def _without_digest(path: Path) -> None:
             file.create_dataset(name, data=table, compression="gzip", fletcher32=True)
         for name, table in contiguous.items():
             file.create_dataset(name, data=table)
-
-
-def _blocks(data: bytes, rng: np.random.Generator) -> bytes:
-    """Clear a disk's block, or swap two."""
-    size = int(rng.choice([512, 4096]))
-    blocks = [bytearray(data[start : start + size]) for start in range(0, len(data), size)]
-    one, other = (int(n) for n in rng.integers(len(blocks), size=2))
-    if one == other:
-        blocks[one] = bytearray(len(blocks[one]))
-    else:
-        blocks[one], blocks[other] = blocks[other], blocks[one]
-    return b"".join(blocks)
 
 
 def _edit(path: Path, rng: np.random.Generator) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
+from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal, with_blocks_wrong
 from nr3d.errors import FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Origin, Row
 
@@ -55,7 +55,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError):
                 return RIGHT  # HDF5 would not write that
         else:
-            path.write_bytes(damaged(data, rng) if kind < 8 else _blocks(data, rng))
+            path.write_bytes(damaged(data, rng) if kind < 8 else with_blocks_wrong(data, rng))
         try:
             found = _everything(path)
         except FeatureStoreError as error:
@@ -118,18 +118,6 @@ def _write_version_1(path: Path, rows: list[Row], origin: Origin) -> None:
             file.create_dataset(name, data=values, dtype=dtype, maxshape=(None,), chunks=(64,))
         features = np.stack([row.feature for row in rows])
         file.create_dataset("features", data=features, maxshape=(None, None), chunks=(8, WIDTH))
-
-
-def _blocks(data: bytes, rng: np.random.Generator) -> bytes:
-    """Clear a disk's block, or swap two."""
-    size = int(rng.choice([512, 4096]))
-    blocks = [bytearray(data[start : start + size]) for start in range(0, len(data), size)]
-    one, other = (int(n) for n in rng.integers(len(blocks), size=2))
-    if one == other:
-        blocks[one] = bytearray(len(blocks[one]))
-    else:
-        blocks[one], blocks[other] = blocks[other], blocks[one]
-    return b"".join(blocks)
 
 
 def _edit(path: Path, rng: np.random.Generator) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from nr3d.atomic import replacing, sole_writer
 from nr3d.data.converted import (
     INDEX,
     Index,
@@ -16,6 +15,7 @@ from nr3d.data.converted import (
     register_converted,
     strangers,
 )
+from nr3d.data.new_files import refuse_over, write_new
 from nr3d.data.tree import SHAPE, PlainTracklet, Tree, scan
 from nr3d.errors import ConfigError, DataError
 from nr3d.home import expanded
@@ -96,17 +96,14 @@ def convert(
     if not folder.name:
         raise DataError(f"{folder} has no name to call a dataset by: give the folder of a tree.")
     refuse_taken(folder.name)
-    _keep(path, replace)
+    refuse_over(path, replace=replace)
     tree = _fitting(folder)
     tracklets = tree.tracklets
     index = Index(
         _divide(tracklets, np.random.default_rng(seed), train_share),
         {"seed": seed, "train_share": train_share},
     )
-    with sole_writer(path):
-        _keep(path, replace)  # another process may have written it meanwhile
-        with replacing(path) as partial:
-            partial.write_text(index.text(), encoding="utf-8")
+    write_new(path, index.text(), replace=replace)
     register_converted(folder.parent, folder.name)
     tests = index.of("query", "gallery")
     return Conversion(
@@ -122,14 +119,6 @@ def convert(
         frames=sum(len(tracklet.frames) for tracklet in tracklets),
         skipped=tuple(strangers(tree)),
     )
-
-
-def _keep(path: Path, replace: bool) -> None:
-    """Refuse to write over an index."""
-    if path.exists() and not replace:
-        raise DataError(
-            f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."
-        )
 
 
 def _fitting(folder: Path) -> Tree:

@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from nr3d.atomic import replacing, sole_writer
+from nr3d.atomic import replacing
 from nr3d.data.frames import is_image
+from nr3d.data.new_files import refuse_over, write_new
 from nr3d.data.tree import is_name
 from nr3d.data.whole_files import MEBIBYTE, read_json
 from nr3d.errors import ConfigError, DataError
@@ -173,7 +174,7 @@ def write_prid2011_splits(
         if value < least:
             raise ConfigError(f"{what} is {value}, expected at least {least}")
     path = expanded(root, DataError) / SPLIT_FILES["prid2011"]
-    _keep(path, replace)
+    refuse_over(path, replace=replace)
     first, second = (
         _frames_of_people(path.parent / camera, path.parent) for camera in PRID2011_CAMERAS
     )
@@ -187,20 +188,9 @@ def write_prid2011_splits(
             f"{path.parent} has {len(people)} people with {min_frames} frames or more under both "
             "cameras, expected at least 4: restore its frames, or ask for fewer by --min-frames."
         )
-    with sole_writer(path):
-        _keep(path, replace)  # another process may have written it meanwhile
-        with replacing(path) as partial:
-            text = json.dumps(half_splits(people, seed, count), indent=4)
-            partial.write_text(text, encoding="utf-8")
+    text = json.dumps(half_splits(people, seed, count), indent=4)
+    write_new(path, text, replace=replace)
     return path, len(people)
-
-
-def _keep(path: Path, replace: bool) -> None:
-    """Refuse to write over a file of splits."""
-    if path.exists() and not replace:
-        raise DataError(
-            f"{path} is there: keep it, or write over it by --replace (replace=True in Python)."
-        )
 
 
 def _frames_of_people(camera: Path, dataset: Path) -> dict[str, int]:

@@ -254,7 +254,7 @@ class Contents:
     def _check_rows(
         self, places: npt.NDArray[np.intp], features: Floats, weights: Sequence[Floats]
     ) -> None:
-        columns, keys = self.columns, self.all_keys()
+        columns = self.columns
         if "crc32" in columns:
             facts = zip(
                 *(columns[name][places].tolist() for name in ("index", "pid", "camid", "clips")),
@@ -264,9 +264,7 @@ class Contents:
             crcs = map(crc32_of_row, facts, *texts, features, weights)
             for place, found, kept in zip(places, crcs, columns["crc32"][places], strict=True):
                 if found != kept:
-                    raise self._damage(
-                        f"its row {place}, {_called(keys[place])}, does not fit its CRC-32"
-                    )
+                    raise self._damage(f"{self._row(place)} does not fit its CRC-32")
         finite = np.array(
             [
                 np.isfinite(feature).all() and np.isfinite(own).all()
@@ -275,8 +273,10 @@ class Contents:
             dtype=bool,
         )
         if not finite.all():
-            place = places[np.argmin(finite)]
-            raise self._damage(f"its row {place}, {_called(keys[place])}, is not finite")
+            raise self._damage(f"{self._row(places[np.argmin(finite)])} is not finite")
+
+    def _row(self, place: int) -> str:
+        return f"its row {place}, {_called(self.all_keys()[place])},"
 
     def _damage(self, what: str) -> FeatureStoreError:
         return FeatureStoreError(f"{self.path} is damaged: {what}. {ADVICE}")

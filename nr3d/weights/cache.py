@@ -73,10 +73,10 @@ def sha256_of(path: Path) -> str:
 
 def read_receipt(path: Path) -> Receipt | None:
     """Give the receipt beside a file; None if there is none that can be read."""
-    if not is_file(_receipt_of(path)):
+    if not is_file(receipt_of(path)):
         return None
     try:
-        with _receipt_of(path).open("rb") as file:
+        with receipt_of(path).open("rb") as file:
             fields = json.loads(file.read(_LONGEST_RECEIPT))
         receipt = Receipt(**fields)
     except (OSError, ValueError, TypeError, RecursionError):
@@ -88,11 +88,12 @@ def read_receipt(path: Path) -> Receipt | None:
 def write_receipt(path: Path, digest: str, source: str) -> None:
     """Write down what a file is, now that it is verified."""
     receipt = Receipt(digest, path.stat().st_size, source)
-    with replacing(_receipt_of(path)) as partial:
+    with replacing(receipt_of(path)) as partial:
         partial.write_text(json.dumps(asdict(receipt), indent=2) + "\n", encoding="utf-8")
 
 
-def _receipt_of(path: Path) -> Path:
+def receipt_of(path: Path) -> Path:
+    """Give the place of the receipt of a file."""
     return path.with_name(f"{path.name}.json")
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from nr3d.errors import WeightsError, printable
-from nr3d.locks import Locked, locked
+from nr3d.locks import Locked, in_turn, locked
 from nr3d.weights.archive import download_member
 from nr3d.weights.cache import (
     file_of,
@@ -220,17 +218,12 @@ def _from_sources(
 @contextmanager
 def _locked(place: Path, name: str) -> Iterator[None]:
     """Keep other processes from fetching the same file, once those that do are done."""
-    waiting = False
-    with contextlib.ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(locked(place.with_name(f"{place.name}.lock"), place))
-                break
-            except Locked as error:
-                if not waiting:
-                    logger.info("Waiting for %s, which fetches %s", error.holder, name)
-                waiting = True
-            time.sleep(0.1)
+
+    def tell(refusal: Locked, waited: float) -> None:
+        if not waited:
+            logger.info("Waiting for %s, which fetches %s", refusal.holder, name)
+
+    with in_turn(lambda: locked(place.with_name(f"{place.name}.lock"), place), tell):
         yield
 
 

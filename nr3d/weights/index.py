@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from nr3d.atomic import sole_writer
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError, reason_of, shown
 from nr3d.home import expanded, platform_folder
-from nr3d.locks import Locked
+from nr3d.locks import Locked, in_turn
 from nr3d.registry import registered_models
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.parsing import parse_entry
@@ -54,11 +53,7 @@ def available() -> dict[str, WeightsEntry]:
         >>> available()["nr3d_resnet50_ibn.imagenet"].layout
         'torchvision'
     """
-    entries = read_index(SHIPPED)
-    own = user_index()
-    if own.is_file():
-        entries |= read_index(own)
-    return entries
+    return read_index(SHIPPED) | _own(user_index())
 
 
 def find(name: str) -> WeightsEntry:
@@ -127,43 +122,42 @@ def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
         OutputError: if it cannot be written; it is then as before.
     """
     path = user_index()
-    if _holds(path, entry):
+    if _is_same(_own(path).get(entry.name), entry):
         return path  # also where it cannot be written
     with _in_turn(path):
         _add(entry, path, replace=replace)
     return path
 
 
-def _holds(path: Path, entry: WeightsEntry) -> bool:
-    present = read_index(path).get(entry.name) if path.is_file() else None
+def _own(path: Path) -> dict[str, WeightsEntry]:
+    return read_index(path) if path.is_file() else {}
+
+
+def _is_same(present: WeightsEntry | None, entry: WeightsEntry) -> bool:
     return present is not None and present.to_mapping() == entry.to_mapping()
 
 
 @contextlib.contextmanager
 def _in_turn(path: Path) -> Iterator[None]:
     """Wait for other processes that write a file, so that no entry of theirs is lost."""
-    until = time.monotonic() + _PATIENCE
-    with contextlib.ExitStack() as held:
-        while True:
-            try:
-                held.enter_context(sole_writer(path))
-                break
-            except Locked as error:
-                if time.monotonic() > until:
-                    raise WeightsError(
-                        f"{path} has been written by {error.holder} for {_PATIENCE:g} s: try again "
-                        "when that has ended."
-                    ) from error
-                time.sleep(0.01)
+
+    def have_patience(refusal: Locked, waited: float) -> None:
+        if waited > _PATIENCE:
+            raise WeightsError(
+                f"{path} has been written by {refusal.holder} for {_PATIENCE:g} s: try again when "
+                "that has ended."
+            ) from refusal
+
+    with in_turn(lambda: sole_writer(path), have_patience, every=0.01):
         yield
 
 
 def _add(entry: WeightsEntry, path: Path, *, replace: bool) -> None:
     """Write an entry into an index that nobody else writes."""
-    if _holds(path, entry):
-        return
-    own = read_index(path) if path.is_file() else {}
+    own = _own(path)
     present = own.get(entry.name)
+    if _is_same(present, entry):
+        return
     if present is not None and not replace:
         raise WeightsError(
             f"{path} holds another {entry.name} already: give this one another tag, or replace "

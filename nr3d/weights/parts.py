@@ -12,7 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nr3d.atomic import clear_partial
 from nr3d.errors import WeightsError, reason_of
+from nr3d.weights.cache import receipt_of
 
 MOST_BYTES = 16 << 30
 """Bytes of a file whose size no index states."""
@@ -99,16 +101,17 @@ def clear(place: Path, keep: set[str]) -> None:
         place: where the file shall be; nobody else may be fetching it.
         keep: names of parts that may be gone on with.
     """
-    partial = re.compile(rf"\.{re.escape(place.name)}\.json\.\d+(\.[0-9a-f]{{8}})?\.partial")
+    with contextlib.suppress(OSError):
+        clear_partial(receipt_of(place))
     for path in place.parent.iterdir():
         found = _NAME.fullmatch(path.name)
-        if found is not None and found["file"] == place.name:
+        if found is None:
+            continue
+        if found["file"] == place.name:
             old = not any(path.name.startswith(name) for name in keep)
-        elif found is not None:
-            old = _is_old(path)
         else:
-            old = partial.fullmatch(path.name) is not None
-        if old or (found is not None and not path.is_file()):
+            old = _is_old(path)
+        if old or not path.is_file():
             with contextlib.suppress(OSError):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 

@@ -36,7 +36,7 @@ from nr3d.errors import ConfigError, DataError, FrameError
 from nr3d.report import write_rankings
 from tests.data.killed_packing import MOMENTS
 from tests.features.test_store import in_a_child
-from tests.test_hdf5 import HOLDER
+from tests.test_hdf5 import held
 
 FRAMES = 12 * 2 * 2 * 5
 """Of the fixture ``mars_root``: people, cameras, tracklets, frames."""
@@ -460,15 +460,11 @@ def test_tables_that_do_not_fit_on_the_disk_end_in_an_error(
 
 
 def test_a_pack_that_another_process_has_open_is_not_called_damaged(own_pack: Path) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(own_pack)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdin is not None
-        assert holder.stdout.readline() == b"open\n"
-        with pytest.raises(DataError, match=r"own.h5 is open in another process that writes"):
-            Pack(own_pack)
-        holder.stdin.close()
+    with (
+        held(own_pack),
+        pytest.raises(DataError, match=r"own.h5 is open in another process that writes"),
+    ):
+        Pack(own_pack)
     assert len(Pack(own_pack)) == FRAMES
 
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from nr3d.engine import read_records
+from nr3d.engine import LAST, read_records
 from nr3d.weights import read_checkpoint
 
 TWO = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
@@ -135,10 +137,11 @@ def test_a_batch_that_cannot_be_shared_is_refused(mars_root: Path, tmp_path: Pat
     )
 
 
-def test_a_process_that_dies_ends_the_run_with_a_message(mars_root: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
+@contextlib.contextmanager
+def training(root: Path, out: Path) -> Iterator[subprocess.Popen[str]]:
+    """Have two processes train until the block ends, which begins at their first checkpoint."""
     run = subprocess.Popen(
-        command(mars_root, out, "train.max_epoch", "500"),
+        command(root, out, "train.max_epoch", "500"),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -146,16 +149,21 @@ def test_a_process_that_dies_ends_the_run_with_a_message(mars_root: Path, tmp_pa
     )
     try:
         limit = time.monotonic() + 120
-        last = out / "model-last.pth.tar"
-        while not last.is_file():
+        while not (out / LAST).is_file():
             assert run.poll() is None and time.monotonic() < limit
             time.sleep(0.2)
+        yield run
+    finally:
+        run.kill()
+
+
+def test_a_process_that_dies_ends_the_run_with_a_message(mars_root: Path, tmp_path: Path) -> None:
+    last = tmp_path / "run" / LAST
+    with training(mars_root, last.parent) as run:
         ranks = children_of(run.pid)
         assert len(ranks) == 2
         os.kill(ranks[1], signal.SIGKILL)
         errors = run.communicate(timeout=60)[1]
-    finally:
-        run.kill()
     assert run.returncode != 0
     assert "Signal 9 (SIGKILL)" in errors or "cannot reach another process of the run" in errors
     assert "exitcode" in errors  # torchrun's summary names the process that failed first
@@ -166,29 +174,15 @@ def test_a_signal_to_the_launcher_stops_all_processes_at_the_same_step(
     mars_root: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "run"
-    run = subprocess.Popen(
-        command(mars_root, out, "train.max_epoch", "500"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=ENVIRONMENT,
-    )
-    try:
-        limit = time.monotonic() + 120
-        last = out / "model-last.pth.tar"
-        while not last.is_file():
-            assert run.poll() is None and time.monotonic() < limit
-            time.sleep(0.2)
+    with training(mars_root, out) as run:
         ranks = children_of(run.pid)
         loaders = [pid for rank in ranks for pid in children_of(rank)]
         run.terminate()
         errors = run.communicate(timeout=60)[1]
-    finally:
-        run.kill()
     assert errors.count("nr3d: ended by SIGTERM after ") == 1, errors
     assert "; go on with: torchrun --nproc-per-node 2 -m nr3d train " in errors
     assert "cannot reach another process" not in errors
-    assert read_checkpoint(last)["epoch"] >= 1
+    assert read_checkpoint(out / LAST)["epoch"] >= 1
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []
     limit = time.monotonic() + 10
     while any(Path(f"/proc/{pid}").exists() for pid in (*ranks, *loaders)):

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import resource
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +18,7 @@ from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Row
 from nr3d.features.layout import crc32_of_tables
 from tests.features.test_store import ORIGIN, ROWS, in_a_child, names_in, row, write
 from tests.features.version_1 import write_version_1
-from tests.test_hdf5 import HOLDER
+from tests.test_hdf5 import held
 
 TRACKLETS = {"train": 2, "query": 3, "gallery": 3}
 MANY = [row(split, n, size=32) for split in SPLITS for n in range(TRACKLETS[split])]
@@ -167,17 +165,11 @@ def test_a_version_that_is_not_its_own_hides_no_damage(tmp_path: Path) -> None:
 
 def test_a_store_that_another_process_has_open_is_not_called_damaged(tmp_path: Path) -> None:
     path = write(tmp_path / "f.h5")
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as holder:
-        assert holder.stdout is not None
-        assert holder.stdin is not None
-        assert holder.stdout.readline() == b"open\n"
+    with held(path):
         for use in (FeatureStore, write):
             with pytest.raises(FeatureStoreError, match=r"f.h5 is open in another") as told:
                 use(path)
             assert "Remove" not in str(told.value)
-        holder.stdin.close()
     assert FeatureStore(path).complete
 
 

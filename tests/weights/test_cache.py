@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
 import json
 import os
 from collections.abc import Callable
@@ -16,18 +14,7 @@ from nr3d.errors import WeightsError
 from nr3d.weights import Source, WeightsEntry, fetch, verify
 from nr3d.weights.cache import file_of, read_receipt
 from nr3d.weights.http import Patience
-
-NAME = "nr3d_resnet18_ibn.test"
-
-
-def saved() -> bytes:
-    buffer = io.BytesIO()
-    torch.save({"a": torch.rand(50_000, generator=torch.Generator().manual_seed(1))}, buffer)
-    return buffer.getvalue()
-
-
-CONTENT = saved()
-HASH = hashlib.sha256(CONTENT).hexdigest()
+from tests.weights.test_fetch import CONTENT, HASH, NAME
 
 
 @pytest.fixture(autouse=True)
