@@ -132,9 +132,13 @@ class Stress:
         """Start a command in a session of its own."""
         errors = self.folder / f"{len(self.sessions)}.err"
         reader, output = os.pipe()
+        # A signal before the command has its handlers ends it by that signal, as a shell sees it.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pid = os.fork()
         if pid == 0:
             os.setsid()
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             os.close(reader)
             os.dup2(output, 1)
             os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT), 2)
@@ -146,6 +150,7 @@ class Stress:
             with contextlib.suppress(OSError):
                 sys.stdout.flush()
             os._exit(status)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         os.close(output)
         self.sessions.add(pid)
         after = self.rng.uniform(0.0, self.longest)
