@@ -26,12 +26,13 @@ import torch
 from ablation_report import draw, tables
 from reporting import parser_of, write
 
-from nr3d import building, experiment
 from nr3d.config import load_config
 from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, dense_clips
-from nr3d.data.synthetic import read_occlusion, write_mars
-from nr3d.engine import LAST, Inference, InferenceOptions, extract_each
+from nr3d.engine import LAST
+from nr3d.features import Inference, InferenceOptions, extract_each
 from nr3d.models import VideoReID
+from nr3d.runs import building, experiment
+from nr3d.synthetic import read_occlusion, write_mars
 
 VARIANTS: dict[str, tuple[str, list[str]]] = {
     "full": ("full recipe", []),

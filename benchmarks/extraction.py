@@ -26,9 +26,10 @@ from reporting import in_turn, matrix_rate, parser_of, ratio, write
 from scipy.io import loadmat
 
 from nr3d.data import ClipDataManager
-from nr3d.data.synthetic import write_mars
-from nr3d.engine import Inference, InferenceOptions, TestOptions, VideoNot3DEngine, extract
+from nr3d.engine import TestOptions, VideoNot3DEngine
+from nr3d.features import Inference, InferenceOptions, extract
 from nr3d.host import torchreid
+from nr3d.synthetic import write_mars
 
 FLOP_A_FRAME = 6.31e9
 IDENTITIES = 625

@@ -27,7 +27,7 @@ from PIL import Image
 from reporting import parser_of, ratio, write
 
 from nr3d.data import Pack, in_time_order, pack, read_frame
-from nr3d.data.synthetic import write_mars
+from nr3d.synthetic import write_mars
 
 SIDES = ("files", "pack", "h5py")
 PROCESSES = (1, 2)

@@ -22,10 +22,11 @@ import torch
 from reporting import in_turn, matrix_rate, parser_of, ratio, write
 
 from nr3d.data import ClipDataManager
-from nr3d.data.synthetic import write_mars
-from nr3d.engine import PRECISIONS, StepOptions, VideoNot3DEngine
+from nr3d.engine import StepOptions, VideoNot3DEngine
+from nr3d.features import PRECISIONS
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
+from nr3d.synthetic import write_mars
 
 FLOP_A_FRAME = 6.31e9
 IDENTITIES = 625

@@ -10,7 +10,7 @@ import sys
 import torchreid
 
 import nr3d
-from nr3d.data.synthetic import write_mars
+from nr3d.synthetic import write_mars
 
 
 def main(folder: str, identities: int = 32, max_epoch: int = 4) -> float:

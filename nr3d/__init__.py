@@ -1,14 +1,14 @@
 """Not 3D Re-ID for torchreid: importing nr3d registers its models, losses and engine.
 
 A tracklet's way through the package: ``data`` (frames to clips), ``models`` (clips to features),
-``losses``, ``metrics`` (features to a ranking), ``report`` (the ranking as a picture), ``engine``
-(all of it, trained and tested), ``features`` (a dataset's, in a file), ``building``,
-``experiment`` and ``extracting`` (from a configuration), ``finished`` (what a run left),
-``protocol`` (several runs in order), ``cli``. Each imports only from those named before it.
+``losses``, ``metrics`` (features to a ranking), ``features`` (from a network to stored features),
+``report`` (the ranking as a picture), ``engine`` (all of it, trained and tested), ``runs`` (from a
+configuration), ``cli``. Each imports only from those named before it. ``checking`` looks at
+datasets and ``synthetic`` draws them.
 
 Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and ``registry`` alone
-touches torchreid's private names. Below it lie ``errors``, ``locks``, ``atomic``, ``hdf5``,
-``json_files`` and ``home`` (files), ``parallel``, ``children`` and ``stopping`` (processes).
+touches torchreid's private names. Below it lie ``errors``, ``files``, ``processes`` and
+``parallel``.
 """
 
 from nr3d import config, data, engine, features, losses, metrics, models, report, weights

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nr3d.errors import Nr3dError
-from nr3d.stopping import Interrupted
+from nr3d.processes.stopping import Interrupted
 
 _LOST_PEER = re.compile(r"gloo|nccl|connection|peer|process group|store", re.IGNORECASE)
 

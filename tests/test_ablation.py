@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from nr3d.data import ClipTransform
-from nr3d.data.synthetic import read_occlusion, write_mars
 from nr3d.models import ClipFeatures, VideoReID
+from nr3d.synthetic import read_occlusion, write_mars
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 

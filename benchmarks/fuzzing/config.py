@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 
 from fuzzing import RIGHT, WrongError, damaged, refusal
-from nr3d import building
 from nr3d.config import KEYS, config_of, default_config, load_config, shipped_configs
 from nr3d.config import loading as shipped
 from nr3d.errors import ConfigError
+from nr3d.runs import building
 
 MOST_SECONDS = 1.0
 """Of the processor, for one input; a busy machine takes longer by the clock."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from fuzzing import REFUSED, RIGHT, UNCHECKED, WrongError, damaged, refusal, with_blocks_wrong
 from nr3d.data import Pack, pack
-from nr3d.data.synthetic import WRITERS
 from nr3d.errors import DataError
+from nr3d.synthetic import WRITERS
 
 NAME = "mars.h5"
 PARTS = ("train", "query", "gallery")

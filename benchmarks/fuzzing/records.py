@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
-from nr3d import protocol, table
-from nr3d.building import as_mapping
 from nr3d.config import load_config
 from nr3d.engine.records import FILE_NAME, append_record, drop_records_after, read_records
 from nr3d.errors import ConfigError, DataError
+from nr3d.runs import stages, table
+from nr3d.runs.building import as_mapping
 
 _VALUES = (
     *([], {}, 5, 0, -1, 1.5, None, True, "", "x", "mars", [[]], [None], {"a": {}}, 10**30),
@@ -73,7 +73,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
         try:
             read = table.read_rows([alone])
             if name == "result.json":
-                protocol.standing(protocol.changed(cfg, "data.save_dir", str(alone)))
+                stages.standing(stages.changed(cfg, "data.save_dir", str(alone)))
         except (DataError, ConfigError) as error:
             return refusal(error, str(alone))
         markdown = table.as_markdown(read)

@@ -20,12 +20,13 @@ from PIL import Image
 from scipy.io import loadmat, savemat
 
 from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
-from nr3d.data import check_dataset, convert
-from nr3d.data.converted import INDEX
+from nr3d.checking import check_dataset
+from nr3d.data import convert
+from nr3d.data.converted.dataset import INDEX
 from nr3d.data.loading import load_dataset
 from nr3d.data.splits import ILIDSVID_TABLE
-from nr3d.data.synthetic import write_mars, write_prid2011
 from nr3d.errors import ConfigError, DataError
+from nr3d.synthetic import write_mars, write_prid2011
 
 _NUMBERS = (0, -1, 1, 2, 7, 99, 300, 301, 1.5, 1e20, -1e20, 2**31, 2**53, 2.0**63, np.nan, np.inf)
 _VALUES = (

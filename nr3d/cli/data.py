@@ -9,11 +9,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nr3d.checking import LEVELS, Report, check_dataset
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.config import default_config, load_config
-from nr3d.data import check_dataset, convert, write_prid2011_splits
-from nr3d.data.checking import LEVELS, Report
-from nr3d.data.converting import Conversion
+from nr3d.data import convert, write_prid2011_splits
+from nr3d.data.converted.writing import Conversion
 from nr3d.data.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 

@@ -8,13 +8,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from nr3d import experiment
-from nr3d.atomic import sole_writer
 from nr3d.cli.output import add_json_option, results_table, write_json
 from nr3d.cli.synthesize import describe, draw
 from nr3d.config import load_config
 from nr3d.engine import BEST
+from nr3d.files.atomic import sole_writer
 from nr3d.report import draw_ranking, save_picture
+from nr3d.runs import experiment
 
 IDENTITIES = 160
 FRAMES = (4, 6)

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nr3d import experiment, extracting
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import print_bad_frames
 from nr3d.config import Command
 from nr3d.features import SPLITS
-from nr3d.features.layout import DTYPES
+from nr3d.features.store.layout import DTYPES
+from nr3d.runs import experiment, extracting
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

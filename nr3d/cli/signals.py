@@ -11,10 +11,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from nr3d import stopping
-from nr3d.children import SIGNALS, signals_handled
 from nr3d.parallel import launched
-from nr3d.stopping import Interrupted
+from nr3d.processes import stopping
+from nr3d.processes.children import SIGNALS, signals_handled
+from nr3d.processes.stopping import Interrupted
 
 _AGAIN = 1.0
 """Seconds after which a second Ctrl-C is one: torchrun and a terminal may send it twice."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nr3d.data.synthetic import CAMERA_SHIFT, OCCLUDED, WRITERS, SyntheticSummary
+from nr3d.synthetic import CAMERA_SHIFT, OCCLUDED, WRITERS, SyntheticSummary
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nr3d import table
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.config import write_text
+from nr3d.runs import table
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:

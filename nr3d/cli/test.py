@@ -6,11 +6,11 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from nr3d import experiment, extracting
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
 from nr3d.config import Command
 from nr3d.errors import ConfigError
+from nr3d.runs import experiment, extracting
 from nr3d.version import versions
 
 

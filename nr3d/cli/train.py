@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nr3d import dry_run, protocol
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, columns, print_outcome, write_json
 from nr3d.config import Command
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError
-from nr3d.stopping import Interrupted
+from nr3d.processes.stopping import Interrupted
+from nr3d.runs import rehearsal, stages
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    plan = protocol.plan(args.config, changes_of(args, Command.TRAIN))
+    plan = stages.plan(args.config, changes_of(args, Command.TRAIN))
     try:
         _run(args, plan)
     except Interrupted as stopped:
@@ -50,27 +50,27 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _run(args: argparse.Namespace, plan: protocol.Plan) -> None:
+def _run(args: argparse.Namespace, plan: stages.Plan) -> None:
     if args.dry_run:
         if args.splits is None:
-            found = dry_run.rehearse_plan(plan)
+            found = rehearsal.rehearse_plan(plan)
         else:
-            found = dry_run.rehearse_splits(plan, _splits(args.splits))
+            found = rehearsal.rehearse_splits(plan, _splits(args.splits))
         if not found:
             print("All splits are finished: there is nothing to train.")
-        for name, rehearsal in found.items():
+        for name, one in found.items():
             if len(found) > 1:
                 print("What is trained first:" if name == "first" else "Then:")
-            print(rehearsal)
+            print(one)
         write_json(args.json, {name: one.to_mapping() for name, one in found.items()})
     elif args.splits is not None:
-        summary = protocol.train_splits(plan, _splits(args.splits))
+        summary = stages.train_splits(plan, _splits(args.splits))
         print()
         print(_splits_table(summary))
         print(f"Runs:        {summary['save_dir']}/split*")
         write_json(args.json, summary)
     else:
-        outcome = protocol.train(plan)
+        outcome = stages.train(plan)
         print_outcome(outcome)
         print(f"Checkpoints: {outcome.save_dir / BEST} (best rank-1), {outcome.save_dir / LAST}")
         write_json(args.json, outcome.summary())

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from nr3d import weights
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.errors import WeightsError
-from nr3d.home import expanded
+from nr3d.files.home import expanded
 from nr3d.weights import Source, WeightsEntry
 from nr3d.weights.index import SHIPPED, read_index
 

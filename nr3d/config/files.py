@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
-from nr3d.atomic import replacing
 from nr3d.config.guarded_yaml import load_yaml
 from nr3d.errors import ConfigError, reason_of
+from nr3d.files.atomic import replacing
 
 MOST_BYTES = 1 << 20
 """Bytes that a YAML file may have."""

@@ -14,7 +14,7 @@ from nr3d.config.files import read_yaml
 from nr3d.config.keys import KEYS, default_config
 from nr3d.config.values import LONGEST_TEXT, MisfitError
 from nr3d.errors import ConfigError, shown
-from nr3d.home import expanded
+from nr3d.files.home import expanded
 
 _FOLDER = Path(__file__).parent
 
@@ -56,8 +56,8 @@ def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNod
     """Make a configuration of the plain values of one, and change it.
 
     Args:
-        content: sections and keys, as :func:`nr3d.building.as_mapping` gives them; keys that are
-            not there have their defaults.
+        content: sections and keys, as :func:`nr3d.runs.building.as_mapping` gives them; keys that
+            are not there have their defaults.
         changes: as for :func:`load_config`.
 
     Raises:

@@ -1,13 +1,12 @@
 """From frames to clips: torchreid's datasets, sampled and transformed as the method needs."""
 
-from nr3d.data.checking import check_dataset
-from nr3d.data.converted import register_converted
-from nr3d.data.converting import convert
+from nr3d.data.converted.dataset import register_converted
+from nr3d.data.converted.writing import convert
 from nr3d.data.frame_batches import FrameBatch, FrameBatches, FrameLoader
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.data.manager import ClipDataManager, ClipLoader, canonical_labels
-from nr3d.data.packed import Pack
-from nr3d.data.packing import pack
+from nr3d.data.packs.reading import Pack
+from nr3d.data.packs.writing import pack
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
 from nr3d.data.splits import write_prid2011_splits
@@ -27,7 +26,6 @@ __all__ = [
     "TestTracklets",
     "Tracklet",
     "canonical_labels",
-    "check_dataset",
     "convert",
     "dense_clips",
     "evenly",

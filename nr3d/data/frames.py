@@ -11,9 +11,9 @@ from pathlib import Path
 from PIL import Image
 
 from nr3d.data.decoding import MAX_BYTES, Decoded, UndecodableError, decode
-from nr3d.data.packed import packed_bytes
-from nr3d.data.regular_files import NotRegularError, read_regular
+from nr3d.data.packs.reading import packed_bytes
 from nr3d.errors import DataError, FrameError, reason_of
+from nr3d.files.regular_files import NotRegularError, read_regular
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 """How a frame's file name ends, in small letters."""

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from nr3d.children import are_signals_handled, follow_parent, held_back
 from nr3d.data.loader_deaths import MORE_ROOM, raise_death, told_of_deaths
 from nr3d.data.memory import SHARED, free_shared, loaders_that_fit
 from nr3d.errors import DataError, Nr3dError, reason_of
+from nr3d.processes.children import are_signals_handled, follow_parent, held_back
 
 logger = logging.getLogger(__name__)
 

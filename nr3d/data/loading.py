@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.checking.layouts import LAYOUTS, read_tracklets, refuse_other_name
-from nr3d.data.converted import INDEX, index_mend, is_converted, register_converted
-from nr3d.data.packed import NO_SPLIT, PARTS, Pack, open_pack
-from nr3d.data.tree import is_name
+from nr3d.checking.layouts import LAYOUTS, read_tracklets, refuse_other_name
+from nr3d.data.converted.dataset import INDEX, index_mend, is_converted, register_converted
+from nr3d.data.converted.tree import is_name
+from nr3d.data.packs.reading import NO_SPLIT, PARTS, Pack, open_pack
 from nr3d.errors import ConfigError, DataError, Nr3dError, reason_of
-from nr3d.home import expanded
+from nr3d.files.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from nr3d.atomic import replacing
+from nr3d.data.converted.tree import is_name
 from nr3d.data.frames import is_image
-from nr3d.data.new_files import refuse_over, write_new
-from nr3d.data.tree import is_name
-from nr3d.data.whole_files import MEBIBYTE, read_json
 from nr3d.errors import ConfigError, DataError
-from nr3d.home import expanded
+from nr3d.files.atomic import replacing
+from nr3d.files.home import expanded
+from nr3d.files.new_files import refuse_over, write_new
+from nr3d.files.whole_files import MEBIBYTE, read_json
 
 logger = logging.getLogger(__name__)
 

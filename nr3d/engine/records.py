@@ -12,9 +12,9 @@ from io import FileIO
 from pathlib import Path
 from typing import Any
 
-from nr3d.atomic import replacing
 from nr3d.errors import writing
-from nr3d.json_files import finite
+from nr3d.files.atomic import replacing
+from nr3d.files.json_files import finite
 
 logger = logging.getLogger(__name__)
 

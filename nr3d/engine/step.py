@@ -14,7 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from nr3d import parallel
-from nr3d.engine.precision import Precision
+from nr3d.features.precision import Precision
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 

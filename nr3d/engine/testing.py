@@ -12,10 +12,10 @@ import numpy.typing as npt
 import torch
 
 from nr3d import parallel
-from nr3d.engine.extraction import TrackletFeatures, extract
-from nr3d.engine.inference import Inference, InferenceOptions
-from nr3d.engine.resources import explained
 from nr3d.engine.results import TestResult
+from nr3d.features.extraction import TrackletFeatures, extract
+from nr3d.features.inference import Inference, InferenceOptions
+from nr3d.features.resources import explained
 from nr3d.metrics import DISTRACTORS, EVALUATORS, MAX_RANK, PROTOCOLS, rank
 
 

@@ -1,8 +1,22 @@
-"""Features of a dataset's tracklets in a file."""
+"""From a network to the features of tracklets, computed and stored."""
 
-from nr3d.features.layout import SPLITS, Origin
-from nr3d.features.row import Row
-from nr3d.features.store import FeatureStore
-from nr3d.features.writer import FeatureWriter
+from nr3d.features.extraction import TrackletFeature, TrackletFeatures, extract, extract_each
+from nr3d.features.inference import Inference, InferenceOptions
+from nr3d.features.precision import PRECISIONS, Precision
+from nr3d.features.store import SPLITS, FeatureStore, FeatureWriter, Origin, Row
 
-__all__ = ["SPLITS", "FeatureStore", "FeatureWriter", "Origin", "Row"]
+__all__ = [
+    "PRECISIONS",
+    "SPLITS",
+    "FeatureStore",
+    "FeatureWriter",
+    "Inference",
+    "InferenceOptions",
+    "Origin",
+    "Precision",
+    "Row",
+    "TrackletFeature",
+    "TrackletFeatures",
+    "extract",
+    "extract_each",
+]

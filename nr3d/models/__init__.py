@@ -9,11 +9,11 @@ from nr3d.models.aggregation import (
 )
 from nr3d.models.factory import ARCHITECTURES, Architecture
 from nr3d.models.folding import folded
-from nr3d.models.ibn import IBN
-from nr3d.models.neck import BottleneckNorm
-from nr3d.models.normalisation import normalise
-from nr3d.models.synced_batch_norm import SyncedBatchNorm, synchronise_norms
-from nr3d.models.trunk import FrameTrunk
+from nr3d.models.layers.ibn import IBN
+from nr3d.models.layers.neck import BottleneckNorm
+from nr3d.models.layers.normalisation import normalise
+from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm, synchronise_norms
+from nr3d.models.trunks.resnet import FrameTrunk
 from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
 
 __all__ = [

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
 
-from nr3d.models.ibn import IBN
-from nr3d.models.synced_batch_norm import SyncedBatchNorm
+from nr3d.models.layers.ibn import IBN
+from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm
 from nr3d.models.video_reid import VideoReID
 
 _FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncedBatchNorm)

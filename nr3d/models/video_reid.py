@@ -7,8 +7,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from nr3d.models.aggregation import ClipFeatures, WholeMaps, build_aggregation
-from nr3d.models.neck import BottleneckNorm
-from nr3d.models.trunk import FrameTrunk
+from nr3d.models.layers.neck import BottleneckNorm
+from nr3d.models.trunks.resnet import FrameTrunk
 from nr3d.weights.entry import FEATURES, WeightsEntry
 
 MARS_IDENTITIES = 625

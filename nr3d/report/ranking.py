@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from nr3d.atomic import replacing
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.errors import FrameError
+from nr3d.files.atomic import replacing
 
 logger = logging.getLogger(__name__)
 

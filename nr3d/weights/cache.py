@@ -9,9 +9,9 @@ import os
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
-from nr3d.atomic import replacing
 from nr3d.errors import WeightsError, reason_of
-from nr3d.home import expanded, platform_folder
+from nr3d.files.atomic import replacing
+from nr3d.files.home import expanded, platform_folder
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nr3d.atomic import replacing
 from nr3d.errors import WeightsError, reason_of, shown
-from nr3d.home import expanded
+from nr3d.files.atomic import replacing
+from nr3d.files.home import expanded
 from nr3d.weights.kinds import what_it_is
 from nr3d.weights.pickled import AsksForCodeError, ForeignError
 from nr3d.weights.safetensors_file import is_safetensors, read_safetensors

@@ -11,7 +11,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from nr3d.errors import WeightsError, printable
-from nr3d.locks import Locked, in_turn, locked
+from nr3d.files.locks import Locked, in_turn, locked
 from nr3d.weights.archive import download_member
 from nr3d.weights.cache import (
     file_of,

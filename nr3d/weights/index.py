@@ -8,11 +8,11 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from nr3d.atomic import sole_writer
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError, reason_of, shown
-from nr3d.home import expanded, platform_folder
-from nr3d.locks import Locked, in_turn
+from nr3d.files.atomic import sole_writer
+from nr3d.files.home import expanded, platform_folder
+from nr3d.files.locks import Locked, in_turn
 from nr3d.registry import registered_models
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.parsing import parse_entry

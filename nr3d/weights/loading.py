@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from nr3d.errors import WeightsError, shown
-from nr3d.home import expanded
+from nr3d.files.home import expanded
 from nr3d.weights.checkpoint import read_checkpoint
 from nr3d.weights.entry import IMAGENET_TAG, WeightsEntry
 from nr3d.weights.fetch import fetch

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import WeightsError, shown
-from nr3d.home import expanded
+from nr3d.files.home import expanded
 from nr3d.weights.entry import (
     AGGREGATED_BY,
     DISTANCES,

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from nr3d.atomic import clear_partial
 from nr3d.errors import WeightsError, reason_of
+from nr3d.files.atomic import clear_partial
 from nr3d.weights.cache import receipt_of
 
 MOST_BYTES = 16 << 30

@@ -12,10 +12,10 @@ from typing import Any
 
 from torch import nn
 
-from nr3d.atomic import replacing, sole_writer
 from nr3d.config import yaml_text
 from nr3d.errors import WeightsError, shown, writing
-from nr3d.home import expanded
+from nr3d.files.atomic import replacing, sole_writer
+from nr3d.files.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_models
 from nr3d.weights.cache import sha256_of

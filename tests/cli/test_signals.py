@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from nr3d.children import SIGNALS, follow_parent
 from nr3d.cli import main
 from nr3d.cli.signals import stopped_by_signals
 from nr3d.config import Command
-from nr3d.engine import Inference, TrainingStep
-from nr3d.features import FeatureStore
-from nr3d.stopping import Interrupted, at_safe_points, requested, withdraw
+from nr3d.engine import TrainingStep
+from nr3d.features import FeatureStore, Inference
+from nr3d.processes.children import SIGNALS, follow_parent
+from nr3d.processes.stopping import Interrupted, at_safe_points, requested, withdraw
 from nr3d.weights import read_checkpoint, write_checkpoint
 from tests.conftest import used
 

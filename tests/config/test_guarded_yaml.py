@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from nr3d import building
 from nr3d.config import config_of, load_config, read_yaml
 from nr3d.config.guarded_yaml import load_yaml
 from nr3d.errors import ConfigError
+from nr3d.runs import building
 
 
 def powers(levels: int, width: int = 9) -> str:

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 from torch import nn
 
-from nr3d import building, data, engine, metrics, models
+from nr3d import data, engine, metrics, models
 from nr3d.config import KEYS, Command, Scope, default_config, keys_that_change, load_config
 from nr3d.config.values import Choice, FlagOrText, Number, Several, Text, Whole
 from nr3d.data.tracklets import BAD_FRAMES
-from nr3d.engine.extraction import POOLINGS
-from nr3d.engine.precision import PRECISIONS
 from nr3d.errors import ConfigError
+from nr3d.features.extraction import POOLINGS
+from nr3d.features.precision import PRECISIONS
 from nr3d.host import torchreid
 from nr3d.metrics.distances import METRICS
+from nr3d.runs import building
 
 WRONG: list[Any] = [None, True, "x y", "", float("nan"), float("inf"), -float("inf"), -1, 0, 0.5]
 WRONG += [2**32, 10**20, 10**5000, [], [[1]], [1, 1], ["a", "a"], [1, "a", None], {"a": 1}]

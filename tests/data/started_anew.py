@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from nr3d.children import signals_handled
 from nr3d.cli import main
 from nr3d.data import ClipDataManager, FrameLoader
+from nr3d.processes.children import signals_handled
 
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "train.max_epoch", "1"),

@@ -13,14 +13,15 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
+from nr3d.checking import check_dataset
 from nr3d.cli import main
-from nr3d.data import check_dataset, convert
-from nr3d.data.converted import INDEX
+from nr3d.data import convert
+from nr3d.data.converted.dataset import INDEX
 from nr3d.data.frames import in_time_order
 from nr3d.data.loading import load_dataset
-from nr3d.data.synthetic import write_prid2011
 from nr3d.errors import ConfigError, DataError
 from nr3d.host import torchreid
+from nr3d.synthetic import write_prid2011
 
 Tuples = list[tuple[tuple[str, ...], int, int, int]]
 

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from nr3d.building import build_datamanager
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, SeededSampler
 from nr3d.errors import ConfigError, DataError, FrameError
 from nr3d.host import torchreid
 from nr3d.parallel import World
+from nr3d.runs.building import build_datamanager
 
 
 def manager(root: Path, **options: Any) -> ClipDataManager:

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nr3d.data import ClipDataManager, check_dataset, write_prid2011_splits
+from nr3d.checking import check_dataset
+from nr3d.data import ClipDataManager, write_prid2011_splits
 from nr3d.data.splits import SPLIT_FILES, half_splits, read_splits
-from nr3d.data.synthetic import write_prid2011
 from nr3d.errors import ConfigError, DataError
+from nr3d.synthetic import write_prid2011
 
 MULTI = "prid2011/prid_2011/multi_shot"
 

@@ -13,7 +13,8 @@ import torch
 
 from nr3d import parallel
 from nr3d.data import ClipDataManager
-from nr3d.engine import InferenceOptions, StepOptions, TestOptions, VideoNot3DEngine, extract
+from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine
+from nr3d.features import InferenceOptions, extract
 from nr3d.host import torchreid
 
 

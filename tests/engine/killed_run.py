@@ -17,7 +17,8 @@ from typing import Any
 import torch
 
 import nr3d.cli
-from nr3d.engine import LAST, Inference, TrainingStep
+from nr3d.engine import LAST, TrainingStep
+from nr3d.features import Inference
 from nr3d.weights import checkpoint
 
 

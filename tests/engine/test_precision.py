@@ -10,11 +10,12 @@ import pytest
 import torch
 
 import nr3d
-from nr3d.engine import Precision, StepOptions, VideoNot3DEngine
-from nr3d.engine import precision as module
+from nr3d.engine import StepOptions, VideoNot3DEngine
 from nr3d.errors import Nr3dError
+from nr3d.features import Precision
+from nr3d.features import precision as module
 from nr3d.weights import read_checkpoint
-from tests.engine.test_not3d_engine import engine_of
+from tests.engine.test_engine import engine_of
 
 Build = Callable[..., nr3d.models.VideoReID]
 CPU = torch.device("cpu")

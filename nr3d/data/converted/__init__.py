@@ -1,0 +1,1 @@
+"""Datasets converted from a tree of folders."""

@@ -1,0 +1,1 @@
+"""Packs: a dataset's frames in one file."""

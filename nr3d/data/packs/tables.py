@@ -1,0 +1,117 @@
+"""What a pack will hold: a dataset's files, their sizes, and its tracklets as tables."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from nr3d.data.loading import load_dataset
+from nr3d.data.packs.reading import NO_SPLIT, PARTS
+from nr3d.data.splits import SPLIT_FILES
+from nr3d.data.threads import spread
+from nr3d.errors import DataError
+from nr3d.files.home import expanded
+from nr3d.files.regular_files import look
+
+
+@dataclass(frozen=True)
+class PackTables:
+    """A dataset as it will be packed: see :mod:`nr3d.data.packs.reading`.
+
+    Args:
+        root: folder that holds the datasets' folders.
+        dataset: torchreid's name.
+        split_id: its split.
+        names: the frames' files below the root, sorted.
+        length, offset: their sizes in bytes, and where they start.
+        parts: of each part the tables of its tracklets.
+        source: tells it from any other, and from the same with files that were changed.
+    """
+
+    root: Path
+    dataset: str
+    split_id: int
+    names: list[str]
+    length: npt.NDArray[np.int64]
+    offset: npt.NDArray[np.int64]
+    parts: dict[str, dict[str, npt.NDArray[np.int64]]]
+    source: str
+
+
+def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> PackTables:
+    """Load a dataset and look at its files.
+
+    Raises:
+        DataError: if it cannot be loaded, or a file is missing.
+    """
+    root = expanded(root, DataError).resolve()
+    loaded = load_dataset(dataset, root, split_id, combineall=False)
+    tracklets = {part: getattr(loaded, part) for part in PARTS}
+    below = os.path.join(root, "")  # noqa: PTH118 (Path drops the slash at the end)
+
+    def name(path: str) -> str:
+        if not path.startswith(below):
+            raise DataError(
+                f"Dataset {dataset!r} has the frame {path}, which is not below {root}: give the "
+                "folder that holds its frames as --root."
+            )
+        return path.removeprefix(below)
+
+    names = sorted({name(p) for part in PARTS for paths, *_ in tracklets[part] for p in paths})
+    index = {name: place for place, name in enumerate(names)}
+    parts = {}
+    for part in PARTS:
+        if not (names and tracklets[part]):
+            raise DataError(
+                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: torchreid "
+                "loads none that is so, and there is nothing to pack."
+            )
+        paths, pids, camids, dsetids = zip(*tracklets[part], strict=True)
+        columns = {
+            "pid": pids,
+            "camid": camids,
+            "dsetid": dsetids,
+            "start": np.cumsum([0, *map(len, paths)]),
+            "frame": [index[name(path)] for frames in paths for path in frames],
+        }
+        parts[part] = {key: np.array(column, np.int64) for key, column in columns.items()}
+    length, modified = _look(root, dataset, names, workers)
+    split_id = split_id if dataset in SPLIT_FILES else NO_SPLIT
+    source = hashlib.sha256(json.dumps([str(root), dataset, split_id, names]).encode())
+    for table in (length, modified, *(table for part in PARTS for table in parts[part].values())):
+        source.update(table.tobytes())
+    offset = np.cumsum(length) - length
+    return PackTables(root, dataset, split_id, names, length, offset, parts, source.hexdigest())
+
+
+def _look(root: Path, dataset: str, names: list[str], workers: int) -> npt.NDArray[np.int64]:
+    """Give the files' sizes in bytes and times in nanoseconds, (2, N)."""
+
+    def look(block: range) -> list[tuple[int, int] | None]:
+        return [_size_and_time(root / names[index]) for index in block]
+
+    found = list(spread(look, len(names), workers))
+    missing = [name for name, file in zip(names, found, strict=True) if file is None]
+    if missing:
+        raise DataError(
+            f"Dataset {dataset!r} lacks {len(missing)} of its {len(names)} frames in {root}, first "
+            f"{missing[0]}: restore them and pack again."
+        )
+    both: npt.NDArray[np.int64] = np.array(found, np.int64).T
+    return both
+
+
+def _size_and_time(path: Path) -> tuple[int, int] | None:
+    try:
+        stat = look(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(f"Frame {path} cannot be packed ({error}): restore it.") from error
+    return stat.st_size, stat.st_mtime_ns

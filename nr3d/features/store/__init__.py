@@ -1,0 +1,8 @@
+"""Features of a dataset's tracklets in a file."""
+
+from nr3d.features.store.layout import SPLITS, Origin
+from nr3d.features.store.reading import FeatureStore
+from nr3d.features.store.row import Row
+from nr3d.features.store.writing import FeatureWriter
+
+__all__ = ["SPLITS", "FeatureStore", "FeatureWriter", "Origin", "Row"]

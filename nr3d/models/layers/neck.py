@@ -1,0 +1,70 @@
+"""The neck: batch normalisation between the clip feature and the classifier."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nr3d.models.layers.synced_batch_norm import normalise_across
+
+
+class BottleneckNorm(nn.BatchNorm1d):
+    """Batch normalisation whose bias stays as it is, 0 unless weights were loaded into it.
+
+    The bias counts among the parameters and is saved with them, but no gradient reaches it: this
+    holds also after torchreid's engines, which set ``requires_grad`` on every parameter at the
+    start of each epoch.
+
+    Reference:
+        Luo et al. Bag of Tricks and A Strong Baseline for Deep Person Re-identification.
+        CVPRW 2019. arXiv:1903.07071.
+
+    Args:
+        channels: C, the size of the clip feature.
+
+    Attributes:
+        across: take a batch to be that of all processes of the run; see
+            :func:`synchronise_norms`.
+
+    Shape:
+        - Input: :math:`(B, C)`
+        - Output: :math:`(B, C)`
+
+    Raises:
+        ValueError: in training, if the batch is a single clip.
+
+    Examples::
+        >>> import torch
+        >>> BottleneckNorm(512)(torch.rand(4, 512)).shape
+        torch.Size([4, 512])
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.across = False
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Say again that the bias is not learnt, to whoever asks its ``requires_grad``."""
+        self.bias.requires_grad_(False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Normalise the clip features."""
+        bias = self.bias.detach()
+        if self.training and self.across:
+            return normalise_across(self, features, self.weight, bias)
+        momentum = self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if momentum is None:  # the mean of all batches
+                momentum = 1 / int(self.num_batches_tracked)
+        return F.batch_norm(
+            features,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            bias,
+            self.training,
+            momentum or 0.0,
+            self.eps,
+        )

@@ -1,0 +1,1 @@
+"""Trunks: from frames to feature maps."""

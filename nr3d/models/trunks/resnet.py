@@ -1,0 +1,84 @@
+"""The frame trunk: a ResNet with IBN-a whose last stage keeps its resolution."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
+
+from nr3d.models.layers.ibn import IBN
+
+# depth: (block, blocks in each of the four stages)
+DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
+    18: (BasicBlock, [2, 2, 2, 2]),
+    34: (BasicBlock, [3, 4, 6, 3]),
+    50: (Bottleneck, [3, 4, 6, 3]),
+    101: (Bottleneck, [3, 4, 23, 3]),
+}
+
+
+class FrameTrunk(ResNet):  # type: ignore[misc]
+    r"""ResNet up to its last feature map, with IBN-a norms and last stride 1.
+
+    With ``ibn=True`` the first norm of every block in stages 1 to 3 is an :class:`IBN`; stage 4
+    is plain batch normalisation. The state dict has torchvision's names, an IBN norm being
+    ``layerL.B.bn1.IN.*`` and ``layerL.B.bn1.BN.*``, so that published IBN-a weights fit.
+
+    Reference:
+        He et al. Deep Residual Learning for Image Recognition. CVPR 2016. arXiv:1512.03385.
+        Pan et al. Two at Once. ECCV 2018. arXiv:1807.09441.
+        Last stride 1: Sun et al. Beyond Part Models. ECCV 2018. arXiv:1711.09349.
+        Linear last block: Porrello et al. Robust Re-Identification by Multiple Views Knowledge
+        Distillation. ECCV 2020. arXiv:2007.04174, as its published code and weights have it.
+
+    Args:
+        depth: 18, 34, 50 or 101.
+        ibn: IBN-a norms in stages 1 to 3. Default is True.
+        last_relu: False leaves out every ReLU of the last block, so that the map may be negative.
+            Default is True.
+
+    Attributes:
+        channels: C of the feature map: 512 for depth 18 and 34, else 2048.
+        last_relu: as given.
+
+    Shape:
+        - Input: :math:`(N, 3, H, W)`
+        - Output: :math:`(N, C, H/16, W/16)`; 224×112 pixels give 14×7.
+
+    Raises:
+        ValueError: for another depth.
+
+    Examples::
+        >>> import torch
+        >>> FrameTrunk(50)(torch.rand(1, 3, 224, 112)).shape
+        torch.Size([1, 2048, 14, 7])
+    """
+
+    def __init__(self, depth: int, ibn: bool = True, last_relu: bool = True) -> None:
+        if depth not in DEPTHS:
+            raise ValueError(f"depth is {depth}, expected one of {sorted(DEPTHS)}")
+        block, stages = DEPTHS[depth]
+        super().__init__(block, stages)
+        self.channels: int = self.fc.in_features
+        self.last_relu = last_relu
+        # The trunk ends at its feature map.
+        del self.avgpool, self.fc
+        if ibn:
+            for stage in (self.layer1, self.layer2, self.layer3):
+                for residual in stage:
+                    residual.bn1 = IBN(residual.bn1.num_features)
+        first = self.layer4[0]
+        strided = first.conv2 if block is Bottleneck else first.conv1
+        strided.stride = (1, 1)
+        first.downsample[0].stride = (1, 1)
+        if not last_relu:
+            # One module serves all places in a block, so the inner ones go with the last.
+            self.layer4[-1].relu = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Give the last stage's feature map of each image."""
+        x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (N, 64, H/4, W/4)
+        x = self.layer1(x)
+        x = self.layer2(x)  # (N, ., H/8, W/8)
+        x = self.layer3(x)  # (N, ., H/16, W/16)
+        maps: Tensor = self.layer4(x)  # (N, C, H/16, W/16)
+        return maps

@@ -1,0 +1,1 @@
+"""Processes: how they are stopped, and those that work for another one."""

@@ -1,0 +1,1 @@
+"""From a configuration: build, train, test, extract, rehearse, and what finished runs found."""

@@ -1,0 +1,295 @@
+"""A configuration made real: its data, its model and its engine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from yacs.config import CfgNode
+
+from nr3d.config import check_values
+from nr3d.data import ClipDataManager
+from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
+from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
+from nr3d.features import InferenceOptions
+from nr3d.host import torchreid
+from nr3d.losses import Not3DLoss
+from nr3d.models import ARCHITECTURES, VideoReID
+from nr3d.parallel import world
+from nr3d.weights import load
+
+LABEL_SMOOTHING = 0.1
+"""The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
+
+
+@contextlib.contextmanager
+def _as_config_error() -> Iterator[None]:
+    """Give what a builder says of a bad value as the configuration's error."""
+    try:
+        yield
+    except (ValueError, KeyError, AssertionError) as error:
+        if isinstance(error, Nr3dError):
+            raise
+        raise ConfigError(reason_of(error)) from error
+
+
+def check(cfg: CfgNode) -> None:
+    """Refuse values that would give something else than they say, or fail after the training.
+
+    Raises:
+        ConfigError: naming the key, its value and what is expected.
+    """
+    check_values(cfg)
+    if cfg.model.name not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+        )
+    if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
+        raise ConfigError(
+            f"test.protocol is {cfg.test.protocol!r}, which torchreid's evaluator does not know: "
+            "set test.evaluator nr3d"
+        )
+    if cfg.train.lr_scheduler == "single_step" and not cfg.train.stepsize:
+        raise ConfigError("train.stepsize is [], expected the epochs of a step for single_step")
+    if cfg.sgd.nesterov and not (cfg.sgd.momentum > 0 and cfg.sgd.dampening == 0):
+        raise ConfigError(
+            f"sgd.nesterov is True with sgd.momentum {cfg.sgd.momentum:g} and sgd.dampening "
+            f"{cfg.sgd.dampening:g}, expected a momentum above 0 and a dampening of 0"
+        )
+
+
+def check_layers(cfg: CfgNode, model: nn.Module) -> None:
+    """Refuse names of parts that a network does not have, where they matter.
+
+    Args:
+        cfg: a whole configuration.
+        model: the network.
+
+    Raises:
+        ConfigError: naming the key, and the parts that there are.
+    """
+    parts = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
+    for key, names, used in (
+        ("train.open_layers", cfg.train.open_layers, cfg.train.fixbase_epoch > 0),
+        ("train.new_layers", cfg.train.new_layers, cfg.train.staged_lr),
+    ):
+        if used and not (names and set(names) <= set(parts)):
+            raise ConfigError(
+                f"{key} is {shown(list(names))}, expected some of {', '.join(parts)}: the parts of "
+                f"{cfg.model.name} that learn"
+            )
+
+
+def as_mapping(cfg: CfgNode) -> dict[str, Any]:
+    """Give a configuration's sections and keys as plain values."""
+    return {
+        key: as_mapping(value) if isinstance(value, CfgNode) else value
+        for key, value in cfg.items()
+    }
+
+
+def device_of(cfg: CfgNode) -> torch.device:
+    """Give the device that a configuration computes on: this process's GPU, or the processor."""
+    if cfg.use_gpu and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
+
+
+def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager:
+    """Build the data that a configuration describes.
+
+    Args:
+        cfg: a whole configuration.
+        training: False asks nothing of the training set, which is then not used.
+
+    Raises:
+        DataError: if a dataset or its files are not there or do not fit.
+        ConfigError: for a value that is not usable.
+    """
+    processes = world().size
+    norms_see_all = cfg.train.sync_norms and processes > 1
+    if training and cfg.train.batch_size // processes == 1 and not norms_see_all:
+        each = "" if processes == 1 else f" for {processes} processes, a single clip for each"
+        raise ConfigError(
+            f"train.batch_size is {cfg.train.batch_size}{each}, expected at least "
+            f"{2 * processes} clips: the neck takes mean and variance of a batch"
+        )
+    with _as_config_error():
+        datamanager = ClipDataManager(
+            root=cfg.data.root,
+            pack=cfg.data.pack,
+            sources=cfg.data.sources if training else cfg.data.targets,
+            targets=cfg.data.targets,
+            height=cfg.data.height,
+            width=cfg.data.width,
+            transforms=cfg.data.transforms,
+            norm_mean=cfg.data.norm_mean,
+            norm_std=cfg.data.norm_std,
+            use_gpu=cfg.use_gpu,
+            split_id=cfg.data.split_id,
+            combineall=cfg.data.combineall,
+            batch_size_train=cfg.train.batch_size if training else world().size,
+            batch_size_test=cfg.test.batch_size,
+            # More than there are processors only slows down; the batches are the same.
+            workers=min(cfg.data.workers, os.cpu_count() or 1),
+            num_instances=cfg.sampler.num_instances,
+            num_cams=cfg.sampler.num_cams,
+            num_datasets=cfg.sampler.num_datasets,
+            train_sampler=cfg.sampler.train_sampler if training else "SequentialSampler",
+            seq_len=cfg.video.seq_len,
+            sample_method=cfg.video.sample_method,
+            test_sample_method=cfg.not3d.test_sample_method,
+            cache_frames=cfg.data.cache_frames,
+            crop_padding=cfg.not3d.crop_padding,
+            bad_frames=cfg.data.bad_frames,
+            seed=cfg.train.seed,
+        )
+    # What the engine calls a source is what was trained on.
+    datamanager.sources = list(cfg.data.sources)
+    return datamanager
+
+
+def build_model(
+    cfg: CfgNode, num_classes: int, *, pretrained: bool | str, whole: bool = False
+) -> VideoReID:
+    """Build the model that a configuration describes.
+
+    Args:
+        cfg: a whole configuration.
+        num_classes: K, identities to classify in training.
+        pretrained: as for torchreid's ``build_model``.
+        whole: to test it: refuse ``model.load_weights`` that leave more than the classifier as it
+            starts. ``model.resume``, of a run, does not count then.
+
+    Raises:
+        ConfigError: if it cannot be built so.
+        WeightsError: if its weights cannot be had.
+    """
+    with _as_config_error():
+        model: VideoReID = torchreid.models.build_model(
+            cfg.model.name,
+            num_classes,
+            loss="not3d",
+            pretrained=pretrained,
+            use_gpu=cfg.use_gpu,
+            aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
+        )
+    if cfg.model.load_weights and (whole or not cfg.model.resume):
+        load(model, cfg.model.load_weights, whole=whole)
+    return model
+
+
+def test_options(cfg: CfgNode, *, whole: bool = False) -> TestOptions:
+    """Give how a configuration tests.
+
+    Args:
+        cfg: a whole configuration.
+        whole: with every detail, and MARS by all protocols: for a test that stands for itself.
+    """
+    return TestOptions(
+        inference=InferenceOptions(cfg.test.precision, cfg.test.compile),
+        protocol=cfg.test.protocol,
+        all_protocols_on=("mars",) if whole else (),
+        evaluator=cfg.test.evaluator,
+        distractors=cfg.test.distractors,
+        memory=int(cfg.test.memory_gib * 2**30),
+        details=whole,
+    )
+
+
+def build_engine(
+    cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID, *, testing: bool = False
+) -> VideoNot3DEngine:
+    """Build the engine that a configuration describes, with its optimizers and schedule.
+
+    Args:
+        cfg: a whole configuration.
+        datamanager, model: as built by it.
+        testing: for a test alone, which is reported in full.
+    """
+    with _as_config_error():
+        optimizer = torchreid.optim.build_optimizer(
+            model,
+            optim=cfg.train.optim,
+            lr=cfg.train.lr,
+            weight_decay=cfg.train.weight_decay,
+            momentum=cfg.sgd.momentum,
+            sgd_dampening=cfg.sgd.dampening,
+            sgd_nesterov=cfg.sgd.nesterov,
+            rmsprop_alpha=cfg.rmsprop.alpha,
+            adam_beta1=cfg.adam.beta1,
+            adam_beta2=cfg.adam.beta2,
+            staged_lr=cfg.train.staged_lr,
+            new_layers=cfg.train.new_layers,
+            base_lr_mult=cfg.train.base_lr_mult,
+        )
+        if type(optimizer) is torch.optim.Adam:
+            for group in optimizer.param_groups:
+                group["fused"] = True  # one pass over the memory; torchreid has no switch for it
+        criterion = Not3DLoss(
+            model.classifier.out_features,
+            model.feature_dim,
+            label_smoothing=LABEL_SMOOTHING if cfg.loss.softmax.label_smooth else 0.0,
+            margin=cfg.not3d.margin,
+            alpha=cfg.not3d.alpha,
+            temperature=cfg.not3d.temperature,
+            negative_weight=cfg.not3d.negative_weight,
+            center_reduction=cfg.not3d.center_reduction,
+            id_weight=cfg.not3d.id_weight,
+            ranked_list_weight=cfg.not3d.ranked_list_weight,
+            center_weight=cfg.not3d.center_weight,
+            erasing_attention_weight=cfg.not3d.erasing_attention_weight,
+            metric_loss=cfg.not3d.metric_loss,
+        )
+        return VideoNot3DEngine(
+            datamanager,
+            model,
+            optimizer,
+            _build_scheduler(cfg, optimizer),
+            use_gpu=cfg.use_gpu,
+            criterion=criterion,
+            center_lr=cfg.not3d.center_lr,
+            pooling_method=cfg.video.pooling_method,
+            options=StepOptions(
+                precision=cfg.train.precision,
+                channels_last=cfg.train.channels_last,
+                compile=cfg.train.compile,
+                accumulation_steps=cfg.train.accumulation_steps,
+                checkpoint_steps=cfg.train.checkpoint_steps,
+                gather_features=cfg.train.gather_features,
+                sync_norms=cfg.train.sync_norms,
+            ),
+            test_options=test_options(cfg, whole=testing),
+            config=as_mapping(cfg),
+        )
+
+
+def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
+    if cfg.train.lr_scheduler == "none":
+        return None
+    if cfg.train.lr_scheduler == "warmup_multi_step":
+        return warmup_multi_step(
+            optimizer,
+            cfg.train.stepsize,
+            cfg.train.gamma,
+            cfg.not3d.warmup_epochs,
+            cfg.not3d.warmup_factor,
+        )
+    return torchreid.optim.build_lr_scheduler(
+        optimizer,
+        lr_scheduler=cfg.train.lr_scheduler,
+        stepsize=cfg.train.stepsize,
+        gamma=cfg.train.gamma,
+        max_epoch=cfg.train.max_epoch,
+    )
+
+
+def pretrained_of(cfg: CfgNode) -> bool | str:
+    """Say what ``pretrained`` a run builds its network with."""
+    # A run that goes on, or starts from other weights, has its trunk from there.
+    without: bool | str = False
+    return without if cfg.model.resume or cfg.model.load_weights else cfg.model.pretrained

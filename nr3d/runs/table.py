@@ -1,0 +1,152 @@
+"""What finished runs found, laid out like the paper's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from nr3d.errors import DataError
+from nr3d.runs.finished import figures_of, read_result, read_splits_result
+from nr3d.runs.folder import RESULT_FILE, SPLITS_FILE
+
+_NAMES = {"mars": "MARS", "prid2011": "PRID2011", "ilidsvid": "iLIDS-VID"}
+"""Datasets as papers write them, in the order of the paper's columns."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one run, or one run over splits, found on one dataset.
+
+    Args:
+        folder: the run's.
+        model: its network.
+        trained_first_on: datasets before, or beside, the tested one; empty for itself alone.
+        dataset: what was tested.
+        mean: figure to its share; over the splits where there are some.
+        std: figure to its sample standard deviation over the splits; None for fewer than two.
+        splits: how many there are; 0 for a dataset without.
+        split_0: the figures of split 0; None without it.
+        protocol: that it was judged by.
+        distractors_dropped: whether the gallery was without the people that no query shows.
+    """
+
+    folder: str
+    model: str
+    trained_first_on: tuple[str, ...]
+    dataset: str
+    mean: Mapping[str, float]
+    std: Mapping[str, float] | None = None
+    splits: int = 0
+    split_0: Mapping[str, float] | None = None
+    protocol: str = "torchreid"
+    distractors_dropped: bool = False
+
+
+def read_rows(folders: Sequence[str | Path]) -> list[Row]:
+    """Read what finished runs found.
+
+    Args:
+        folders: of runs, or of runs over splits.
+
+    Raises:
+        DataError: if a folder holds no finished run; the message names it.
+    """
+    return [row for folder in folders for row in _rows_of(Path(folder))]
+
+
+def _rows_of(folder: Path) -> list[Row]:
+    splits, result = read_splits_result(folder), read_result(folder)
+    if splits is not None:
+        std = {name: share for name, share in splits["std"].items() if share is not None}
+        first = [row for row in splits["splits"] if row["split"] == 0]
+        return [
+            Row(
+                folder=str(folder),
+                model=splits["model"],
+                trained_first_on=_first_on(splits, splits["dataset"]),
+                dataset=splits["dataset"],
+                mean=figures_of(splits["mean"]),
+                std=std or None,
+                splits=len(splits["splits"]),
+                split_0=figures_of(first[0]) if first else None,
+                protocol=splits.get("protocol", "torchreid"),
+                distractors_dropped=splits.get("distractors_dropped", False),
+            )
+        ]
+    if result is None:
+        raise DataError(
+            f"{folder} holds no finished run: it has neither {RESULT_FILE} nor {SPLITS_FILE}. Give "
+            "the data.save_dir of a run that has ended."
+        )
+    return [
+        Row(
+            folder=str(folder),
+            model=result["model"],
+            trained_first_on=_first_on(result, dataset),
+            dataset=dataset,
+            mean=figures_of(found),
+            protocol=found.get("protocol", "torchreid"),
+            distractors_dropped=found.get("distractors_dropped", False),
+        )
+        for dataset, found in result["results"].items()
+    ]
+
+
+def _first_on(result: Mapping[str, Any], dataset: str) -> tuple[str, ...]:
+    """Give the re-identification datasets that a network saw other than the tested one alone."""
+    started_from = result["started_from"] or {"trained_on": []}
+    before = [name for name in started_from["trained_on"] if name != "imagenet"]
+    seen = before or (result["trained_on"] if result["trained_on"] != [dataset] else [])
+    return tuple(seen)
+
+
+def as_markdown(rows: Sequence[Row]) -> str:
+    """Lay rows out: what was trained first down the side, datasets across.
+
+    A cell has rank-1 with its deviation over the splits and mAP in brackets, in percent; the
+    protocol, unless it is torchreid's; whether distractors were dropped; and where there are
+    splits, how many, and split 0 beside them.
+    """
+    order = [*_NAMES, *sorted({row.dataset for row in rows} - _NAMES.keys())]
+    datasets = [name for name in order if any(row.dataset == name for row in rows)]
+    sides = list(dict.fromkeys((row.model, row.trained_first_on) for row in rows))
+    sides.sort(key=lambda side: (len(side[1]), side[1]))
+    lines = [
+        f"| model | trained on | {' | '.join(_NAMES.get(name, name) for name in datasets)} |",
+        "|---|---|" + "---|" * len(datasets),
+    ]
+    for model, first in sides:
+        cells = [
+            "; ".join(
+                _cell(row)
+                for row in rows
+                if (row.model, row.trained_first_on, row.dataset) == (model, first, dataset)
+            )
+            for dataset in datasets
+        ]
+        label = " and ".join(_NAMES.get(name, name) for name in first)
+        label = f"{label} first" if first else "the dataset itself"
+        lines.append(f"| {model} | {label} | {' | '.join(cell or '–' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def _cell(row: Row) -> str:
+    spread = f" ± {100 * row.std['rank-1']:.2f}" if row.std else ""
+    cell = f"{100 * row.mean['rank-1']:.2f}{spread} ({100 * row.mean['mAP']:.2f})"
+    if row.protocol != "torchreid":
+        cell = f"{cell}, {row.protocol}"
+    if row.distractors_dropped:
+        cell = f"{cell}, distractors dropped"
+    if not row.splits:
+        return cell
+    told = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]
+    if row.split_0 and row.splits > 1:
+        told.append(f"split 0: {100 * row.split_0['rank-1']:.2f}")
+    return f"{cell}, {', '.join(told)}"
+
+
+def as_mapping(rows: Sequence[Row]) -> dict[str, Any]:
+    """Give everything as plain values, for a machine."""
+    return {"rows": [asdict(row) for row in rows]}

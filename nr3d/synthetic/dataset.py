@@ -1,0 +1,171 @@
+"""Writes a whole dataset in a layout, or finds it written: there complete or not at all."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from nr3d.errors import DataError, writing
+from nr3d.files.atomic import sole_writer
+from nr3d.synthetic.cameras import sample_camera
+from nr3d.synthetic.checks import check_number
+from nr3d.synthetic.filming import Film, in_processes
+from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
+from nr3d.synthetic.people import Person, sample_people
+
+GENERATOR_VERSION = 1
+
+OCCLUDED = 0.2
+"""Share of the tracklets that something passes in front of, by default."""
+
+CAMERA_SHIFT = 1.0
+"""How far apart the cameras' colours are, by default."""
+
+Progress: TypeAlias = Callable[[Sequence[Tracklet]], Iterable[Tracklet]]
+"""Wraps the list of tracklets while they are drawn, as ``tqdm`` does."""
+
+_STRANGERS = 24
+_STRANGER_STREAM = 1
+_STAMP = "synthetic.json"
+_OCCLUSION = "occlusion.txt"
+
+
+def sample_strangers(seed: int) -> list[Person]:
+    """Draw the people who are nobody's match."""
+    return sample_people(seed, _STRANGERS, _STRANGER_STREAM)
+
+
+def write_dataset(
+    layout: Layout,
+    out: str | Path,
+    *,
+    occluded: float = OCCLUDED,
+    camera_shift: float = CAMERA_SHIFT,
+    progress: Progress | None = None,
+) -> SyntheticSummary:
+    """Draw a dataset; one that is already there with the same settings is left as it is.
+
+    ``info/occlusion.txt`` in its folder tells for each frame which fraction of the person is
+    hidden.
+
+    Args:
+        layout: people, frames and where they go.
+        out: torchreid's root.
+        occluded: share of the tracklets that something passes in front of, 0 to 1.
+        camera_shift: how far apart the cameras' colour casts, exposure, gamma and haze are, 0 to
+            4; 0: they are the same, 2: their deviations are doubled.
+        progress: wraps the list of tracklets while they are drawn.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+        DataError: the dataset's folder exists and is something else.
+    """
+    check_number("occluded", occluded, 0.0, 1.0)
+    check_number("camera_shift", camera_shift, 0.0, 4.0)
+    settings = {"generator": GENERATOR_VERSION, **layout.settings()}
+    # a default is left out: the stamp of a dataset does not change with what is added later
+    for key, value, default in (
+        ("occluded", float(occluded), OCCLUDED),
+        ("camera_shift", float(camera_shift), CAMERA_SHIFT),
+    ):
+        if value != default:
+            settings[key] = value
+    root = Path(out)
+    home = root / layout.folder
+    if home.exists():
+        return _read_existing(home, settings)
+    plan = layout.plan()
+    summary = layout.summary(root, plan)
+    counts = {key: value for key, value in asdict(summary).items() if key != "root"}
+    with sole_writer(home):
+        if home.exists():  # by another process, meanwhile
+            return _read_existing(home, settings)
+        for left in root.glob(f".{layout.folder}-partial-*"):  # of a process that was killed
+            shutil.rmtree(left, ignore_errors=True)
+        partial = Path(tempfile.mkdtemp(prefix=f".{layout.folder}-partial-", dir=root))
+        try:
+            with writing(home, partial):
+                # mkdtemp's folder is private; the one inside gets the permissions of any other
+                folder = partial / layout.folder
+                folder.mkdir()
+                seed = layout.film_seed
+                cameras = [
+                    sample_camera(seed, i, camera_shift) for i in range(1, layout.cameras + 1)
+                ]
+                film = Film(layout, plan, cameras, sample_strangers(seed), occluded, folder)
+                watched = iter(plan if progress is None else progress(plan))
+                with in_processes(film) as filmed:
+                    hidden = [shares for shares, _ in zip(filmed, watched, strict=True)]
+                info = folder / "info"
+                info.mkdir()
+                layout.write_tables(folder, plan)
+                lines = [
+                    f"{layout.label(tracklet, number)} {share:.2f}\n"
+                    for tracklet, shares in zip(plan, hidden, strict=True)
+                    for number, share in zip(tracklet.numbers, shares, strict=True)
+                ]
+                (info / _OCCLUSION).write_bytes("".join(lines).encode())
+                stamp = {"settings": settings, "counts": counts}
+                (info / _STAMP).write_bytes(
+                    (json.dumps(stamp, indent=2, sort_keys=True) + "\n").encode()
+                )
+                folder.rename(home)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return summary
+
+
+def read_occlusion(folder: str | Path) -> dict[str, float]:
+    """Read which fraction of the person is hidden in each frame of a synthetic dataset.
+
+    Args:
+        folder: the dataset's own, such as ``data/mars``.
+
+    Returns:
+        dict: a frame's file name to the fraction, 0 to 1; for PRID2011, whose names repeat, the
+        path under ``multi_shot`` to it.
+
+    Raises:
+        DataError: if the list is missing or damaged.
+    """
+    path = Path(folder) / "info" / _OCCLUSION
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return {name: float(share) for name, share in (line.rsplit(" ", 1) for line in lines)}
+    except FileNotFoundError:
+        raise DataError(f"There is no {path}: nr3d synthesize writes it with a dataset.") from None
+    except ValueError as error:
+        raise DataError(f"{path} is damaged ({error}); draw the dataset again.") from error
+
+
+def _read_existing(home: Path, settings: dict[str, Any]) -> SyntheticSummary:
+    """Summary of a folder that holds the wanted dataset already; DataError where it does not."""
+    advice = "choose another --out or delete that folder"
+    try:
+        stamp = json.loads((home / "info" / _STAMP).read_text(encoding="utf-8"))
+        defaults = {"occluded": OCCLUDED, "camera_shift": CAMERA_SHIFT}
+        found, counts = defaults | stamp["settings"], stamp["counts"]
+        summary = SyntheticSummary(root=home.parent, **counts)
+    except FileNotFoundError:
+        raise DataError(
+            f"{home} exists and was not written by nr3d synthesize (it has no info/{_STAMP}); "
+            f"{advice}"
+        ) from None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(
+            f"{home} exists and its info/{_STAMP} cannot be read ({error}); {advice}"
+        ) from error
+    wanted = defaults | settings
+    if found != wanted:
+        differing = ", ".join(
+            f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}"
+            for key in sorted(wanted.keys() | found.keys())
+            if found.get(key) != wanted.get(key)
+        )
+        raise DataError(f"{home} holds another synthetic dataset ({differing}); {advice}")
+    return summary

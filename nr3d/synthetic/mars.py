@@ -1,0 +1,171 @@
+"""Synthetic people in the layout of MARS: several cameras and takes, distractors, one split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from nr3d.synthetic.checks import check_whole
+from nr3d.synthetic.dataset import (
+    CAMERA_SHIFT,
+    OCCLUDED,
+    Progress,
+    sample_strangers,
+    write_dataset,
+)
+from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
+from nr3d.synthetic.matlab import write_mat
+from nr3d.synthetic.people import Person, sample_people
+
+
+class MarsLayout(Layout):
+    """``mars/bbox_train/0001/0001C1T0001F001.jpg``, ``bbox_test`` and tables in ``info``.
+
+    Args:
+        identities: as for ``Layout``.
+        seed: as for ``Layout``.
+        frames: as for ``Layout``.
+        cameras: 2 to 6.
+        tracklets_per_camera: tracklets of a person under each camera, 1 to 99.
+    """
+
+    folder = "mars"
+
+    def __init__(
+        self,
+        identities: int,
+        seed: int,
+        frames: tuple[int, int],
+        cameras: int,
+        tracklets_per_camera: int,
+    ) -> None:
+        check_whole("tracklets_per_camera", tracklets_per_camera, 1, 99)
+        check_whole("cameras", cameras, 2, 6)
+        super().__init__(identities, seed, frames, cameras)
+        self.takes = int(tracklets_per_camera)
+
+    def settings(self) -> dict[str, object]:
+        """Give what tells this dataset from another in the same place."""
+        own = {"tracklets_per_camera": self.takes, "cameras": self.cameras}
+        return {**super().settings(), **own}
+
+    def plan(self) -> list[Tracklet]:
+        """List all tracklets in the order of MARS's tables: distractors before the test people."""
+        people = sample_people(self.film_seed, self.identities)
+        strangers = sample_strangers(self.film_seed)
+        distractors = []
+        for index in range(min(len(strangers), max(2, self.identities // 8))):
+            camid, number = 1 + index % self.cameras, 1 + index // self.cameras
+            distractors.append(self._tracklet(0, camid, number, strangers[index], False))
+        distractors.sort(key=lambda item: (item.camid, item.number))
+        takes = [take for pid, who in enumerate(people, start=1) for take in self._takes(pid, who)]
+        train = [take for take in takes if take.split == "train"]
+        return [*train, *distractors, *takes[len(train) :]]
+
+    def _takes(self, pid: int, person: Person) -> list[Tracklet]:
+        found = []
+        for camid in range(1, self.cameras + 1):
+            # with one take a camera, every second camera keeps its take in the gallery
+            asks = pid > self.train_identities and (self.takes > 1 or (camid + pid) % 2 == 0)
+            for number in range(1, self.takes + 1):
+                found.append(self._tracklet(pid, camid, number, person, asks and number == 1))
+        return found
+
+    def _tracklet(self, pid: int, camid: int, number: int, person: Person, query: bool) -> Tracklet:
+        split = "train" if 0 < pid <= self.train_identities else "test"
+        length = self.length(pid, camid, number)
+        return Tracklet(pid, camid, number, length, person, split, query)
+
+    def path(self, tracklet: Tracklet, number: int) -> str:
+        """Give MARS's path of a frame."""
+        name = f"{tracklet.pid:04d}C{tracklet.camid}T{tracklet.number:04d}F{number:03d}.jpg"
+        return f"bbox_{tracklet.split}/{tracklet.pid:04d}/{name}"
+
+    def write_tables(self, folder: Path, plan: Sequence[Tracklet]) -> None:
+        """Write the lists of frame names, the track tables and the queries' rows."""
+        info = folder / "info"
+        for split in ("train", "test"):
+            names: list[str] = []
+            rows = []
+            for tracklet in plan:
+                if tracklet.split == split:
+                    first = len(names) + 1
+                    names += [self.label(tracklet, number) for number in tracklet.numbers]
+                    rows.append((first, len(names), tracklet.pid, tracklet.camid))
+            (info / f"{split}_name.txt").write_bytes("".join(f"{n}\n" for n in names).encode())
+            table = np.array(rows, np.int32)
+            write_mat(info / f"tracks_{split}_info.mat", f"track_{split}_info", table)
+        tests = [tracklet for tracklet in plan if tracklet.split == "test"]
+        queries = [row for row, tracklet in enumerate(tests, start=1) if tracklet.query]
+        write_mat(info / "query_IDX.mat", "query_IDX", np.array([queries], np.int32))
+
+    def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
+        """Count what the plan holds."""
+        tests = [tracklet for tracklet in plan if tracklet.split == "test"]
+        return SyntheticSummary(
+            root=root,
+            identities=self.identities,
+            seed=self.seed,
+            train_identities=self.train_identities,
+            test_identities=self.identities - self.train_identities,
+            train_tracklets=len(plan) - len(tests),
+            query=sum(tracklet.query for tracklet in tests),
+            gallery=sum(not tracklet.query for tracklet in tests),
+            frames=sum(tracklet.frames for tracklet in plan),
+            cameras=self.cameras,
+        )
+
+
+def write_mars(
+    out: str | Path,
+    identities: int = 64,
+    seed: int = 0,
+    *,
+    tracklets_per_camera: int = 2,
+    cameras: int = 4,
+    frames: tuple[int, int] = (6, 10),
+    occluded: float = OCCLUDED,
+    camera_shift: float = CAMERA_SHIFT,
+    progress: Progress | None = None,
+) -> SyntheticSummary:
+    """Draw a dataset of walking people in MARS's layout, which torchreid's ``mars`` loads.
+
+    The first half of the identities trains, the other half tests. Same settings and seed, same
+    bytes in every file. ``info/occlusion.txt`` tells for each frame which fraction of the person is
+    hidden. A dataset that is already there with the same settings is left as it is.
+
+    Reference:
+        Layout: Zheng et al. MARS: A Video Benchmark for Large-Scale Person Re-identification.
+        ECCV 2016.
+
+    Args:
+        out: torchreid's root; ``out/mars`` is written.
+        identities: people in both halves together, 4 to 9999.
+        seed: any whole number from 0.
+        tracklets_per_camera: tracklets of a person under each camera, 1 to 99.
+        cameras: 2 to 6.
+        frames: least and greatest number of frames of a tracklet, 1 to 999.
+        occluded: share of the tracklets that something passes in front of, 0 to 1.
+        camera_shift: how far apart the cameras' colour casts, exposure, gamma and haze are, 0 to
+            4; 0: they are the same, 2: their deviations are doubled.
+        progress: wraps the list of tracklets while they are drawn, as ``tqdm`` does.
+
+    Raises:
+        ConfigError: an argument is out of its range.
+        DataError: ``out/mars`` exists and is something else.
+
+    Examples::
+
+        from nr3d.synthetic import write_mars
+        summary = write_mars("data", identities=8, seed=1)
+        torchreid.data.VideoDataManager(root=str(summary.root), sources="mars")
+    """
+    return write_dataset(
+        MarsLayout(identities, seed, frames, cameras, tracklets_per_camera),
+        out,
+        occluded=occluded,
+        camera_shift=camera_shift,
+        progress=progress,
+    )

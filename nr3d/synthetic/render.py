@@ -1,0 +1,127 @@
+"""Films one tracklet: a person, a camera and what happens between them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from nr3d.synthetic.body import body_parts, foot_points
+from nr3d.synthetic.cameras import FRAME_HEIGHT, Camera, expose
+from nr3d.synthetic.fabric import Array
+from nr3d.synthetic.gait import Pose, walk
+from nr3d.synthetic.occluders import draw_occluder, sample_occluder
+from nr3d.synthetic.paint import Light, View, draw_parts
+from nr3d.synthetic.people import Person
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One frame of a tracklet.
+
+    Args:
+        image: RGB uint8, shape (256, 128, 3), before compression.
+        occluded: hidden fraction of the person's pixels, 0 to 1.
+    """
+
+    image: np.ndarray
+    occluded: float
+
+
+def _shadow(canvas: Array, pose: Pose, view: View, light: Light) -> None:
+    """Darken the ground: under each foot, and a soft pool away from the light."""
+    shade: Array = np.zeros(canvas.shape[:2], np.float32)
+    for foot in foot_points(pose):
+        on_ground = foot * np.array([1.0, 0.0, 1.0])
+        x, y, _ = view.project(on_ground)
+        lift = max(0.0, float(foot[1]) - 0.05)
+        axes = (round(0.13 * view.scale), max(2, round(0.035 * view.scale)))
+        cv2.ellipse(shade, (round(x), round(y)), axes, 0, 0, 360, max(0.1, 0.55 - 2.0 * lift), -1)
+    pool = (round(view.x - 0.35 * light.x * view.scale), round(view.ground))
+    wide = (round(0.42 * view.scale), max(2, round((0.05 + 0.2 * view.pitch) * view.scale)))
+    dim: Array = np.zeros(canvas.shape[:2], np.float32)
+    cv2.ellipse(dim, pool, wide, 0, 0, 360, 0.35 * (1.0 - light.ambient) + 0.12, -1)
+    shadow = np.asarray(cv2.GaussianBlur(np.maximum(shade, dim), (0, 0), 0.018 * view.scale))
+    canvas *= 1.0 - shadow[..., None]
+
+
+def _relight(light: Light, rng: np.random.Generator) -> Light:
+    """The camera's light at another hour."""
+    x, y, z = light.x + rng.normal(0.0, 0.25), light.y, light.z
+    norm = math.sqrt(x * x + y * y + z * z)
+    ambient = float(np.clip(light.ambient + rng.normal(0.0, 0.06), 0.35, 0.75))
+    return Light(x / norm, y / norm, z / norm, ambient)
+
+
+def film_tracklet(
+    person: Person,
+    camera: Camera,
+    frames: int,
+    rng: np.random.Generator,
+    passers_by: list[Person],
+    occluded: float,
+) -> Iterator[Frame]:
+    """Yield the frames of one person walking past one camera.
+
+    Args:
+        person: who is tracked.
+        camera: who films.
+        frames: how many frames.
+        rng: the tracklet's own generator.
+        passers_by: other people, who walk in front or stand in the background.
+        occluded: how likely it is that something passes in front, 0 to 1.
+    """
+    height, width = camera.shape
+    unit = height / FRAME_HEIGHT
+    yaw = camera.yaw + float(rng.normal(0.0, 0.16))
+    scale = camera.fill * height / person.height * float(rng.uniform(0.93, 1.05))
+    ground = height * 0.5 * (1.0 + camera.fill) + unit * float(rng.uniform(-6.0, 8.0))
+    light = _relight(camera.light, rng)
+    gain = np.exp(rng.normal(0.0, 0.07) + rng.normal(0.0, 0.02, 3)).astype(np.float32)
+    phase = float(rng.uniform())
+    # a tracker keeps the person in the middle, so it is the background that moves
+    drift = -math.sin(yaw) * person.cadence * 1.25 * scale * 0.55
+    room, travel = camera.background.shape[1] - width, drift * frames
+    low, high = max(0.0, travel), room + min(0.0, travel)
+    left = float(rng.uniform(low, max(low, high)))
+    top = int(rng.integers(0, camera.background.shape[0] - height))
+    occluder = None
+    if rng.random() < occluded:
+        occluder = sample_occluder(rng, frames, drift / unit, passers_by)
+    bystander = passers_by[int(rng.integers(len(passers_by)))] if rng.random() < 0.2 else None
+    behind = View(
+        float(rng.uniform(-3.1, 3.1)), camera.pitch, 0.55 * scale, 0.0, ground - 0.2 * height
+    )
+    spot = float(rng.uniform(-0.1, 1.1)) * width
+    wander = np.zeros(3)
+    motion = abs(drift) * float(rng.uniform(0.0, 0.5))
+    for number in range(frames):
+        wander = 0.7 * wander + rng.normal(0.0, (2.2 * unit, 1.8 * unit, 0.012))
+        view = View(
+            yaw + 0.04 * math.sin(0.7 * number),
+            camera.pitch,
+            scale * (1.0 + float(wander[2])),
+            0.5 * width + float(wander[0]),
+            ground + float(wander[1]),
+        )
+        x = int(np.clip(left - drift * number, 0, room))
+        canvas = camera.background[top : top + height, x : x + width].copy()
+        ignored = np.zeros((height, width), np.float32)
+        if bystander is not None:
+            there = View(
+                behind.yaw, behind.pitch, behind.scale, spot + 2.0 * unit * number, behind.ground
+            )
+            pose = walk(bystander, phase + 0.08 * number)
+            draw_parts(canvas, ignored, body_parts(bystander, pose), there, light)
+        pose = walk(person, phase + person.cadence * number)
+        _shadow(canvas, pose, view, light)
+        cover = np.zeros((height, width), np.float32)
+        draw_parts(canvas, cover, body_parts(person, pose), view, light)
+        hidden = 0.0
+        if occluder is not None:
+            front = draw_occluder(canvas, occluder, number, view, light, phase + 0.1 * number)
+            hidden = float((cover * front).sum() / max(float(cover.sum()), 1.0))
+        yield Frame(expose(canvas, camera, gain, motion, rng), min(hidden, 1.0))

@@ -1,0 +1,82 @@
+"""What PRID2011 and iLIDS-VID share: two cameras, one tracklet under each, ten half splits."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from nr3d.data.splits import half_splits
+from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
+from nr3d.synthetic.people import sample_people
+
+SPLITS = 10
+
+
+class TwoCameraLayout(Layout):
+    """Every person once under either camera, in frames of 128 x 64 pixels.
+
+    Its people and cameras are others than those of another layout with the same seed, so that
+    training on one and testing on the other means what it means with the real datasets.
+
+    Args:
+        identities: as for ``Layout``.
+        seed: as for ``Layout``.
+        frames: as for ``Layout``.
+    """
+
+    size = (128, 64)
+    stream: ClassVar[int]
+
+    def __init__(self, identities: int, seed: int, frames: tuple[int, int]) -> None:
+        super().__init__(identities, seed, frames, cameras=2)
+        state = np.random.SeedSequence([self.seed, self.stream]).generate_state(1, np.uint64)
+        self.film_seed = int(state[0])
+
+    @abstractmethod
+    def person(self, pid: int) -> str:
+        """Give the name of a person's folders, whose order is that of the numbers."""
+
+    def first_frame(self, pid: int, camid: int) -> int:
+        """Give the number of a tracklet's first frame."""
+        return 1
+
+    def plan(self) -> list[Tracklet]:
+        """List all tracklets, person by person."""
+        people = sample_people(self.film_seed, self.identities)
+        return [
+            Tracklet(
+                pid,
+                camid,
+                1,
+                self.length(pid, camid, 1),
+                person,
+                first=self.first_frame(pid, camid),
+            )
+            for pid, person in enumerate(people, start=1)
+            for camid in (1, 2)
+        ]
+
+    def splits(self) -> list[dict[str, list[str]]]:
+        """Draw the splits: the names of the people to train and to test of each."""
+        names = [self.person(pid) for pid in range(1, self.identities + 1)]
+        return half_splits(names, self.seed, SPLITS)
+
+    def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
+        """Count what the plan holds; the first camera asks, the second answers."""
+        tests = self.identities - self.train_identities
+        return SyntheticSummary(
+            root=root,
+            identities=self.identities,
+            seed=self.seed,
+            train_identities=self.train_identities,
+            test_identities=tests,
+            train_tracklets=2 * self.train_identities,
+            query=tests,
+            gallery=tests,
+            frames=sum(tracklet.frames for tracklet in plan),
+            cameras=2,
+        )
