@@ -115,7 +115,7 @@ def test_damage_is_called_so_and_errors_of_ours_are_left(table: Path) -> None:
         hdf5.reading(table, "a table", "Fetch it again.", DataError),
     ):
         raise FeatureStoreError("mine")
-    with pytest.raises(DataError, match=r"is no file, expected a table"):
+    with pytest.raises(DataError, match=r"is not a file, expected a table"):
         read(table.parent)
 
 

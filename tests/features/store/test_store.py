@@ -278,7 +278,7 @@ def test_other_files_are_told_from_stores(tmp_path: Path) -> None:
         FeatureStore(path)
     with h5py.File(path, "w"):
         pass
-    with pytest.raises(FeatureStoreError, match="HDF5 file and no feature store"):
+    with pytest.raises(FeatureStoreError, match="HDF5 file but not a feature store"):
         FeatureStore(path)
     path.unlink()
     write(path)
