@@ -39,7 +39,7 @@ class Pose:
 
 
 def hip_angle(phase: float, stride: float) -> float:
-    """Return the flexion of the hip in radians; at phase 0 the leg is foremost and its heel lands."""
+    """Return the flexion of the hip in radians; the leg is foremost at phase 0, on heel strike."""
     return stride * math.cos(2.0 * math.pi * phase) + 0.06
 
 

@@ -33,7 +33,7 @@ class IlidsVidLayout(TwoCameraLayout):
         return f"person{pid:03d}"
 
     def first_frame(self, pid: int, camid: int) -> int:
-        """Sample the number of a tracklet's first frame, which is rarely 1 in the original either."""
+        """Sample the number of a tracklet's first frame, which is not 1 in the original either."""
         rng = np.random.default_rng([self.film_seed, _FIRST_FRAME, pid, camid])
         return int(rng.integers(1, 10_000))
 

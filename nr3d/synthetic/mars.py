@@ -55,7 +55,7 @@ class MarsLayout(Layout):
         return {**super().settings(), **own}
 
     def plan(self) -> list[Tracklet]:
-        """Return all tracklets in the order of MARS's tables, with distractors before test people."""
+        """Return all tracklets in the order of MARS's tables: distractors before test people."""
         people = sample_people(self.film_seed, self.identities)
         strangers = sample_strangers(self.film_seed)
         distractors = []

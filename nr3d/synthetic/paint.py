@@ -84,7 +84,7 @@ class View:
     ground: float
 
     def project(self, point: Point) -> tuple[float, float, float]:
-        """Return the column and row (pixels) and the depth towards the camera (metres) of a point."""
+        """Return column and row (pixels) and depth towards the camera (metres) of a body point."""
         left, up, forward = point.tolist()
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         right = left * cos + forward * sin
