@@ -38,7 +38,7 @@ class FrameError(DataError, OSError):
     """A frame is missing, truncated or not an image.
 
     Attributes:
-        reason: what is wrong with the frame, as a phrase that follows its name in a message.
+        reason: description of the fault, as a phrase that follows the frame's name in a message.
     """
 
     reason: str = ""
