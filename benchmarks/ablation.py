@@ -1,15 +1,15 @@
-"""Train the method and the method without each of its parts, on synthetic MARS, several seeds.
+"""Train the method, and the method without each of its parts, on synthetic MARS with several seeds.
 
     python benchmarks/ablation.py --machine "2 cores" --out benchmarks/results/ablation
 
-Every seed has a dataset of its own, on which every variant is trained and tested: people pass
-behind others and things in front, and the cameras' colours are far apart. After a training the
-attention is looked at directly: in the test clips that hold both occluded and clean frames, the
-mean weight of the occluded ones over that of the clean ones.
+Each seed has a dataset of its own, on which every variant is trained and tested. People and objects
+pass in front of the tracked person, and the colours of the cameras differ strongly. After each
+training the attention is examined directly: in the test clips that contain both occluded and clean
+frames, the mean weight of the occluded frames is divided by that of the clean ones.
 
-A run's figures are appended to OUT.jsonl when it is done, and the same command goes on where it
-was interrupted. With --report it trains nothing and writes OUT.md, OUT.json and OUT.png of the
-runs that are there.
+The figures of a run are appended to OUT.jsonl when it is done, and the same command continues an
+interrupted benchmark. With --report, nothing is trained, and OUT.md, OUT.json and OUT.png are
+written from the runs in OUT.jsonl.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
     "triplet": ("triplet instead of ranked list", ["not3d.metric_loss", "triplet"]),
     "no_ibn": ("no IBN", ["model.name", "nr3d_resnet18"]),
 }
-"""Name to what a table calls it, and to the configuration's changes."""
+"""Variants by name: title in the tables, and changes to the configuration."""
 
 OCCLUDED = 0.7
 CAMERA_SHIFT = 3.0
@@ -55,11 +55,11 @@ FRAMES = (8, 8)
 
 HIDDEN = 0.3
 CLEAN = 0.02
-"""A frame is occluded from the one fraction of the person on, clean below the other."""
+"""Hidden fractions of the person: a frame is occluded from HIDDEN on, and clean below CLEAN."""
 
 
 def settings_of(args: argparse.Namespace) -> dict[str, Any]:
-    """Give what all runs of a benchmark have to share."""
+    """Return the settings that all runs of a benchmark must share."""
     return {
         "identities": args.identities,
         "epochs": args.epochs,
@@ -72,7 +72,7 @@ def settings_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def configuration(variant: str, seed: int, epochs: int, root: Path, save_dir: Path) -> Any:
-    """Give the `synthetic` recipe with erasing, of as many epochs, in one of the variants."""
+    """Return the ``synthetic`` recipe with random erasing, changed as a variant requires."""
     steps = sorted({max(1, round(epochs * share)) for share in (2 / 3, 8 / 9)})
     changes = [
         *("data.root", str(root), "data.save_dir", str(save_dir), "train.seed", str(seed)),
@@ -90,19 +90,19 @@ def attention_on_occlusion(
     transform: ClipTransform,
     seq_len: int,
 ) -> dict[str, float]:
-    """Compare the weights of occluded and clean frames within the clips that hold both.
+    """Compare the weights of occluded and clean frames within the clips that contain both.
 
     Args:
-        model: trained.
-        tracklets: the test's.
-        hidden: a frame's file name to the fraction of the person that is hidden.
-        transform: the test's.
-        seq_len: T, frames of a clip.
+        model: trained network.
+        tracklets: tracklets of the test set.
+        hidden: hidden fraction of the person, 0 to 1, by the file name of the frame.
+        transform: test transform.
+        seq_len: number of frames in a clip, T.
 
     Returns:
-        dict: the clips' mean weight of an ``occluded`` and of a ``clean`` frame, and their
-        ``ratio``; the mean ``largest`` weight in a clip; ``flat``, the share of clips whose frames
-        all have the same weight; ``clips``, their number.
+        dict: averages over the clips: the mean weight of an ``occluded`` and of a ``clean`` frame,
+        and their ``ratio``; the ``largest`` weight in a clip; ``flat``, the share of clips whose
+        frames all have the same weight; and ``clips``, the number of clips.
     """
     dataset = TestTracklets(tracklets, transform, seq_len)
     inference = Inference(model, torch.device("cpu"), InferenceOptions("float32"))
@@ -113,7 +113,7 @@ def attention_on_occlusion(
         shares = torch.tensor([hidden[Path(path).name] for path in paths])[clips]
         occluded, clean = shares >= HIDDEN, shares < CLEAN
         both = occluded.any(dim=1) & clean.any(dim=1)
-        # A frame that fills up its clip stands in it more than once, and has the sum.
+        # A frame that is repeated to fill its clip has the sum of its weights there.
         weights = torch.from_numpy(row.frame_weights) / clips.flatten().bincount()
         weights = weights[clips][both]  # (n, T)
         for weight, dark, light in zip(weights, occluded[both], clean[both], strict=True):
@@ -126,16 +126,16 @@ def attention_on_occlusion(
                 }
             )
     if not found:
-        raise SystemExit("No test clip holds an occluded and a clean frame: use more --identities.")
+        raise SystemExit("No test clip has both occluded and clean frames: use more --identities.")
     means = {key: statistics.fmean(clip[key] for clip in found) for key in found[0]}
-    # of the means: a single clip's clean frames may have no weight at all
+    # the ratio of the means, because the clean frames of a single clip may have no weight
     return {"ratio": means["occluded"] / means["clean"], **means, "clips": len(found)}
 
 
 def run(variant: str, seed: int, args: argparse.Namespace, root: Path) -> dict[str, Any]:
-    """Train and test one variant on one seed's dataset, and look at its attention."""
+    """Train and test a variant on the dataset of a seed, and measure its attention."""
     save_dir = args.work / f"{variant}-seed{seed}"
-    shutil.rmtree(save_dir, ignore_errors=True)  # an interrupted run's
+    shutil.rmtree(save_dir, ignore_errors=True)  # left by an interrupted run
     cfg = configuration(variant, seed, args.epochs, root, save_dir)
     outcome = experiment.train(cfg)
     result = outcome.results["mars"]
@@ -165,24 +165,24 @@ def run(variant: str, seed: int, args: argparse.Namespace, root: Path) -> dict[s
 
 
 def read_runs(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Read the runs that are done; those of other settings are refused."""
+    """Read the completed runs and refuse those with other settings."""
     if not path.exists():
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
-    # what follows the last line's end was being written when the benchmark was stopped
+    # an incomplete last line was being written when the benchmark was interrupted
     runs = [json.loads(line) for line in lines[:-1]]
     for found in runs:
         if found["settings"] != settings:
             raise SystemExit(
-                f"{path} holds runs with {found['settings']} instead of {settings}: go on with "
-                "those settings, or give another --out."
+                f"{path} holds runs with {found['settings']} instead of {settings}: use those "
+                "settings, or give another --out."
             )
     path.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8")
     return runs
 
 
 def report(runs: Sequence[Mapping[str, Any]], args: argparse.Namespace) -> None:
-    """Write the tables, the figures and the plot of the runs that are there."""
+    """Write the tables, the figures and the plot of the completed runs."""
     names = {variant: title for variant, (title, _) in VARIANTS.items()}
     figures = {"settings": settings_of(args), "runs": list(runs)}
     write(args.out, args.machine, tables(runs, names), figures)
@@ -193,13 +193,17 @@ def parse() -> argparse.Namespace:
     parser = parser_of(__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--variants", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
-    parser.add_argument("--identities", type=int, default=80, help="half to train, half to test")
+    parser.add_argument(
+        "--identities", type=int, default=80, help="number of people; half of them train"
+    )
     parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--work", type=Path, help="for datasets and checkpoints; default: OUT.work")
-    parser.add_argument("--report", action="store_true", help="write the files and train nothing")
+    parser.add_argument(
+        "--work", type=Path, help="folder of datasets and checkpoints (default: OUT.work)"
+    )
+    parser.add_argument("--report", action="store_true", help="write the report and train nothing")
     args = parser.parse_args()
     if args.out is None:
-        parser.error("--out is needed: the runs are kept in OUT.jsonl")
+        parser.error("--out is required: the runs are kept in OUT.jsonl")
     args.work = args.work or args.out.with_suffix(".work")
     return args
 

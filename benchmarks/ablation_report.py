@@ -1,4 +1,4 @@
-"""The ablation's runs as tables, and as a plot where Matplotlib is installed."""
+"""Tables of the ablation's runs, and a plot if Matplotlib is installed."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Run = Mapping[str, Any]
 
 
 def spread(values: Iterable[float]) -> tuple[float, float]:
-    """Give the mean and the sample deviation; of one value, 0."""
+    """Return the mean and the sample standard deviation, which is 0 for a single value."""
     found = list(values)
     return statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else 0.0
 
 
 def by_variant(runs: Sequence[Run], names: Iterable[str]) -> dict[str, dict[int, Run]]:
-    """Sort the runs: variant to seed to run; without the variants that have none."""
+    """Group the runs by variant and seed; variants without runs are left out."""
     found: dict[str, dict[int, Run]] = {}
     for name in names:
         own = {run["seed"]: run for run in runs if run["variant"] == name}
@@ -36,12 +36,12 @@ def _percent(values: Iterable[float], sign: str = "") -> str:
 
 
 def tables(runs: Sequence[Run], names: Mapping[str, str]) -> str:
-    """Give both tables as Markdown: the variants' accuracy, and their attention."""
+    """Return two tables in Markdown: the accuracy of the variants, and their attention."""
     sorted_runs = by_variant(runs, names)
     full = sorted_runs.get(FULL, {})
     lines = [
-        "Mean ± sample deviation over the seeds, in percent. Beside it, the difference to the full "
-        "recipe, seed by seed on the same dataset.",
+        "Mean ± sample standard deviation over the seeds, in percent, followed by the difference "
+        "from the full recipe, which is taken seed by seed on the same dataset.",
         "",
         "| variant | rank-1 | mAP | rank-1 - full's | mAP - full's | seeds |",
         "|---|---|---|---|---|---|",
@@ -55,9 +55,10 @@ def tables(runs: Sequence[Run], names: Mapping[str, str]) -> str:
         lines.append(f"| {names[name]} | {' | '.join(cells)} | {len(own)} |")
     lines += [
         "",
-        "Attention: in the test clips with occluded and clean frames, the mean weight of the "
-        "occluded over that of the clean ones, 1 being what the mean gives; the largest weight, of "
-        "which 1 leaves a single frame; and how many percent of the clips have equal weights.",
+        "Attention in the test clips that have both occluded and clean frames: the mean weight of "
+        "the occluded frames divided by that of the clean ones, which is 1 for the mean; the "
+        "largest weight in a clip, which is 1 if a single frame counts; and the percentage of the "
+        "clips in which all weights are equal.",
         "",
         "| variant | occluded / clean | largest weight in a clip | clips with equal weights "
         "| clips a seed |",
@@ -76,11 +77,11 @@ def tables(runs: Sequence[Run], names: Mapping[str, str]) -> str:
 
 
 def draw(runs: Sequence[Run], names: Mapping[str, str], path: Path) -> None:
-    """Plot the variants with error bars: rank-1, mAP and the attention's ratio, side by side."""
+    """Plot rank-1, mAP and the ratio of the weights of each variant, with error bars."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        sys.stderr.write(f"{path} is not drawn: pip install matplotlib\n")
+        sys.stderr.write(f"{path} is not drawn: Matplotlib is missing (pip install matplotlib).\n")
         return
     sorted_runs = by_variant(runs, names)
     rows = range(len(sorted_runs))

@@ -1,8 +1,8 @@
-"""Run `nr3d demo` for several seeds and write its figures as Markdown and JSON.
+"""Run ``nr3d demo`` with several seeds and write its figures as Markdown and JSON.
 
     python benchmarks/demo.py --seeds 0 1 2 --machine "2 cores of an AMD EPYC" --out results/demo
 
-Every seed is a process of its own, one after the other, as a user would run it.
+The seeds run one after the other, each in a process of its own, as a user would run them.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def as_markdown(runs: list[dict[str, Any]], machine: str) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--machine", required=True, help="what to call this machine")
-    parser.add_argument("--out", type=Path, help="writes OUT.md and OUT.json")
+    parser.add_argument("--machine", required=True, help="description of this machine")
+    parser.add_argument("--out", type=Path, help="write OUT.md and OUT.json")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         runs = [run_demo(seed, Path(folder)) for seed in args.seeds]

@@ -1,16 +1,17 @@
-"""Time ranking's evaluation and re-ranking against torchreid's, and against the size of the sets.
+"""Compare evaluation and re-ranking with torchreid's, and measure how their time grows.
 
     python benchmarks/evaluation.py --machine "2 cores of an AMD EPYC" --mars-info MARS/info \
         --upstream deep-person-reid --large --out benchmarks/results/evaluation
 
-Persons and cameras are those of MARS's test set (1,980 x 9,330), features are drawn: a center for
-each person, and noise. Each of torchreid's functions is given the same distances as nr3d's, the two
-in turn, and its figures are compared with nr3d's before. PyPI's torchreid has its evaluator's loop
-form alone; upstream's compiled form is compared where a checkout with it built is given.
+Persons and cameras are those of MARS's test set (1,980 x 9,330); the features are random: a center
+for each person, plus noise. The functions of torchreid and nr3d receive the same distances. Their
+results are compared first, then they are timed in turn. PyPI's torchreid only has the evaluator's
+loop form; upstream's compiled form is compared if a checkout in which it was built is given.
 
-The growth is that of the time from features to figures, once with more gallery and once with more
-of both, as the exponent of a power of the number of distances: 1 is linear. ``--large`` ranks
-20,000 queries in a gallery of 200,000 with 512-dimensional features, in a process of its own.
+The growth of the time from features to figures is measured once with a larger gallery and once with
+more queries and a larger gallery. It is the exponent of a power of the number of distances, where 1
+is linear. ``--large`` ranks 20,000 queries in a gallery of 200,000 with 512-dimensional features,
+in a process of its own.
 """
 
 from __future__ import annotations
@@ -39,15 +40,15 @@ from nr3d.host import torchreid
 from nr3d.metrics import Labels, evaluate_rank, rank, re_ranking
 
 DIM = 128
-GALLERIES = ((1, 1), (1, 4), (1, 16))  # times the queries and the gallery
+GALLERIES = ((1, 1), (1, 4), (1, 16))  # multiples of the queries and of the gallery
 BOTH = ((1, 1), (2, 2), (4, 4))
 LARGE = (20_000, 200_000, 512)
-PEOPLE = 20_000  # of the large set: ten tracklets each
+PEOPLE = 20_000  # in the large set, with ten gallery tracklets each
 Pair = tuple[Labels, Labels]
 
 
 def mars_labels(mars_info: Path) -> Pair:
-    """Give persons and cameras of MARS's queries and gallery, its junk left out."""
+    """Return persons and cameras of MARS's queries and gallery, without its junk."""
     table = loadmat(mars_info / "tracks_test_info.mat")["track_test_info"].astype(np.int64)
     of_query = loadmat(mars_info / "query_IDX.mat")["query_IDX"].ravel().astype(np.int64) - 1
     in_gallery = table[:, 2] != -1
@@ -69,7 +70,7 @@ def features(query: Labels, gallery: Labels, dim: int = DIM) -> tuple[Tensor, Te
 
 
 def compiled(upstream: Path) -> Callable[..., Any]:
-    """Load upstream's compiled evaluator from a checkout where it was built."""
+    """Load upstream's compiled evaluator from a checkout in which it was built."""
     folder = upstream / "torchreid" / "metrics" / "rank_cylib"
     found = sorted([*folder.glob("rank_cy*.so"), *folder.glob("rank_cy*.pyd")])
     if not found:
@@ -79,7 +80,7 @@ def compiled(upstream: Path) -> Callable[..., Any]:
         )
     spec = importlib.util.spec_from_file_location("rank_cy", found[0])
     if spec is None or spec.loader is None:
-        raise SystemExit(f"{found[0]} is no module for this Python.")
+        raise SystemExit(f"{found[0]} is not a module for this Python.")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     evaluate: Callable[..., Any] = module.evaluate_cy
@@ -89,9 +90,9 @@ def compiled(upstream: Path) -> Callable[..., Any]:
 def compare(
     name: str, rounds: int, theirs: Callable[[], Any], ours: Callable[[], Any], tolerance: float
 ) -> dict[str, Any]:
-    """Time the two in turn, where they give the same."""
-    # torchreid takes equal distances in the order of whatever sort the processor has; nr3d takes
-    # them in the gallery's order, and so does torchreid with a stable sort.
+    """Check that two functions return the same, and time them in turn."""
+    # torchreid's order of equal distances depends on the sort of the processor; nr3d keeps the
+    # gallery's order, as torchreid does with a stable sort.
     stable = functools.partial(np.argsort, kind="stable")
     with unittest.mock.patch("numpy.argsort", stable):
         expected = theirs()
@@ -135,7 +136,7 @@ def comparisons(labels: Pair, rounds: int, upstream: Path | None) -> list[dict[s
     ]
     if upstream is not None:
         evaluate = compiled(upstream)
-        # It sums in float32.
+        # The compiled form sums in float32.
         rows.append(
             compare(
                 "evaluate_rank of upstream, compiled",
@@ -158,13 +159,13 @@ def comparisons(labels: Pair, rounds: int, upstream: Path | None) -> list[dict[s
 
 
 def multiplied(labels: Labels, times: int, step: int) -> Labels:
-    """Give so many times the tracklets, each time of other people."""
+    """Return several copies of the tracklets, each of different people."""
     pids = np.concatenate([labels.pids + step * n for n in range(times)])
     return Labels(pids, np.tile(labels.camids, times))
 
 
 def growth(labels: Pair, sizes: Sequence[tuple[int, int]], rounds: int) -> dict[str, Any]:
-    """Time rankings from features, of so many times the queries and the gallery."""
+    """Time rankings from features, for multiples of the queries and of the gallery."""
     step = 1 + max(int(each.pids.max()) for each in labels)
     rows = []
     for times in sizes:
@@ -179,7 +180,7 @@ def growth(labels: Pair, sizes: Sequence[tuple[int, int]], rounds: int) -> dict[
 
 
 def large() -> dict[str, Any]:
-    """Rank the large set; for a process of its own, whose memory is this."""
+    """Rank the large set, in a process of its own so that its peak memory can be measured."""
     queries, entries, dim = LARGE
     rng = np.random.default_rng(0)
     query = Labels(rng.permutation(queries) % PEOPLE, rng.integers(0, 8, queries))
@@ -198,11 +199,11 @@ def large() -> dict[str, Any]:
 
 
 def peak_bytes() -> int:
-    """Give the most memory that this process has had (VmHWM)."""
+    """Return the peak memory of this process in bytes (VmHWM)."""
     for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])
-    raise SystemExit("This system does not tell a process's peak memory in /proc/self/status.")
+    raise SystemExit("This system does not report a process's peak memory in /proc/self/status.")
 
 
 def table_of(figures: dict[str, Any]) -> str:
@@ -235,19 +236,25 @@ def table_of(figures: dict[str, Any]) -> str:
         lines += [
             "",
             f"{row['queries']:,} queries in a gallery of {row['gallery']:,} with {row['dim']}-d "
-            f"features: {row['seconds']:.0f} s, {row['peak_bytes'] / 2**30:.2f} GiB at most in "
-            "the whole process.",
+            f"features: {row['seconds']:.0f} s, with a peak of {row['peak_bytes'] / 2**30:.2f} GiB "
+            "in the whole process.",
         ]
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--mars-info", type=Path, required=True, help="MARS's folder info")
-    parser.add_argument("--upstream", type=Path, help="checkout with its rank_cylib built")
+    parser.add_argument("--mars-info", type=Path, required=True, help="folder info of MARS")
+    parser.add_argument(
+        "--upstream", type=Path, help="upstream checkout in which rank_cylib was built"
+    )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--every", type=int, default=1, help="take one query and entry in so many")
-    parser.add_argument("--large", action="store_true", help="rank 20,000 in 200,000 too")
+    parser.add_argument(
+        "--every", type=int, default=1, help="use every N-th query and gallery entry only"
+    )
+    parser.add_argument(
+        "--large", action="store_true", help="also rank 20,000 queries in 200,000 entries"
+    )
     parser.add_argument("--large-alone", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.large_alone:

@@ -3,10 +3,11 @@
     python benchmarks/extraction.py --machine "2 cores of an AMD EPYC" --mars-info MARS/info
 
 Both test the same network on the same tracklets in one process: torchreid's VideoSoftmaxEngine with
-every frame of a tracklet (sample_method='all'), in float32, a tracklet at a time; and nr3d with its
-defaults. The tracklets have the lengths of MARS's own test table, its quantiles, so that a few
-dozen stand for all 12,180; the frames are drawn. The share is of the rate that the device's own
-matrix products reach in the same run, at the network's 6.31 GFLOP a frame of 224 x 112.
+every frame of a tracklet (sample_method='all'), in float32 and one tracklet at a time, and nr3d
+with its defaults. The lengths of the tracklets are quantiles of those in MARS's test table, so that
+a few dozen represent all 12,180; the frames are synthetic. The share relates the network, which
+takes 6.31 GFLOP per frame of 224 x 112, to the rate of the device's matrix products in the same
+run.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ NAME = "mars_lengths"
 
 
 def lengths_of(mars_info: Path, count: int) -> list[int]:
-    """Give the lengths of ``count`` test tracklets that stand for all of MARS's."""
+    """Return the lengths of ``count`` test tracklets that represent all of MARS's."""
     table = loadmat(mars_info / "tracks_test_info.mat")["track_test_info"]
     lengths = table[:, 1] - table[:, 0] + 1
     places = (np.arange(count) + 0.5) / count
@@ -46,7 +47,7 @@ def lengths_of(mars_info: Path, count: int) -> list[int]:
 
 
 def register(root: Path, lengths: list[int]) -> None:
-    """Register a dataset of tracklets so long, of drawn frames; a quarter of them are queries."""
+    """Register a dataset of synthetic frames whose tracklets have the given lengths."""
     files = sorted(str(path) for path in (root / "mars" / "bbox_test").rglob("*.jpg"))
     tracklets, first = [], 0
     for place, length in enumerate(lengths):
@@ -64,7 +65,7 @@ def register(root: Path, lengths: list[int]) -> None:
 
 
 def engines(args: Any, root: Path, device_gpu: bool) -> tuple[Any, Any]:
-    """Give torchreid's engine and ours, both with the same network."""
+    """Return torchreid's engine and nr3d's, which share the network."""
     common: dict[str, Any] = {"root": str(root), "sources": NAME, "height": 224, "width": 112}
     torch.manual_seed(0)
     model = torchreid.models.build_model(
@@ -110,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = write_mars(folder, identities=8, frames=(8, 8)).root
         register(root, lengths)
-        with contextlib.redirect_stdout(io.StringIO()):  # torchreid describes its data and tests
+        with contextlib.redirect_stdout(io.StringIO()):  # torchreid prints its data and tests
             stock, ours = engines(args, root, on_gpu)
             tests = [functools.partial(engine.test, ranks=[1]) for engine in (stock, ours)]
             theirs, own = in_turn(args.rounds, *tests)
@@ -143,11 +144,11 @@ def main() -> None:
         f"| nr3d VideoNot3DEngine | {kind} | {total / statistics.median(own):.1f} |",
         "",
         f"nr3d is {faster['median']:.2f} times as fast (least {faster['least']:.2f}, greatest "
-        f"{faster['greatest']:.2f}, {args.rounds} pairs). Its network alone takes "
+        f"{faster['greatest']:.2f}, {args.rounds} pairs). Its network alone reaches "
         f"{frames_a_second:.1f} frames/s, {share:.0%} of the rate of {kind} matrix products; "
-        f"reading alone gives {read:.0f} frames/s with {args.workers} {readers}. The "
-        f"features' cosine to those of float32 is at least {cosines.min():.5f}, "
-        f"{centred.min():.5f} without the mean that they have in common.",
+        f"reading alone reaches {read:.0f} frames/s with {args.workers} {readers}. The cosine "
+        f"similarity of the features to those of float32 is at least {cosines.min():.5f}, and "
+        f"{centred.min():.5f} once the mean of the features is subtracted.",
     ]
     figures = {
         "settings": {"model": args.model, "tracklets": len(lengths), "frames": total},

@@ -1,10 +1,10 @@
-"""Feed damaged and hostile inputs to nr3d, and count what becomes of them.
+"""Feed damaged and hostile inputs to nr3d and count the outcomes.
 
     python benchmarks/fuzz.py --machine "2 cores of an AMD EPYC" --out benchmarks/results/fuzz
 
-An input is made from its target, its number and the seed alone: `--only TARGET --first N --inputs
-1` makes one again. Each must come out right or refused by one readable line; what does not is
-printed with its number, and the status is then 1.
+An input depends only on its target, its number and the seed: ``--only TARGET --first N --inputs 1``
+repeats it. Each input must lead to the right result or be refused with one readable line. Any other
+input is printed with its number, and the exit status is then 1.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ import torch
 from reporting import parser_of, write
 
 DEATHS = 50
-"""Wrong inputs after which a target is given up."""
+"""Number of wrong inputs after which a target is abandoned."""
 
 
 @dataclass
 class Tally:
-    """What became of a target's inputs.
+    """Outcomes of a target's inputs.
 
     Args:
-        outcomes: how many came out in which way.
-        wrong: input number → what happened.
-        seconds: all inputs together.
-        slowest: seconds that one input took at most.
-        mebibytes: by which the memory of a process grew at most.
+        outcomes: number of inputs by outcome.
+        wrong: descriptions of the wrong outcomes, by the number of the input.
+        seconds: total time of all inputs, in seconds.
+        slowest: time of the slowest input, in seconds.
+        mebibytes: greatest growth of a process's memory, in MiB.
     """
 
     outcomes: Counter[str] = field(default_factory=Counter)
@@ -56,7 +56,7 @@ class Tally:
 
 
 def run(name: str, target: ModuleType, seed: int, first: int, inputs: int) -> Tally:
-    """Feed a target's inputs to child processes, one after the other."""
+    """Feed the inputs of a target to child processes, one after the other."""
     seconds, mebibytes = getattr(target, "SECONDS", 10.0), getattr(target, "MEBIBYTES", 512)
     tally, number, last = Tally(), first, first + inputs
     context = multiprocessing.get_context("fork")
@@ -68,7 +68,7 @@ def run(name: str, target: ModuleType, seed: int, first: int, inputs: int) -> Ta
         theirs.close()
         ready = False
         try:
-            ready = ours.poll(60) and ours.recv()  # what make() takes does not count
+            ready = ours.poll(60) and ours.recv()  # the time of make() does not count
             while number < last:
                 if not ours.poll(seconds):
                     tally.wrong[number] = f"took more than {seconds:g} s"
@@ -78,7 +78,7 @@ def run(name: str, target: ModuleType, seed: int, first: int, inputs: int) -> Ta
                 tally.mebibytes = max(tally.mebibytes, grown)
                 if grown > mebibytes:
                     tally.wrong[number] = f"took {grown:.0f} MiB"
-                    break  # a fresh process has its memory back
+                    break  # a new process starts with little memory
                 if outcome == "wrong":
                     tally.wrong[number] = what
                 else:
@@ -104,13 +104,13 @@ def _run(name: str, *inputs: int) -> Tally:
 def _child(
     pipe: Connection, name: str, target: ModuleType, seed: int, first: int, last: int
 ) -> None:
-    """Make the inputs and tell what became of each; runs in a process of its own."""
+    """Make the inputs and send the outcome of each; runs in a process of its own."""
     torch.set_num_threads(1)
     logging.disable()
-    faulthandler.disable()  # the parent says which input it was
+    faulthandler.disable()  # the parent reports the input
     warnings.simplefilter("ignore")
     silence = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silence, 2)  # C libraries write there
+    os.dup2(silence, 2)  # which C libraries write to
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         attempt = target.make(Path(folder))
@@ -121,7 +121,7 @@ def _child(
             begun, what = time.perf_counter(), ""
             try:
                 outcome = attempt(rng)
-            except BaseException as error:  # noqa: BLE001 - this is what is looked for
+            except BaseException as error:  # noqa: BLE001 - the fuzzer looks for these
                 outcome, what = "wrong", "".join(traceback.format_exception(error)[-4:])[-1500:]
             pipe.send((outcome, what, time.perf_counter() - begun, _peak() - start))
 
@@ -133,10 +133,15 @@ def _peak() -> float:
 def main() -> int:
     parser = parser_of(__doc__)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--inputs", type=int, default=10_000, help="of each target")
+    parser.add_argument("--inputs", type=int, default=10_000, help="number of inputs per target")
     parser.add_argument("--first", type=int, default=0, help="number of the first input")
     parser.add_argument("--only", nargs="*", metavar="TARGET", help=", ".join(fuzzing.targets()))
-    parser.add_argument("--at-once", type=int, default=os.cpu_count() or 1, help="targets")
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="number of targets that run at once",
+    )
     args = parser.parse_args()
     known = fuzzing.targets()
     names = args.only or list(known)
@@ -164,7 +169,7 @@ def main() -> int:
         }
     table = "\n".join(
         [
-            f"{args.inputs:,} inputs a target from number {args.first}, seed {args.seed}.\n",
+            f"{args.inputs:,} inputs per target, from number {args.first} on, seed {args.seed}.\n",
             "| target | right | refused | unchecked | wrong | slowest | memory | in all |",
             "|---|---|---|---|---|---|---|---|",
             *rows,

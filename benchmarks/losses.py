@@ -1,11 +1,11 @@
-"""Time the ranked list and the center loss against their loop forms, forward and backward.
+"""Time the ranked list loss and the center loss against loops, forward and backward.
 
     python benchmarks/losses.py --machine "2 cores of an AMD EPYC" --out benchmarks/results/losses
 
-The loop form of the ranked list loss goes through the anchors one by one, each against the batch
-as one vector; that of the center loss through the samples. Each is timed over ten calls, the two
-forms in turn. Memory is what the forward pass keeps for the backward pass, in numbers, against
-N·D + N².
+The loop form of the ranked list loss handles the anchors one by one, each against the whole batch;
+that of the center loss handles the samples one by one. The two forms of a loss are timed in turn,
+over ten calls each. Memory is the count of numbers that the forward pass keeps for the backward
+pass, relative to N·D + N².
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CALLS = 10
 
 
 def ranked_list_loop(features: Tensor, pids: Tensor) -> Tensor:
-    """The paper's loss with its settings, one anchor at a time."""
+    """Compute the paper's loss with its settings, one anchor at a time."""
     margin, alpha, temperature = 1.3, 2.0, 1.0
     unit = torch.nn.functional.normalize(features)
     distances = (2 - 2 * unit @ unit.T).clamp(min=1e-12).sqrt()
@@ -47,7 +47,7 @@ def ranked_list_loop(features: Tensor, pids: Tensor) -> Tensor:
 
 
 def center_loop(features: Tensor, pids: Tensor, centers: Tensor) -> Tensor:
-    """The mean squared distance to the own center, one sample at a time."""
+    """Compute the mean squared distance of each sample to its center, one sample at a time."""
     total = features.new_zeros(())
     for feature, pid in zip(features, pids.tolist(), strict=True):
         total = total + (feature - centers[pid]).square().sum()
@@ -55,7 +55,7 @@ def center_loop(features: Tensor, pids: Tensor, centers: Tensor) -> Tensor:
 
 
 def kept(loss: Any, features: Tensor, pids: Tensor) -> int:
-    """Count the numbers that a forward pass keeps, each storage once."""
+    """Count the numbers that a forward pass keeps, with each storage counted once."""
     storages: dict[int, int] = {}
 
     def keep(tensor: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def kept(loss: Any, features: Tensor, pids: Tensor) -> int:
 
 
 def repeat(loss: Callable[[], Tensor]) -> None:
-    """Go forward and backward several times: one call is too short to time alone."""
+    """Run several forward and backward passes, because a single one is too short to time."""
     for _ in range(CALLS):
         loss().backward()
 

@@ -1,11 +1,12 @@
-"""Time reading and decoding frames, of loose files and of a pack, in turn.
+"""Time the reading and decoding of frames from loose files and from a pack, in turn.
 
     python benchmarks/reading.py --machine "2 cores of an AMD EPYC" --out benchmarks/results/reading
 
-The frames are those of a synthetic MARS, or of the real one below --root. Each round reads the
-same frames from the files, from the pack, and from the pack by slices of h5py, decodes them and
-does not resize. Warm is with all of it in the page cache. Cold is after the kernel was asked to
-drop the files' and the pack's pages, which it may do in part; the folders stay in its memory.
+The frames are those of a synthetic MARS, or of the real one in --root. Each round reads the same
+frames from the files, from the pack, and from the pack through slices of h5py; it decodes them but
+does not resize them. Warm means that everything is in the page cache. Cold means that the kernel
+was asked to drop the pages of the files and of the pack, which it may do only in part; it keeps the
+folders in memory.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ from nr3d.synthetic import write_mars
 SIDES = ("files", "pack", "h5py")
 PROCESSES = (1, 2)
 PEOPLE_TRACKLETS = 8
-"""Of a person in the synthetic MARS: two under each of four cameras."""
+"""Tracklets of a person in the synthetic MARS: two under each of four cameras."""
 
 _sliced: dict[str, Any] = {}
 
 
 def read_sliced(path: str) -> Image.Image:
-    """Read a packed frame as any HDF5 reader would."""
+    """Read a packed frame in the way of a plain HDF5 reader."""
     name, _, rest = path.rpartition("::")
     if name not in _sliced:
         file = h5py.File(name)
@@ -67,7 +68,7 @@ def forget(paths: Sequence[Path]) -> None:
 def measure(
     paths: dict[str, Sequence[str]], processes: int, rounds: int, cold: Sequence[Path]
 ) -> dict[str, list[float]]:
-    """Give each side's seconds, round by round; without ``cold`` after a round for warmth."""
+    """Return the seconds of each way of reading, round by round, after one round of warm-up."""
     seconds: dict[str, list[float]] = {side: [] for side in SIDES}
     context = multiprocessing.get_context("fork")
     with ProcessPoolExecutor(processes, mp_context=context) as pool:
@@ -82,7 +83,7 @@ def measure(
 
 
 def orders(packed: Pack, frames: int) -> Iterator[tuple[str, list[str]]]:
-    """Give frames one tracklet after the other, and the same at random."""
+    """Yield frames in the order of tracklets, and the same frames in random order."""
     tracklets = [in_time_order(paths) for paths, *_ in packed.tracklets("train")]
     random.Random(0).shuffle(tracklets)
     paths = [path for tracklet in tracklets for path in tracklet][:frames]
@@ -91,7 +92,7 @@ def orders(packed: Pack, frames: int) -> Iterator[tuple[str, list[str]]]:
 
 
 def rows_of(root: Path, file: Path, frames: int, rounds: int) -> list[dict[str, Any]]:
-    os.sync()  # what is not on the disk yet cannot be dropped
+    os.sync()  # pages that are not on the disk yet cannot be dropped
     found = []
     for order, paths in orders(Pack(file), frames):
         loose = [f"{root}/{path.rpartition('::')[2].split('/', 1)[1]}" for path in paths]
@@ -108,9 +109,18 @@ def rows_of(root: Path, file: Path, frames: int, rounds: int) -> list[dict[str, 
 
 def main() -> None:
     parser = parser_of(__doc__)
-    parser.add_argument("--root", type=Path, help="of MARS; default: a synthetic one is drawn")
-    parser.add_argument("--tracklets", type=int, default=512, help="about, of the synthetic MARS")
-    parser.add_argument("--frames", type=int, default=4000, help="read in a round, at most")
+    parser.add_argument(
+        "--root", type=Path, help="root of MARS (default: a synthetic one is drawn)"
+    )
+    parser.add_argument(
+        "--tracklets",
+        type=int,
+        default=512,
+        help="approximate number of tracklets of the synthetic MARS",
+    )
+    parser.add_argument(
+        "--frames", type=int, default=4000, help="greatest number of frames that a round reads"
+    )
     parser.add_argument("--rounds", type=int, default=7)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -131,8 +141,9 @@ def main() -> None:
             f"| {row['pack_fps']:,.0f} /s | {row['h5py_fps']:,.0f} /s "
             f"| {r['median']:.2f} ({r['least']:.2f} to {r['greatest']:.2f}) |"
         )
-    lines += ["", f"Frames a second. {rows[0]['frames']:,} of {made.frames:,} frames a round, of "]
-    lines[-1] += f"{'MARS' if args.root else 'a synthetic MARS'}, {args.rounds} rounds."
+    frames = f"{rows[0]['frames']:,} of the {made.frames:,} frames"
+    dataset = "MARS" if args.root else "a synthetic MARS"
+    lines += ["", f"Frames per second; each of {args.rounds} rounds reads {frames} of {dataset}."]
     write(args.out, args.machine, "\n".join(lines), {"pack": {"size": made.size}, "rows": rows})
 
 

@@ -1,4 +1,4 @@
-"""What the benchmarks share: times in turn, what the machine is, and the files of figures."""
+"""Common parts of the benchmarks: timing in turn, and the files of results."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from nr3d.version import versions
 
 
 def parser_of(doc: str | None) -> argparse.ArgumentParser:
-    """Give a parser with the options of every benchmark."""
+    """Return a parser with the options that all benchmarks have."""
     parser = argparse.ArgumentParser(description=(doc or "").splitlines()[0])
-    parser.add_argument("--machine", required=True, help="what to call this machine")
-    parser.add_argument("--out", type=Path, help="writes OUT.md and OUT.json")
+    parser.add_argument("--machine", required=True, help="description of this machine")
+    parser.add_argument("--out", type=Path, help="write OUT.md and OUT.json")
     return parser
 
 
 def in_turn(rounds: int, *sides: Callable[[], object]) -> list[list[float]]:
-    """Give each side's seconds, round by round, the sides one after the other in each round."""
+    """Time functions in turn and return, for each, its seconds in every round."""
     for side in sides:
-        side()  # warm
+        side()  # warm-up
     seconds: list[list[float]] = [[] for _ in sides]
     for _ in range(rounds):
         for place, side in enumerate(sides):
@@ -42,20 +42,20 @@ def in_turn(rounds: int, *sides: Callable[[], object]) -> list[list[float]]:
 
 
 def ratio(theirs: Sequence[float], ours: Sequence[float]) -> dict[str, float]:
-    """Give how many times faster ours is, pair by pair: median, least and greatest."""
+    """Return the median, least and greatest speed-up over pairs of times."""
     pairs = [one / other for one, other in zip(theirs, ours, strict=True)]
     return {"median": statistics.median(pairs), "least": min(pairs), "greatest": max(pairs)}
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype, size: int) -> float:
-    """Give the floating-point operations a second of a product of square matrices."""
+    """Return the rate of a product of square matrices, in floating-point operations per second."""
     a, b = (torch.rand(size, size, device=device).to(dtype) for _ in range(2))
     times = in_turn(3, lambda: torch.mm(a, b))[0]
     return 2 * size**3 / min(times)
 
 
 def write(out: Path | None, machine: str, table: str, figures: Mapping[str, Any]) -> None:
-    """Print the table with the machine's name, and write it and the figures."""
+    """Print a table with the description of the machine, and write it and the figures to files."""
     named = ", ".join(f"{name} {version}" for name, version in versions().items())
     text = f"{table}\n\nMachine: {machine}; {named}.\n"
     sys.stdout.write(text)

@@ -1,12 +1,13 @@
-"""Run commands side by side, kill, stop and cut them off at random, and see what is left.
+"""Run commands at the same time, interrupt them at random, and check what they leave behind.
 
     python benchmarks/stress.py --seconds 90 --at-once 4
 
-Training, extraction, packing, tests, exports and drawing go into a few folders, so that they also
-meet. Each is left alone, or gets a signal at a random moment, or loses the reader of its output.
-At every moment a checkpoint is whole; no command ends by a traceback or by a status that its end
-does not explain. Then each command is run once more in peace: after that no lock, no part of a file
-and no process is left. One process imports everything, and forks.
+Training, extraction, packing, tests, exports and drawing share a few folders, so that they also
+conflict. Each command is left alone, gets a signal at a random moment, or loses the reader of its
+output. Checkpoints must be whole at every moment, and no command may end with a traceback or with
+an exit status that its end does not explain. Afterwards each command runs once undisturbed, after
+which no lock, no temporary file and no process may be left. One process imports everything and
+forks the commands.
 """
 
 from __future__ import annotations
@@ -43,34 +44,43 @@ TRAINING = [
 ]
 
 ENDS = ("alone", "unread", "SIGKILL", "SIGTERM", "SIGTERM to all", "SIGUSR1", "SIGINT to all")
-"""What happens to a command."""
+"""Ends of a command: it is left alone, its output is not read, or it gets a signal."""
 
 ALONE = ("is being written by", "holds an earlier run", "is there already")
-"""What a command may say that meets another one, or what it left."""
+"""Messages of a command that conflicts with another one, or with the files of one."""
 
 
 @dataclass
 class Running:
-    """A command under way."""
+    """A command that is running.
+
+    Args:
+        kind: name of the command.
+        end: end of the command, one of ``ENDS``.
+        pid: its process.
+        errors: file of its standard error.
+        due: time of its end, on the monotonic clock.
+        sent: whether its signal was sent.
+        reader: descriptor from which its output is read; None if nobody reads it.
+    """
 
     kind: str
     end: str
     pid: int
     errors: Path
     due: float
-    """When its end comes."""
     sent: bool = False
     reader: int | None = None
 
 
 @dataclass
 class Stress:
-    """Commands side by side in a folder.
+    """Commands that run at the same time in one folder.
 
     Args:
-        folder: for everything.
-        seed: of the order and the moments.
-        longest: seconds that a command is left before its end comes.
+        folder: folder of everything that the commands read and write.
+        seed: seed of the random order and moments.
+        longest: greatest time from the start of a command to its end, in seconds.
     """
 
     folder: Path
@@ -111,7 +121,7 @@ class Stress:
         return [command, *named, *SMALL, *self._words(*words)]
 
     def _train(self, folder: Path, epochs: int = 3) -> list[str]:
-        """Train, go on with a run, or begin once more where there is nothing to go on with."""
+        """Return a command that trains, from the last checkpoint if there is one."""
         words = self._words("train", "--config", "synthetic", "--root", self.data, *SMALL)
         words += self._words(*TRAINING, "data.save_dir", folder, "train.max_epoch", epochs)
         if (folder / LAST).exists():
@@ -119,7 +129,7 @@ class Stress:
         return words
 
     def prepare(self) -> None:
-        """Draw the data and train what the others start from."""
+        """Draw the data and train the checkpoint that the other commands start from."""
         for words in (
             self._words("synthesize", "--out", self.data, "--identities", 8),
             self._train(self.start.parent, 1),
@@ -132,7 +142,7 @@ class Stress:
         """Start a command in a session of its own."""
         errors = self.folder / f"{len(self.sessions)}.err"
         reader, output = os.pipe()
-        # A signal before the command has its handlers ends it by that signal, as a shell sees it.
+        # A signal that arrives before the command handles it must end it, as in a shell.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         pid = os.fork()
         if pid == 0:
@@ -177,7 +187,7 @@ class Stress:
                 self._look_at(one, os.waitstatus_to_exitcode(status))
 
     def finish(self, one: Running, limit: float = 300) -> int:
-        """Wait for a command; gives its status."""
+        """Wait for a command and return its exit status."""
         until = time.monotonic() + limit
         while one in self.running:
             self.step()
@@ -197,14 +207,16 @@ class Stress:
         self.running.remove(one)
         if one.reader is not None:
             os.close(one.reader)
-        told = one.errors.read_text(errors="replace")
+        message = one.errors.read_text(errors="replace")
         one.errors.unlink()
         self.status = status
         asked = getattr(signal, one.end.split()[0], None) if one.end.startswith("SIG") else None
         fitting = {0} if asked is None else {0, 128 + asked, -asked}
-        refused = status == 2 and any(word in told for word in ALONE)
-        if (status not in fitting and not refused) or "Traceback" in told:
-            self.wrong.append(f"{one.kind} ({one.end}) gave {status}: {told[-2000:]}")
+        refused = status == 2 and any(word in message for word in ALONE)
+        if (status not in fitting and not refused) or "Traceback" in message:
+            self.wrong.append(
+                f"{one.kind} ({one.end}) ended with status {status}: {message[-2000:]}"
+            )
         what = "refused" if refused else "done" if status == 0 else one.end
         self.ended[what] += 1
         for path in self.folder.rglob("model-*.pth.tar"):
@@ -212,12 +224,12 @@ class Stress:
                 read_checkpoint(path)
 
     def run(self, seconds: float, at_once: int, most: int = 1 << 30) -> None:
-        """Run commands side by side for so long, or so many of them."""
+        """Run commands at the same time, for some seconds or until ``most`` have been started."""
         until, kinds = time.monotonic() + seconds, list(self.commands)
         while time.monotonic() < until and most > 0:
             if len(self.running) < at_once:
                 kind = self.rng.choice(kinds)
-                self._forget_what_nothing_goes_on_with()
+                self._delete_finished_runs()
                 self.begin(self.commands[kind](), self.rng.choice(ENDS), kind)
                 most -= 1
             self.step()
@@ -225,8 +237,8 @@ class Stress:
         for one in list(self.running):
             self.finish(one)
 
-    def _forget_what_nothing_goes_on_with(self) -> None:
-        """Delete what the user is told to: runs without a checkpoint, and those that are done."""
+    def _delete_finished_runs(self) -> None:
+        """Delete runs that cannot be continued: those without a checkpoint and completed ones."""
         if any(one.kind.startswith(("train", "test", "synthesize")) for one in self.running):
             return
         for folder in (self.folder / "one", self.folder / "two"):
@@ -235,17 +247,17 @@ class Stress:
         shutil.rmtree(self.folder / "drawn", ignore_errors=True)
 
     def in_peace(self) -> None:
-        """Run each command once, alone."""
-        self._forget_what_nothing_goes_on_with()
+        """Run each command once, undisturbed."""
+        self._delete_finished_runs()
         for kind, words in self.commands.items():
             if self.finish(self.begin(words(), "alone", kind)) != 0:
-                self.wrong.append(f"{kind} does not run in peace")
+                self.wrong.append(f"{kind} does not run undisturbed")
         for folder in ("one", "two"):
             for name in (LAST, BEST):
                 read_checkpoint(self.folder / folder / name)
 
     def left(self) -> list[str]:
-        """Name what is left of the commands: hidden files, and processes."""
+        """Return what the commands left behind: hidden files, temporary files and processes."""
         until = time.monotonic() + 10
         while (alive := list(_alive(self.sessions))) and time.monotonic() < until:
             time.sleep(0.1)
@@ -267,7 +279,7 @@ def _main(words: list[str]) -> int:
 
 
 def _alive(sessions: set[int]) -> Iterator[int]:
-    """Give the processes of some sessions."""
+    """Yield the processes of some sessions."""
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             with contextlib.suppress(OSError):
@@ -277,7 +289,7 @@ def _alive(sessions: set[int]) -> Iterator[int]:
 
 
 def main() -> int:
-    """Stress the commands, and print a line of JSON; 1 if anything is wrong or left."""
+    """Run the stress test, print a line of JSON, and return 1 if anything is wrong or left."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seconds", type=float, default=90)
     parser.add_argument("--at-once", type=int, default=4)

@@ -1,11 +1,12 @@
-"""Time training steps of torchreid's stock engine and of nr3d's, in turn, in one process.
+"""Time training steps of torchreid's stock engine and of nr3d's, in turn and in one process.
 
     python benchmarks/training.py --machine "2 cores of an AMD EPYC" --out results/training
 
-Both train the same network on the same batch: torchreid's VideoTripletEngine in float32, as it
-is, and nr3d's VideoNot3DEngine with its defaults. The batch is in memory; a step is forward pass,
-loss, backward pass and optimizer. The share is of the rate that the device's own matrix products
-reach in the same run, at the network's 6.31 GFLOP a frame of 224 x 112, three times for training.
+Both train the same network on the same batch: torchreid's VideoTripletEngine unchanged, in float32,
+and nr3d's VideoNot3DEngine with its defaults. The batch is in memory; a step is forward pass, loss,
+backward pass and optimizer. The share relates the network, which takes 6.31 GFLOP per frame of
+224 x 112 and three times as much in training, to the rate of the device's matrix products in the
+same run.
 """
 
 from __future__ import annotations
@@ -33,12 +34,12 @@ IDENTITIES = 625
 
 
 def peak_of(step: Callable[[], object], device: torch.device) -> float:
-    """Give the greatest memory in bytes during a step, of the device or the whole process."""
+    """Return the peak memory during a step in bytes, of the GPU or of the whole process."""
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         step()
         return float(torch.cuda.max_memory_allocated())
-    Path("/proc/self/clear_refs").write_text("5")  # starts the peak anew
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     step()
     status = Path("/proc/self/status").read_text()
     kilobytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
@@ -46,7 +47,7 @@ def peak_of(step: Callable[[], object], device: torch.device) -> float:
 
 
 def slowest(step: Callable[[], object], count: int = 8) -> list[tuple[str, float]]:
-    """Give the operations that a step spends most of its time in, with their shares."""
+    """Return the operations in which a step spends most of its time, with their shares."""
     with torch.profiler.profile(acc_events=True) as profile:
         step()
     on_gpu = torch.cuda.is_available()
@@ -60,7 +61,7 @@ def slowest(step: Callable[[], object], count: int = 8) -> list[tuple[str, float
 
 
 def engines(args: Any, root: Path) -> tuple[Any, Any, dict[str, Any]]:
-    """Give torchreid's engine, ours, and a batch of the size that was asked for."""
+    """Return torchreid's engine, nr3d's, and a batch of the requested size."""
     common: dict[str, Any] = {"root": str(root), "sources": "mars", "height": 224, "width": 112}
     sizes = {"batch_size_train": 4, "seq_len": args.frames, "workers": 0, "num_instances": 2}
     stock = torchreid.data.VideoDataManager(
@@ -114,11 +115,13 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precision", choices=PRECISIONS, default="auto")
-    parser.add_argument("--compile", action="store_true", help="the trunk, by torch.compile")
+    parser.add_argument(
+        "--compile", action="store_true", help="compile the trunk with torch.compile"
+    )
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         root = write_mars(folder, identities=8, frames=(2, 2)).root
-        with contextlib.redirect_stdout(io.StringIO()):  # torchreid describes its data
+        with contextlib.redirect_stdout(io.StringIO()):  # torchreid prints its data
             stock, ours, batch = engines(args, root)
     torch.backends.cudnn.benchmark = True  # as torchreid's scripts do
     device = ours.device
@@ -160,7 +163,7 @@ def main() -> None:
     lines += [
         "",
         f"nr3d is {faster['median']:.2f} times as fast (least {faster['least']:.2f}, greatest "
-        f"{faster['greatest']:.2f}, {args.rounds} pairs). Its step goes into "
+        f"{faster['greatest']:.2f}, {args.rounds} pairs). Its step spends most of its time in "
         + ", ".join(f"`{name}` {share:.0%}" for name, share in profile[:5])
         + ".",
     ]

@@ -1,4 +1,4 @@
-"""Train and test a small model on a synthetic dataset, with torchreid's own words.
+"""Train and test a small model on a synthetic dataset, through torchreid's own functions.
 
 python examples/train_synthetic.py FOLDER
 """
@@ -32,7 +32,7 @@ def main(folder: str, identities: int = 32, max_epoch: int = 4) -> float:
     engine = torchreid.engine.VideoNot3DEngine(datamanager, model, optimizer)
     engine.run(save_dir=f"{folder}/log", max_epoch=max_epoch, print_freq=0)
 
-    # The weight of each frame in its clip's feature.
+    # The weight of each frame in the feature of its clip.
     loader = datamanager.test_loader["mars"]["query"]
     first = next(nr3d.features.extract_each(loader, engine.inference()))
     print("attention weights of the first tracklet's frames:", first.frame_weights.tolist())

@@ -1,7 +1,7 @@
-"""The errors that nr3d raises for what its user can mend.
+"""The errors that nr3d raises for what its user can put right.
 
-Each message names what was wrong, the value met, what was expected and what to do next. The command
-line prints it as one line and exits with status 2.
+Each message says what is wrong, the value that was found, what was expected and what to do next.
+The command line prints it as one line and exits with status 2.
 """
 
 from __future__ import annotations
@@ -15,30 +15,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _LONGEST_REASON = 200
-"""Characters of another library's message that are shown."""
+"""Number of characters shown of another library's message."""
 
 
 class Nr3dError(Exception):
-    """Anything that the user of nr3d can mend: the base of the errors below."""
+    """Base class of all errors that the user of nr3d can put right."""
 
 
 class RegistrationError(Nr3dError):
-    """A name that nr3d brings is already taken in torchreid, or torchreid lacks what is needed."""
+    """A name that nr3d registers is taken in torchreid, or torchreid lacks what nr3d needs."""
 
 
 class ConfigError(Nr3dError, ValueError):
-    """A configuration key, value or file is not usable."""
+    """A configuration key, value or file cannot be used."""
 
 
 class DataError(Nr3dError):
-    """A dataset or one of its tracklets is not usable."""
+    """A dataset or one of its tracklets cannot be used."""
 
 
 class FrameError(DataError, OSError):
     """A frame is missing, truncated or not an image.
 
     Attributes:
-        reason: what is wrong with it, to go on after its name.
+        reason: description of the fault, as a phrase that follows the frame's name in a message.
     """
 
     reason: str = ""
@@ -56,23 +56,23 @@ class OutputError(Nr3dError, OSError):
     """A file cannot be written: the disk is full, or its folder cannot be written to.
 
     Attributes:
-        reason: why, in the words of the operating system where it is known.
+        reason: cause of the failure, in the words of the operating system where it is known.
     """
 
     reason: str = ""
 
 
 def reason_of(error: BaseException) -> str:
-    """Return another library's error as a short reason for a message of ours.
+    """Return the text of another library's error for use within a message of nr3d.
 
     Args:
         error: any exception.
 
     Returns:
         str: the message on one line, at most 200 characters long and without control characters;
-        the exception's type if there is no message.
+        the name of the exception's type if it has no message.
 
-    Examples::
+    Examples:
         >>> reason_of(ValueError("bad header" + chr(10) + "  at byte 9"))
         'bad header at byte 9'
         >>> reason_of(EOFError())
@@ -80,22 +80,22 @@ def reason_of(error: BaseException) -> str:
     """
     try:
         text = str(error)
-    except Exception:  # noqa: BLE001 - a message that cannot be made is no message
+    except Exception:  # noqa: BLE001 - an error whose message cannot be made has none
         text = ""
     return printable(text).rstrip(".:") or type(error).__name__
 
 
 def printable(text: str, longest: int = _LONGEST_REASON) -> str:
-    """Return foreign text as it may stand in a message of ours.
+    """Return foreign text in a form that is safe to print within a message.
 
     Args:
-        text: such as a header, a title or a name that a server sent.
-        longest: characters that are shown.
+        text: any text, such as a header, a title or a name that a server sent.
+        longest: greatest number of characters that are shown.
 
     Returns:
         str: the text on one line, without control characters.
 
-    Examples::
+    Examples:
         >>> printable("two" + chr(10) + "lines", 5)
         'two l…'
     """
@@ -105,17 +105,17 @@ def printable(text: str, longest: int = _LONGEST_REASON) -> str:
 
 
 def shown(value: object, longest: int = 80) -> str:
-    """Return a foreign value as a short text for a message of ours.
+    """Return a short text for a foreign value, for use within a message.
 
     Args:
-        value: anything, however large or deep; a text is shown in quotes.
-        longest: characters that are shown at most.
+        value: any value, however large or deep; a string is shown in quotes.
+        longest: greatest number of characters that are shown.
 
     Returns:
-        str: its ``repr`` on one line, abbreviated and without control characters; its type's name
-        if it has no ``repr``.
+        str: the ``repr`` of the value on one line, abbreviated and without control characters; the
+        name of its type if it has no ``repr``.
 
-    Examples::
+    Examples:
         >>> shown("mars"), shown(10**20), len(shown("x" * 10_000))
         ("'mars'", '100000000000000000000', 80)
         >>> shown([1, [2, [3, [4, [5]]]]])
@@ -126,7 +126,7 @@ def shown(value: object, longest: int = 80) -> str:
     short.maxlong, short.maxlist, short.maxtuple, short.maxdict = longest, 12, 12, 12
     try:
         text = short.repr(value)
-    except Exception:  # noqa: BLE001 - such as a whole number of too many digits
+    except Exception:  # noqa: BLE001 - for example an integer of too many digits
         return f"a value of type {type(value).__name__}"
     return printable(text, longest)
 
@@ -140,18 +140,18 @@ def parsing(
 ) -> Iterator[None]:
     """Turn whatever a parser raises on foreign bytes into one error that names the file.
 
-    Errors of nr3d pass through as they are, and so do interrupts.
+    Errors of nr3d and interrupts pass through unchanged.
 
     Args:
-        path: the file that is parsed.
-        expected: what the file should be, such as ``"a MATLAB table"``.
-        advice: what the user can do, as a whole sentence.
-        error_type: the error to raise.
+        path: file that is parsed.
+        expected: kind of file that was expected, such as ``"a MATLAB table"``.
+        advice: advice to the user, as a whole sentence.
+        error_type: class of the error that is raised.
 
     Raises:
-        Nr3dError: of the given type, for any exception in the block.
+        Nr3dError: of the given class, if the block raises any other exception.
 
-    Examples::
+    Examples:
         >>> import json
         >>> with parsing("splits.json", "a list of splits", "Fetch it again."):
         ...     json.loads("[1, 2")
@@ -171,19 +171,19 @@ delimiter: line 1 column 6 (char 5)). Fetch it again.
 
 @contextlib.contextmanager
 def writing(path: str | Path, partial: Path | None = None) -> Iterator[None]:
-    """Turn what a library raises where a file cannot be written into one error that names it.
+    """Turn what a library raises when a file cannot be written into one error that names the file.
 
-    Errors of nr3d and locks that are held pass through as they are, and so does an error of the
-    operating system that names another file than those.
+    Errors of nr3d and refused locks pass through unchanged, and so does an error of the operating
+    system about any other file.
 
     Args:
-        path: the file that is written.
-        partial: where it is written until it is whole.
+        path: file that is written.
+        partial: temporary file or folder that is written first and then renamed to ``path``.
 
     Raises:
-        OutputError: with the error's number as its ``errno``, where that is known.
+        OutputError: if the file cannot be written; its ``errno`` is that of the cause, if known.
 
-    Examples::
+    Examples:
         >>> with writing("log/result.json"):
         ...     raise OSError(errno.ENOSPC, "No space left on device")
         Traceback (most recent call last):
@@ -200,7 +200,7 @@ free some space.
         known = error if error.errno is not None else _reason_for(partial)
         raise _unwritable(path, known or error) from error
     except Exception as error:
-        # Libraries that write by themselves, torch and safetensors among them, drop the number.
+        # Libraries with writers of their own, torch and safetensors among them, drop the number.
         if not _OF_WRITING.search(f"{type(error).__name__}: {error}"):
             raise
         raise _unwritable(path, _reason_for(partial) or error) from error
@@ -211,7 +211,7 @@ _OF_WRITING = re.compile(
     r"No space left|errno = |unable to (create|write|flush|close|lock|open) file|can't write",
     re.IGNORECASE,
 )
-"""What errors that are no OSError say where a file cannot be written."""
+"""Words in errors other than OSError which mean that a file cannot be written."""
 
 _ADVICE = {
     errno.ENOSPC: "free some space",
@@ -225,7 +225,7 @@ _ADVICE = {
 
 
 def _concerns(error: OSError, path: Path, partial: Path | None) -> bool:
-    """Say whether an error is about a file, its part or a folder that they lie in."""
+    """Return whether an error is about a file, its temporary file or a folder above them."""
     named = {Path(n) for n in (error.filename, error.filename2) if isinstance(n, str | os.PathLike)}
     if not named or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return True
@@ -237,7 +237,7 @@ def _concerns(error: OSError, path: Path, partial: Path | None) -> bool:
 
 
 def _reason_for(partial: Path | None) -> OSError | None:
-    """Ask the operating system why a file cannot be written; None where it can."""
+    """Return the operating system's reason why a file cannot be written; None if it can."""
     if partial is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""Small datasets in torchreid's layouts, drawn as plain coloured frames."""
+"""Shared fixtures: small datasets in torchreid's layouts, drawn as plain coloured frames."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from nr3d.config import KEYS, Command
 from nr3d.host import torchreid
 
 if "PYTEST_XDIST_WORKER" in os.environ:
-    # Tests run side by side, and so do the processes that they start: one thread for each.
+    # Tests run in parallel, and so do the processes that they start: one thread for each.
     torch.set_num_threads(1)
     os.environ["OMP_NUM_THREADS"] = "1"
 else:
     torch.set_num_threads(2)
 
-# Started in the background of a shell, the tests and what they start would ignore these.
+# When started in the background of a shell, the tests and their processes would ignore these.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 if hasattr(signal, "SIGHUP"):
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
@@ -35,7 +35,7 @@ FOOTAGE = Path(__file__).resolve().parents[2] / "shared" / "data" / "footage"
 
 
 def draw_frame(path: Path, colour: tuple[int, int, int], size: tuple[int, int] = (32, 64)) -> None:
-    """Write a frame of one colour with a bright corner, so that flips can be told."""
+    """Write a frame of one colour with a bright corner that reveals flips."""
     image = Image.new("RGB", size, colour)
     image.paste((255, 255, 255), (0, 0, size[0] // 4, size[1] // 4))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def person_colour(pid: int) -> tuple[int, int, int]:
 def write_mars(
     root: Path, train_pids: tuple[int, ...], test_pids: tuple[int, ...], frames: int = 5
 ) -> Path:
-    """Write a dataset in MARS's layout: two cameras, two tracklets a person and camera."""
+    """Write a dataset in MARS's layout, with two tracklets of each person under two cameras."""
     info = root / "mars" / "info"
     info.mkdir(parents=True)
     queries: list[int] = []
@@ -80,7 +80,7 @@ def write_mars(
 
 @pytest.fixture(scope="session")
 def mars_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Eight people to train, four others to test; nobody may change it."""
+    """A dataset of eight people for training and four for testing, which no test may change."""
     return write_mars(
         tmp_path_factory.mktemp("mars"), (1, 3, 5, 9, 11, 20, 300, 1001), (2, 4, 6, 8)
     )
@@ -88,7 +88,7 @@ def mars_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def own_mars_root(tmp_path: Path) -> Path:
-    """A smaller one that a test may damage."""
+    """A smaller dataset in MARS's layout, which a test may damage."""
     return write_mars(tmp_path / "data", (1, 3, 5, 9), (2, 4))
 
 
@@ -105,7 +105,7 @@ def prid_root(tmp_path: Path) -> Path:
                     / "multi_shot"
                     / camera
                     / f"person_{person:04d}"
-                    # not padded, so that the order of the names is not that of the text
+                    # not padded, so that the frames are not in the order of the text
                     / f"{frame}.png",
                     (10 * frame, 0, 0),
                 )
@@ -122,7 +122,7 @@ def ilids_root(tmp_path: Path) -> Path:
     Image.new("RGB", (4, 8), (10, 20, 30)).save(frame)
     for camera in ("cam1", "cam2"):
         for person in range(1, 301):
-            # numbers with holes, as in the original: the order of the names is what counts
+            # numbers with gaps, as in the original: only the order of the names matters
             name = f"person{person + person // 10:03d}"
             home = base / "i-LIDS-VID" / "sequences" / camera / name
             home.mkdir(parents=True)
@@ -137,13 +137,13 @@ def ilids_root(tmp_path: Path) -> Path:
 
 
 def used(command: Command, words: list[str]) -> list[str]:
-    """Give those of KEY VALUE pairs whose key a command uses."""
+    """Return those KEY VALUE pairs whose key a command uses."""
     pairs = zip(words[::2], words[1::2], strict=True)
     return [word for pair in pairs if KEYS[pair[0]].commands & command for word in pair]
 
 
 def finished(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Give what a run of a configuration leaves in its ``result.json``."""
+    """Return the content of ``result.json`` after a run of a configuration."""
     figures = {f"rank-{rank}": 0.5 for rank in (1, 5, 10, 20)} | {"mAP": 0.5}
     return {
         "model": config["model"]["name"],
@@ -155,7 +155,7 @@ def finished(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3) -> Path:
-    """Write a plain tree: identity → camera → how many tracklets."""
+    """Write a plain tree of people, given as identity → camera → number of tracklets."""
     for number, (person, cameras) in enumerate(people.items()):
         for camera, tracklets in cameras.items():
             for tracklet in range(1, tracklets + 1):
@@ -170,7 +170,7 @@ def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3)
 
 @pytest.fixture
 def own_datasets() -> Iterator[dict[str, object]]:
-    """torchreid's video datasets, left as they were."""
+    """torchreid's video datasets, which are restored after the test."""
     datasets: dict[str, object] = getattr(torchreid.data.datasets, "__video_datasets")
     before = dict(datasets)
     yield datasets
@@ -186,14 +186,14 @@ def plain_tree(own_datasets: dict[str, object]) -> Callable[..., Path]:
 
 @pytest.fixture
 def shop(tmp_path: Path, own_datasets: dict[str, object]) -> Path:
-    """A plain tree: eight people under two cameras, two tracklets each, and two under one."""
+    """A plain tree: eight people under two cameras, twice each, and two under one camera."""
     people = {f"p{number}": {"door": 2, "till": 2} for number in range(1, 9)}
     return write_tree(tmp_path / "shop", people | {"once1": {"door": 1}, "once2": {"till": 1}})
 
 
 @pytest.fixture
 def small_model() -> Callable[..., nr3d.models.VideoReID]:
-    """Build ``nr3d_resnet18_ibn`` from a seed."""
+    """Function that builds ``nr3d_resnet18_ibn`` from a seed."""
 
     def build(num_classes: int = 8, seed: int = 0, **options: object) -> nr3d.models.VideoReID:
         torch.manual_seed(seed)
@@ -207,7 +207,7 @@ def small_model() -> Callable[..., nr3d.models.VideoReID]:
 
 @pytest.fixture
 def footage() -> Path:
-    """Real surveillance tracklets in MARS's layout, where they lie beside the checkout."""
+    """Real surveillance tracklets in MARS's layout, if they lie beside the checkout."""
     if not (FOOTAGE / "mars").is_dir():
         pytest.skip(f"no footage at {FOOTAGE}")
     return FOOTAGE

@@ -1,4 +1,4 @@
-"""Texts of others in messages of ours."""
+"""Foreign text in messages."""
 
 from __future__ import annotations
 

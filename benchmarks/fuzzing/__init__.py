@@ -1,19 +1,20 @@
-"""Fuzzers: damaged and hostile inputs, each of which must come out right or refused.
+"""Fuzzers: damaged and hostile inputs, each of which must lead to the right result or be refused.
 
-A module here is a target. It has a docstring that says in its first line what is damaged, and::
+Each module of this package is a target. The first line of its docstring says what is damaged, and
+it defines::
 
     def make(folder: Path) -> Callable[[np.random.Generator], str]: ...
 
 ``make`` prepares good inputs in an empty folder, once, and returns a function that makes one bad
-input from the generator, hands it to nr3d, and returns what became of it:
+input from the generator, passes it to nr3d, and returns the outcome:
 
-``RIGHT``      what was damaged does not matter, or was found: the result is the right one
-``REFUSED``    an error of nr3d, which :func:`refusal` found to be one readable line
-``UNCHECKED``  other content was read from a file that has nothing to check it by
+``RIGHT``      the damage does not matter or was repaired: the result is the right one
+``REFUSED``    an error of nr3d, which according to :func:`refusal` is one readable line
+``UNCHECKED``  other content was read from a file that has no checksums
 
-It raises :class:`WrongError` for anything else; any other exception counts as wrong too, as do a
-process that dies, an input that takes longer than ``SECONDS`` (default 10) and one that takes more
-memory than ``MEBIBYTES`` (default 512), both of which a module may set.
+It raises :class:`WrongError` for any other outcome. Other exceptions, a process that dies, an input
+that takes longer than ``SECONDS`` (default 10) and one that takes more memory than ``MEBIBYTES``
+(default 512) count as wrong as well; a module may set these two limits.
 """
 
 from __future__ import annotations
@@ -33,15 +34,15 @@ _LONGEST_MESSAGE = 2000
 
 
 class WrongError(AssertionError):
-    """An input came out neither right nor refused."""
+    """An input neither led to the right result nor was refused."""
 
 
 def refusal(error: Nr3dError, *names: str) -> str:
-    """Check that an error is one a user can act on, and return ``REFUSED``.
+    """Check that a user can act on an error, and return ``REFUSED``.
 
     Args:
-        error: what nr3d raised.
-        names: texts that its message must hold, such as the name of the file.
+        error: error that nr3d raised.
+        *names: texts that the message must contain, such as the name of the file.
 
     Raises:
         WrongError: if the message is empty, too long, has control characters or lacks a name.
@@ -58,7 +59,7 @@ def refusal(error: Nr3dError, *names: str) -> str:
 
 
 def damaged(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes that differ from those given by one to three random edits."""
+    """Return a copy of some bytes with one to three random edits."""
     edited = bytearray(data)
     for _ in range(int(rng.integers(1, 4))):
         _EDITS[int(rng.integers(len(_EDITS)))](edited, rng)
@@ -97,7 +98,7 @@ def _repeat(data: bytearray, rng: np.random.Generator) -> None:
 
 
 def _extreme(data: bytearray, rng: np.random.Generator) -> None:
-    """Put a number at the edge of its type where some number may be."""
+    """Replace some bytes by a number at the limit of its type."""
     size = int(rng.choice([1, 2, 4, 8]))
     if len(data) >= size:
         start = int(rng.integers(len(data) - size + 1))
@@ -118,7 +119,7 @@ _EDITS: Sequence[Callable[[bytearray, np.random.Generator], None]] = (
 
 
 def with_blocks_wrong(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return bytes of which a disk's block is cleared, or two are swapped."""
+    """Return a copy of some bytes in which a disk block is cleared or two are swapped."""
     size = int(rng.choice([512, 4096]))
     blocks = [bytearray(data[start : start + size]) for start in range(0, len(data), size)]
     one, other = (int(n) for n in rng.integers(len(blocks), size=2))

@@ -1,8 +1,8 @@
 """Checkpoints of every format, manifests and indexes: flips, cuts, surgery on zips and headers.
 
-A file that has checksums must give the same tensors or be refused. Files from before torch 1.6, the
-safetensors of others and pickles that were written anew have none: what is read of them may differ,
-and is counted apart.
+A file with checksums must lead to the same tensors or be refused. Files from before torch 1.6,
+foreign safetensors files and rewritten pickles have no checksums: other tensors may be read from
+them, which is counted separately.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ NAME = "w.pth"
 
 
 class Small(nn.Module):
-    """A network with the names of ours, and few tensors."""
+    """A network with the parameter names of nr3d's networks but few tensors."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ ENTRY = WeightsEntry(
 
 
 def make(folder: Path) -> Callable[[np.random.Generator], str]:
-    """Prepare good files, and return what damages, reads and judges one of them."""
+    """Prepare good files, and return the function that damages, reads and judges one of them."""
     torch.manual_seed(0)
     good = _good_files(Small().state_dict(), folder)
     names, contents = list(good), {}
@@ -130,11 +130,11 @@ def _saved(content: Any, **how: Any) -> bytes:
 
 
 def _damage(name: str, data: bytes, rng: np.random.Generator) -> tuple[bytes, bool]:
-    """Return other bytes, and whether the file's checksums must find that they are."""
+    """Return damaged bytes, and whether the checksums of the file must reveal the damage."""
     zipped = data[:2] == b"PK"
     choice = int(rng.integers(6))
     if zipped and choice == 0:
-        return _rezipped(data, rng), False  # with checksums of what is now in it
+        return _rezipped(data, rng), False  # with the checksums of its new content
     if zipped and choice == 1:
         return _pickle_edited(data, rng), False
     if zipped and choice == 2:
@@ -163,7 +163,7 @@ def _zipped(members: list[tuple[str, bytes]], method: int = zipfile.ZIP_STORED) 
 
 
 def _rezipped(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return an archive with members that are renamed, doubled, missing, changed or compressed."""
+    """Return an archive whose members are renamed, doubled, removed, changed or compressed."""
     members = _members(data)
     place = int(rng.integers(len(members)))
     name, content = members[place]
@@ -183,7 +183,7 @@ def _rezipped(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _pickle_edited(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return an archive whose pickle has other instructions, with the right checksums."""
+    """Return an archive whose pickle has other instructions but valid checksums."""
     members = _members(data)
     place = next(i for i, (name, _) in enumerate(members) if name.endswith("data.pkl"))
     name, pickled = members[place]
@@ -221,7 +221,7 @@ _INSTRUCTIONS = (
 
 
 def _directory_edited(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return an archive whose directory, or a member's own header, is damaged."""
+    """Return an archive whose directory, or the header of a member, is damaged."""
     edited = bytearray(data)
     start = data.rindex(b"PK\x05\x06")
     first = int.from_bytes(data[start + 16 : start + 20], "little")
@@ -235,7 +235,7 @@ def _directory_edited(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _header_edited(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return safetensors with another header."""
+    """Return a safetensors file with a changed header."""
     length = int.from_bytes(data[:8], "little")
     text, numbers = data[8 : 8 + length], data[8 + length :]
     header = json.loads(text)
@@ -265,7 +265,7 @@ def _header_edited(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _swapped(data: bytes, rng: np.random.Generator) -> bytes:
-    """Return two blocks of a file in each other's place."""
+    """Return a copy of a file with two blocks swapped."""
     size = int(rng.choice([4, 8, 64, 512]))
     one, other = sorted(int(rng.integers(max(1, len(data) - size))) for _ in range(2))
     other = max(other, one + size)
@@ -278,7 +278,7 @@ def _swapped(data: bytes, rng: np.random.Generator) -> bytes:
     )
 
 
-# What became of it
+# Outcome
 
 
 def _outcome(path: Path, model: nn.Module, content: dict[str, Any], checked: bool) -> str:
@@ -296,7 +296,7 @@ def _outcome(path: Path, model: nn.Module, content: dict[str, Any], checked: boo
     if _equal(found, content):
         return RIGHT
     if checked:
-        raise WrongError("other content than was saved, and no word of it")
+        raise WrongError("other content than was saved, without an error")
     return UNCHECKED
 
 

@@ -1,7 +1,7 @@
 """Damaged configuration files, and odd values of keys on the command line.
 
-What is taken must be a whole configuration whose every value its key takes, the same when it is
-read again from what is stored of it.
+An accepted configuration must be complete, each of its values must be valid for its key, and it
+must be the same when it is read again from its stored form.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nr3d.errors import ConfigError
 from nr3d.runs import building
 
 MOST_SECONDS = 1.0
-"""Of the processor, for one input; a busy machine takes longer by the clock."""
+"""CPU seconds allowed for one input; a busy machine takes longer by the clock."""
 
 MEBIBYTES = 200
 
@@ -49,11 +49,11 @@ _SCALARS = (
     *("[" + "7, " * 1300 + "7]", "9" * 4000, "0x" + "f" * 4000, "e" * 200, "\x00", "\x1b[2J", "\n"),
     *("é", "\uff11", "٣", "\ud800", "\u202e", "\ufeff", "a: b", "a#b", "# a", "a\tb"),
 )
-"""What stands for a value, in a file or on the command line."""
+"""Texts of values, for files and the command line."""
 
 
 def make(folder: Path) -> Callable[[np.random.Generator], str]:
-    """Return a function that loads one odd configuration."""
+    """Return the function that loads one odd configuration."""
     files = [(Path(shipped.__file__).parent / f"{n}.yaml").read_bytes() for n in shipped_configs()]
     files.append(_whole().encode())
     path = folder / "odd.yaml"
@@ -86,13 +86,13 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
 
 def _whole() -> str:
-    """Write every key with its default."""
+    """Return a configuration file with the default of every key."""
     config = building.as_mapping(default_config())
     return "".join(f"{section}: {json.dumps(values)}\n" for section, values in config.items())
 
 
 def _pairs(rng: np.random.Generator) -> list[str]:
-    """Draw keys and values of the command line."""
+    """Sample keys and values for the command line."""
     names, words = list(KEYS), []
     for _ in range(int(rng.integers(1, 4))):
         name = names[int(rng.integers(len(names)))]
@@ -115,7 +115,7 @@ def _value(rng: np.random.Generator) -> str:
 
 
 def _edited(text: str, rng: np.random.Generator) -> str:
-    """Edit a file by lines, as a person or a hostile one would."""
+    """Edit some lines of a file, as a careless or hostile person would."""
     lines = text.splitlines()
     for _ in range(int(rng.integers(1, 3))):
         at = int(rng.integers(len(lines)))
@@ -141,7 +141,7 @@ def _edited(text: str, rng: np.random.Generator) -> str:
 
 
 def _powers(rng: np.random.Generator) -> str:
-    """Write anchors each of which repeats the one before several times."""
+    """Return anchors, each of which repeats the previous one several times."""
     width, levels = int(rng.integers(2, 12)), int(rng.integers(1, 40))
     lines = ["b0: &b0 [1, 2]"]
     for level in range(1, levels):
@@ -151,7 +151,7 @@ def _powers(rng: np.random.Generator) -> str:
 
 
 def _require_whole(cfg: Any) -> None:
-    """Require that every value of a configuration is one of its key's, and lasts."""
+    """Check that every value of a configuration is valid and survives storage."""
     for key in KEYS.values():
         value = cfg
         for part in key.name.split("."):
@@ -160,4 +160,4 @@ def _require_whole(cfg: Any) -> None:
             raise WrongError(f"{key.name} is {value!r:.100}")
     stored = json.loads(json.dumps(building.as_mapping(cfg)))
     if config_of(stored) != cfg:
-        raise WrongError("it is another one when it is read again")
+        raise WrongError("the configuration differs when it is read again")

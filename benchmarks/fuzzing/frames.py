@@ -1,7 +1,7 @@
 """Image files of every kind that Pillow writes, whatever their name.
 
-Bits, blocks and lengths are changed, also of what a decoder checks first: the sizes in the headers,
-and PNG's checksums, which are then made right again.
+Bits, blocks and lengths are changed, including those that a decoder checks first: the sizes in the
+headers, and the content of PNG chunks, whose checksums are then corrected.
 """
 
 from __future__ import annotations
@@ -81,16 +81,16 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
     smooth = np.add.outer(np.arange(HEIGHT) * 4, np.arange(WIDTH) * 3)
     noise = np.random.default_rng(0).integers(0, 40, (HEIGHT, WIDTH, 3))
     pixels = (smooth[..., None] + noise).astype(np.uint8)
-    path = folder / "frame.jpg"  # of all kinds: the name says nothing
+    path = folder / "frame.jpg"  # for all formats: the name must not matter
     files: list[bytes] = []
     right: list[bytes | None] = []
     Image.init()
     for image, kind, options in _kinds(pixels).values():
         file = io.BytesIO()
         try:
-            image.copy().save(file, kind, **options)  # saving leaves options in an image
+            image.copy().save(file, kind, **options)  # saving stores its options in the image
         except (KeyError, OSError):
-            continue  # an older Pillow does not write it
+            continue  # an older Pillow cannot write this format
         files.append(file.getvalue())
         path.write_bytes(files[-1])
         try:
@@ -128,7 +128,7 @@ def _as_it_is(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _of_another_size(data: bytes, rng: np.random.Generator) -> bytes:
-    """Put another number where one of the sizes stands, as text or in 2 or 4 bytes."""
+    """Replace one of the sizes, as text or in 2 or 4 bytes, by another number."""
     size = int(rng.choice([WIDTH, HEIGHT, WIDTH - 1, HEIGHT - 1]))
     other = int(rng.choice([0, 1, 7, 200, 5000, 6500, 36_000, 65_535, 2**24, 2**31 - 1, 2**32 - 1]))
     forms = [struct.pack(f"{order}{form}", size) for order in "<>" for form in "HI"]
@@ -144,7 +144,7 @@ def _of_another_size(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _swapped(data: bytes, rng: np.random.Generator) -> bytes:
-    """Change the places of two parts."""
+    """Return a copy of a file with two neighbouring parts swapped."""
     a, b, c = sorted(int(at) for at in rng.integers(0, len(data) + 1, 3))
     return data[:a] + data[b:c] + data[a:b] + data[c:]
 
@@ -154,7 +154,7 @@ def _without_checksums(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _checked(data: bytes) -> bytes:
-    """Make the checksums of a PNG's chunks right, as far as they can be followed."""
+    """Correct the checksums of a PNG's chunks, as far as the chunks can be followed."""
     if not data.startswith(b"\x89PNG"):
         return data
     made, at = bytearray(data), 8

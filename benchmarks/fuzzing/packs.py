@@ -1,7 +1,7 @@
 """Packs: bytes changed, cut, cleared and swapped, and parts edited through HDF5.
 
-A pack is right or refused, as it is opened or as a frame of it is read. One from before packs had a
-digest of their tables may have other tables.
+A pack must be right or be refused when it is opened or a frame is read. Packs from before there was
+a digest of the tables may have other tables.
 """
 
 from __future__ import annotations
@@ -41,9 +41,9 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             try:
                 with_digest &= _edit(path, rng)
             except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError):
-                return RIGHT  # HDF5 would not write that
+                return RIGHT  # HDF5 refused to write the damage
         elif kind < 8:
-            # Most of a pack is its frames: half of the damage is done to the rest of it.
+            # Most of a pack consists of frames; half of the damage is done to the other parts.
             start = data.index(b"\xff\xd8\xff") if rng.integers(2) else len(data)
             path.write_bytes(damaged(data[:start], rng) + data[start:])
         else:
@@ -52,7 +52,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             found = _everything(path)
         except DataError as error:
             return refusal(error, NAME)
-        except OSError as error:  # of a frame
+        except OSError as error:  # from a frame
             if "do not fit their CRC-32" in str(error) and NAME in str(error):
                 return REFUSED
             raise
@@ -66,7 +66,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
 
 def _everything(path: Path) -> list[Any]:
-    """Give all that can be read of a pack, as what can be compared."""
+    """Return everything that can be read from a pack, in a form that can be compared."""
     opened = Pack(path)
     found: list[Any] = [opened.dataset, opened.split_id, len(opened)]
     found += [opened.tracklets(part) for part in PARTS]
@@ -75,7 +75,7 @@ def _everything(path: Path) -> list[Any]:
 
 
 def _without_digest(path: Path) -> None:
-    """Write a pack anew as it was before: without a digest, in HDF5's oldest format."""
+    """Rewrite a pack as older versions wrote it: without a digest, in HDF5's oldest format."""
     with h5py.File(path) as file:
         attributes = {name: value for name, value in file.attrs.items() if name != "tables"}
         names: list[str] = []
@@ -92,7 +92,7 @@ def _without_digest(path: Path) -> None:
 
 
 def _edit(path: Path, rng: np.random.Generator) -> bool:
-    """Change, replace or remove an attribute or a table; gives whether the digest is there."""
+    """Change, replace or remove an attribute or a table; return whether the digest is left."""
     with h5py.File(path, "r+") as file:
         what = int(rng.integers(5))
         attribute = sorted(file.attrs)[int(rng.integers(len(file.attrs)))]

@@ -1,7 +1,7 @@
 """Small test sets at their edges: ties, single persons and cameras, any numbers, any memory.
 
-Every figure is found again query by query with plain loops. A set is refused if, and only if,
-nobody in it can be found.
+Every figure is computed again query by query with plain loops. A test set must be refused if, and
+only if, no query has a match.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ _WAYS = {
     "mars-official": (True, True),
     "ap3d": (True, False),
 }
-"""Protocol to whether the queries are in the gallery, and precision is by trapezoids."""
+"""Protocols by name: whether queries are in the gallery, and whether AP uses trapezoids."""
 
 
 def make(folder: Path) -> Callable[[np.random.Generator], str]:
-    """Nothing is prepared."""
+    """Return the function that tests one case; there is nothing to prepare."""
     if set(_WAYS) != set(PROTOCOLS):
         raise WrongError(f"protocols {PROTOCOLS}, expected {tuple(_WAYS)}")
     return attempt
 
 
 def attempt(rng: np.random.Generator) -> str:
-    """Rank a random case, and find its figures again."""
+    """Rank a random case and compute its figures again."""
     queries, entries = int(rng.integers(0, 9)) or 1, int(rng.integers(0, 14))
     people = rng.choice(_NUMBERS, int(rng.integers(1, 5)))
     cameras = rng.choice(_NUMBERS, int(rng.integers(1, 4)))
     query, gallery = (
         Labels.of(rng.choice(people, n), rng.choice(cameras, n)) for n in (queries, entries)
     )
-    gallery.pids[rng.random(entries) < 0.2] = 7  # of nobody who is asked for
+    gallery.pids[rng.random(entries) < 0.2] = 7  # a person without queries
     if not rng.integers(3):
         return _of_matrix(rng, query, gallery)
     metric = str(rng.choice(["euclidean", "cosine"]))
     whole = metric == "euclidean" and bool(rng.integers(4))
-    # Products of small whole numbers are exact, and ties are ties.
+    # Products of small whole numbers are exact, so that ties stay ties.
     features = [
         rng.integers(-2, 3, (n, 2)).astype(np.float64) if whole else rng.standard_normal((n, 6))
         for n in (queries, entries)
@@ -97,7 +97,7 @@ def attempt(rng: np.random.Generator) -> str:
 
 
 def _of_matrix(rng: np.random.Generator, query: Labels, gallery: Labels) -> str:
-    """Evaluate distances as torchreid's function is asked to."""
+    """Evaluate a distance matrix through the replacement of torchreid's function."""
     matrix = rng.integers(0, 4, (len(query), len(gallery))).astype(np.float32)
     matrix[rng.random(matrix.shape) < 0.1] = np.inf
     expected = _judge(matrix.astype(np.float64), query, gallery, trapezoids=False)
@@ -132,7 +132,7 @@ def _near_ties(matrix: Any) -> bool:
 
 
 def _judge(matrix: Any, query: Labels, gallery: Labels, trapezoids: bool) -> dict[str, Any]:
-    """Find every figure; a match's place is the number of entries before it."""
+    """Compute every figure; the place of a match is one more than the entries before it."""
     rows: list[dict[str, float]] = []
     for q, row in enumerate(matrix):
         kept = [
@@ -177,7 +177,7 @@ def _compare(ranking: Ranking, expected: dict[str, Any], what: str) -> None:
 def _compare_details(
     ranking: Ranking, matrix: Any, query: Labels, labels: Labels, lengths: Any
 ) -> None:
-    """Find the figures of each bin of lengths and of each pair of cameras again."""
+    """Compute the figures of each bin of lengths and each pair of cameras again."""
     width, trapezoids = ranking.gallery, _WAYS[ranking.protocol][1]
     matrix, labels = matrix[:, :width], labels[slice(width)]
     json.dumps([ranking.intervals, ranking.by_length, ranking.camera_pairs], allow_nan=False)
@@ -195,7 +195,7 @@ def _compare_details(
             row = pairs.pop((int(one), int(other)), {})
             parts.append((row, query.camids == one, labels.camids == other))
     if pairs:
-        raise WrongError(f"pairs of cameras that are not there: {list(pairs)}")
+        raise WrongError(f"unexpected pairs of cameras: {list(pairs)}")
     for row, rows, columns in parts:
         own = _judge(matrix[rows][:, columns], query[rows], labels[columns], trapezoids)
         if row.get("queries", 0) != own["queries"]:

@@ -1,7 +1,7 @@
-"""What runs left: result.json, splits.json and metrics.jsonl, damaged by bytes or by values.
+"""Files that runs leave: result.json, splits.json and metrics.jsonl, damaged by bytes or by values.
 
-A result has nothing to check it by: another share than the one that was found, where it is still a
-share, counts as unchecked. Of a run's records only the damaged lines may be lost.
+A result has no checksums: a figure that was changed to another valid one counts as unchecked. Of
+the records of a run, only damaged lines may be lost.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _VALUES = (
 
 
 def make(folder: Path) -> Callable[[np.random.Generator], str]:
-    """Write a run, a run over splits and their records."""
+    """Write a run, a run over several splits, and their records."""
     cfg = load_config("mars", ["data.save_dir", str(folder), "test.ranks", "[1, 5]"])
     found = {"protocol": "torchreid", "rank-1": 0.5, "rank-5": 0.75, "mAP": 0.25, "query": 8}
     result: dict[str, Any] = {
@@ -112,7 +112,7 @@ def _has_nan(records: list[dict[str, Any]]) -> bool:
 
 
 def _other(content: dict[str, Any], rng: np.random.Generator) -> bytes:
-    """Damage the bytes of a file, or exchange some of its values."""
+    """Damage the bytes of a file, or replace some of its values."""
     if rng.integers(2):
         return damaged(json.dumps(content, indent=2).encode() + b"\n", rng)
     other: Any = copy.deepcopy(content)
@@ -121,7 +121,7 @@ def _other(content: dict[str, Any], rng: np.random.Generator) -> bytes:
         if not places or rng.integers(30) == 0:
             other = _VALUES[int(rng.integers(len(_VALUES)))]
             break
-        # Few of the values are of the configuration, which is most of the file.
+        # Most values of the file belong to the configuration, and only a few of those are replaced.
         owner, key = places[int(rng.integers(len(places)) * rng.random() ** 2)]
         if rng.integers(4) == 0:
             del owner[key]

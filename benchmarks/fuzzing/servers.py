@@ -1,9 +1,9 @@
 """Servers of weights that answer damaged or hostile HTTP, and zip archives that are damaged.
 
-Each input is one call of nr3d against a server of this process, whose answers are damaged in one
-to three ways, or which serves a damaged archive as it should. The bytes must be the true ones
-where something tells them from others (a hash, a CRC-32, a size); the time, the bytes on the disk
-and the length of the message have bounds.
+Each input is one call of nr3d to a server in this process, whose answers are damaged in up to three
+ways, or which serves a damaged archive correctly. The bytes must be the right ones wherever a hash,
+a CRC-32 or a size can reveal others; the time, the bytes on the disk and the length of the message
+are limited.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ MEBIBYTES = 64
 
 _PATIENCE = Patience(2, 2, 0.0005, 0.002, 1.0, 0.1, 0.03, 1e5, 0.05, 1.0)
 _LARGEST = 300_000
-"""Bytes of a file whose size is not known; a file on the disk may have no more."""
+"""Greatest size of a file on the disk, and of a download of unknown size, in bytes."""
 _ENDLESS = 1_000_000
 _MEMBER = "weights/w.pth"
 _NUMBERS = (
@@ -86,7 +86,7 @@ _STATUSES = (
 
 @dataclass
 class Answer:
-    """An answer, before it is put together."""
+    """The parts of an HTTP answer."""
 
     status: str
     headers: list[tuple[str, str]]
@@ -96,12 +96,12 @@ class Answer:
     pauses: int = 0
 
     def set(self, name: str, value: str) -> None:
-        """Give a header another value, or add it."""
+        """Set or replace a header."""
         self.headers = [h for h in self.headers if h[0].lower() != name.lower()] + [(name, value)]
 
 
 class Server:
-    """Serves one file at any path, with damaged answers if it is told so."""
+    """HTTP server with one file at every path, whose answers are damaged if ``seed`` is set."""
 
     def __init__(self) -> None:
         self.content, self.seed, self.asked = b"", -1, 0
@@ -117,7 +117,7 @@ class Server:
                 try:
                     self._answer(connection)
                 except OSError:
-                    continue  # nobody listens any more
+                    continue  # the client has gone
 
     def _answer(self, connection: socket.socket) -> None:
         request = b""
@@ -137,7 +137,7 @@ class Server:
         for change in answer.after:
             data = change(data)
         line, end, rest = data.partition(b"\n")
-        # What is in brackets in a message is taken for a reason that was left empty.
+        # refusal() would take brackets in the status line for an empty reason.
         data = line.replace(b"(", b"<") + end + rest
         pieces = answer.pauses + 1
         for piece in range(pieces):
@@ -297,7 +297,7 @@ _HARMS: Sequence[Callable[[Answer, np.random.Generator], None]] = (
 
 
 def make(folder: Path) -> Callable[[np.random.Generator], str]:
-    """Start the server, and return what asks it for a file in one way or another."""
+    """Start the server, and return the function that requests its file in one of five ways."""
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY", "NR3D_OFFLINE"):
         os.environ.pop(name, None)
     os.environ |= {"NR3D_HOME": str(folder / "home"), "TORCH_HOME": str(folder / "torch")}
@@ -316,7 +316,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
     server, digest = Server(), hashlib.sha256(truth).hexdigest()
 
     def ask(rng: np.random.Generator) -> bytes:
-        """Ask for the file, or some of it, and give what came."""
+        """Request the file, or a part of it, and return the bytes that were received."""
         way = int(rng.integers(5))
         part, size = folder / "part", len(truth) if rng.integers(2) else None
         if way < 3:
@@ -335,7 +335,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             entry = WeightsEntry("nr3d_resnet18_ibn.x", (source,), sha256=digest, size=size)
             return checked(fetch(entry, patience=_PATIENCE).read_bytes())
         server.content = archives[int(rng.integers(2))]
-        if way == 4:  # served as it should be
+        if way == 4:  # served correctly
             server.content, server.seed = damaged(server.content, rng), -1
         url = f"{server.url}/a.zip"
         path = download_member(url, "w.pth", part, size=size, patience=_PATIENCE)
@@ -343,7 +343,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
     def checked(content: bytes) -> bytes:
         if content != truth:
-            raise WrongError("other bytes came through a check of them")
+            raise WrongError("wrong bytes passed a check")
         return content
 
     def attempt(rng: np.random.Generator) -> str:
@@ -368,7 +368,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
 
 def _clear(folder: Path) -> None:
-    """Check and remove what an input left on the disk."""
+    """Check and remove the files that an input left on the disk."""
     for path in folder.rglob("*"):
         if path.is_file():
             if path.stat().st_size > _LARGEST:

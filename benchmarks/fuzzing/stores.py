@@ -1,7 +1,7 @@
 """Feature stores: bytes changed, cut, cleared and swapped, and parts edited through HDF5.
 
-A store of this version is right or refused. One of version 1 has no checksums: what is read of it
-may be other data.
+A store of the present version must be right or be refused. Stores of version 1 have no checksums,
+so that other data may be read from them.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
             try:
                 _edit(path, rng)
             except (OSError, KeyError, ValueError, TypeError, RuntimeError, OverflowError):
-                return RIGHT  # HDF5 would not write that
+                return RIGHT  # HDF5 refused to write the damage
         else:
             path.write_bytes(damaged(data, rng) if kind < 8 else with_blocks_wrong(data, rng))
         try:
@@ -85,7 +85,7 @@ def _row(split: str, index: int) -> Row:
 
 
 def _everything(path: Path) -> list[Any]:
-    """Give all that can be read of a store, as what can be compared."""
+    """Return everything that can be read from a store, in a form that can be compared."""
     store = FeatureStore(path)
     found: list[Any] = [store.version, store.counts, store.expected, store.complete]
     found += [store.origin, sorted(store.keys())]
@@ -99,7 +99,7 @@ def _everything(path: Path) -> list[Any]:
 
 
 def _write_version_1(path: Path, rows: list[Row], origin: Origin) -> None:
-    """Write a store as it was before it had checksums."""
+    """Write a store in version 1, which has no checksums."""
     with h5py.File(path, "w") as file:
         file.attrs.update(format="nr3d features", version=1, complete=True)
         for name in ("dataset", "weights", "weights_sha256"):

@@ -1,7 +1,7 @@
 """Datasets' tables, lists of names, splits and indices, damaged by bytes or by values.
 
-What ``data check`` passes must load, and what it finds an error in must be refused with that
-finding. Other numbers or names that fit each other have nothing to check them by: unchecked.
+A dataset that passes ``data check`` must load, and one in which it finds an error must be refused
+with that finding. Changed numbers or names that are consistent cannot be detected: unchecked.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ _VALUES = (
     *(float("nan"), "\x00\x1b[31m", "\ud800", "\udcff", "x" * 300, [1] * 50, "train", "test"),
 )
 _ON_DISK = ("Frames of tracklets that are not in", f"Frames of {INDEX} that are not on disk")
-"""Errors of a check that loading leaves to the reading of frames."""
+"""Errors of the check that loading a dataset leaves to the reading of its frames."""
 
 _MOST_SPLITS = 12
 
 
 @dataclass(frozen=True)
 class _File:
-    """One that is damaged.
+    """A file to damage.
 
     Args:
-        dataset: torchreid's name of its dataset.
-        path: the file.
-        other: makes a damaged one of the good one's bytes.
-        share: how often it is taken, beside the others.
+        dataset: torchreid's name of the dataset.
+        path: path of the file.
+        other: function that returns damaged bytes for the good ones.
+        share: relative frequency with which the file is chosen.
     """
 
     dataset: str
@@ -69,7 +69,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
         *(_File("mars", info / f"{part}_name.txt", _other_list) for part in PARTS),
         _File("prid2011", folder / "prid2011" / "splits_prid2011.json", _other_json),
         _File("shop", folder / "shop" / INDEX, _other_json),
-        # Its folders of 600 people take long to look through.
+        # Its 600 folders take long to search.
         _File("ilidsvid", folder / "ilids-vid" / ILIDSVID_TABLE, _other_mat, share=1),
     ]
     whole = {file.path: file.path.read_bytes() for file in files}
@@ -103,7 +103,7 @@ def _outcome(file: _File, folder: Path, right: Any) -> str:
         refusal(error, "data.split_id")
     except DataError as error:
         message = str(error)
-        # A place may be shown as well as it can be in one line.
+        # A place is shown in one line, shortened if necessary.
         if not any(e.what in message and e.mend in message for e in errors) or "\n" in message:
             raise WrongError(
                 f"{message[:900]!r}, found {[e.what for e in errors]}"[:1500]
@@ -120,7 +120,7 @@ def _loaded(name: str, root: Path, split: int) -> Any:
 
 
 def _other_mat(data: bytes, rng: np.random.Generator) -> bytes:
-    """Damage a MATLAB file's bytes, or write another table."""
+    """Damage the bytes of a MATLAB file, or write another table."""
     if rng.integers(2):
         return damaged(data, rng)
     content = loadmat(io.BytesIO(data))
@@ -159,7 +159,7 @@ def _other_mat(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _other_list(data: bytes, rng: np.random.Generator) -> bytes:
-    """Damage a list's bytes or its lines."""
+    """Damage the bytes or the lines of a list."""
     if rng.integers(2):
         return damaged(data, rng)
     lines = data.splitlines()
@@ -185,7 +185,7 @@ def _other_list(data: bytes, rng: np.random.Generator) -> bytes:
 
 
 def _other_json(data: bytes, rng: np.random.Generator) -> bytes:
-    """Damage a JSON file's bytes, or exchange some of its values."""
+    """Damage the bytes of a JSON file, or replace some of its values."""
     kind = int(rng.integers(20))
     if kind < 9:
         return damaged(data, rng)
@@ -218,7 +218,7 @@ def _places(content: Any) -> list[tuple[Any, Any]]:
 
 
 def _write_ilidsvid(root: Path) -> None:
-    """Write iLIDS-VID with its 300 people, which its table asks for, of a frame each."""
+    """Write iLIDS-VID with one frame per person and camera; its table requires 300 people."""
     base, frame = root / "ilids-vid", root / "frame.png"
     Image.new("RGB", (4, 8)).save(frame)
     for camera in ("cam1", "cam2"):

@@ -17,7 +17,7 @@ from nr3d.checking.findings import Report
 from nr3d.checking.frames import check_order
 from nr3d.checking.tables import read_table
 from nr3d.errors import DataError
-from nr3d.files.whole_files import MEBIBYTE, read_whole
+from nr3d.files.regular_files import MEBIBYTE, read_whole
 
 JUNK, DISTRACTOR = -1, 0
 """People of the test table who are nobody; the loader leaves junk out."""

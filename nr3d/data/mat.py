@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nr3d.errors import DataError, reason_of
-from nr3d.files.whole_files import MEBIBYTE, read_whole
+from nr3d.files.regular_files import MEBIBYTE, read_whole
 
 _LARGEST = 64 * MEBIBYTE
 """Bytes that a file and what it holds may have; MARS's largest table has 0.4 MB."""

@@ -17,8 +17,9 @@ from nr3d.data.frames import is_image
 from nr3d.errors import ConfigError, DataError
 from nr3d.files.atomic import replacing
 from nr3d.files.home import expanded
+from nr3d.files.json_files import read_json
 from nr3d.files.new_files import refuse_over, write_new
-from nr3d.files.whole_files import MEBIBYTE, read_json
+from nr3d.files.regular_files import MEBIBYTE
 
 logger = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Files: written whole or not at all, by one process at a time, and read within bounds."""
+"""Files: written atomically, by one process at a time, and read within bounds."""

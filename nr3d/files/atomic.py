@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and have one writer."""
+"""Atomic writing: files appear whole or not at all, and have one writer at a time."""
 
 from __future__ import annotations
 
@@ -16,46 +16,46 @@ from nr3d.files.locks import locked
 
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """Write a file beside its place and rename it into place when it is whole.
+    """Write a file under a temporary name and rename it when it is whole.
 
-    At every moment ``path`` is the old file, if there was one, or the whole new one. If the block
-    raises, the part is removed.
+    At every moment ``path`` is either the old file, if there was one, or the whole new one. If the
+    block raises, the temporary file is removed.
 
     Args:
-        path: where the file shall be; missing folders are made.
+        path: final place of the file; missing folders are created.
 
     Yields:
-        Path: where to write it.
+        Path: temporary file in the same folder, which the block writes.
 
     Raises:
         OutputError: if the folder cannot be written or the disk is full.
 
-    Examples::
+    Examples:
         >>> with replacing("results.json") as partial:
         ...     _ = partial.write_text("{}")
         >>> Path("results.json").read_text()
         '{}'
     """
     path = Path(path)
-    # The process number for a person who finds one; it alone is not unique between machines.
+    # The process number helps a person who finds the file; alone it is not unique across machines.
     partial = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.partial")
     _parts.add(partial.absolute())
     try:
         with writing(path, partial):
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
-            # On the disk before it takes the old one's name, so that a power cut loses neither.
+            # Flushed to the disk before it takes the old file's name: a power cut loses neither.
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
             partial.replace(path)
     finally:
-        with contextlib.suppress(OSError):  # what raised in the block is told
+        with contextlib.suppress(OSError):  # the error of the block is the one to report
             partial.unlink(missing_ok=True)
         _parts.discard(partial.absolute())
 
 
 _parts: set[Path] = set()
-"""What this process is writing."""
+"""Temporary files that this process is writing."""
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_parts.clear)
@@ -63,7 +63,7 @@ if hasattr(os, "register_at_fork"):
 
 @atexit.register
 def _remove_all() -> None:
-    """Remove what an interrupt within a block's end left."""
+    """Remove what is left when an interrupt arrives while a block is ending."""
     for partial in _parts:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
@@ -71,18 +71,19 @@ def _remove_all() -> None:
 
 @contextlib.contextmanager
 def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
-    """Keep other processes from writing a file, and clear away what a killed writer left.
+    """Keep other processes from writing a file, and remove what a killed writer left behind.
 
     Args:
-        path: the file, or what stands for the files of a folder; missing folders are made.
-        others: files that only the writer of ``path`` writes: what a killed one left of them is
-            cleared away too.
+        path: file to be written, or a name that stands for all files of a folder; missing folders
+            are created.
+        others: further files that only the writer of ``path`` writes, whose leftovers are removed
+            as well.
 
     Raises:
-        Locked: if another process is its writer; a BlockingIOError that says which.
+        Locked: if another process is writing the file; a BlockingIOError that names the process.
         OutputError: if the folder cannot be written.
 
-    Examples::
+    Examples:
         >>> with sole_writer("features.h5"), sole_writer("features.h5"):  # doctest: +ELLIPSIS
         ...     pass
         Traceback (most recent call last):
@@ -99,7 +100,10 @@ def sole_writer(path: str | Path, *others: str | Path) -> Iterator[None]:
 
 
 def clear_partial(path: Path) -> None:
-    """Remove the parts of a file that killed writers left; nobody may be writing it.
+    """Remove the temporary files that killed writers of a file left behind.
+
+    Args:
+        path: the file, which no process may be writing.
 
     Raises:
         OutputError: if the folder cannot be written.
@@ -112,4 +116,4 @@ def clear_partial(path: Path) -> None:
 
 
 _PARTIAL = re.compile(r"\.\d+(\.[0-9a-f]{8})?\.partial")
-"""What :func:`replacing` puts behind a file's name, with a dot before it."""
+"""What :func:`replacing` appends to a file's name, which it also prefixes with a dot."""

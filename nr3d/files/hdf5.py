@@ -1,9 +1,9 @@
-"""HDF5 files: opened with the reasons of a failure told apart, and written without HDF5's faults.
+"""HDF5 files: read with distinct errors for each cause, and written without HDF5's faults.
 
-HDF5 ends the process when it cannot write a file's last bytes at its closing, as on a full disk;
-and it says of a file that another process writes, or that may not be read, what it says of a
-damaged one. What writes here goes to the file by Python's own means, and what reads looks at the
-reason.
+HDF5 ends the process if it cannot write the last bytes of a file that it closes, for example on a
+full disk. It also reports a file that another process is writing, or that may not be read, in the
+same way as a damaged one. This module therefore lets HDF5 write through a Python file object, and
+examines the cause of a failed read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import h5py
 
 VERSIONS = ("v110", "v110")
-"""Of HDF5's format that is written: the first whose own structures all have checksums."""
+"""Versions of the HDF5 format to write: the first whose own structures all have checksums."""
 
 
 _WITH_ATTRIBUTES = 1 << 24
@@ -42,33 +42,35 @@ def reading(
     *,
     searched: int = _WITH_ATTRIBUTES,
 ) -> Iterator[h5py.File]:
-    """Open an HDF5 file, and turn whatever goes wrong in the block into one error.
+    """Open an HDF5 file for reading and turn any failure within the block into one error.
 
-    Errors of nr3d pass through as they are.
+    Errors of nr3d pass through unchanged.
 
     Args:
-        path: the file, which is there.
-        expected: what it should be, such as ``"a feature store"``.
-        advice: what to do if it is damaged, as whole sentences.
-        error_type: the error to raise.
-        searched: bytes from the start of a file of HDF5's oldest format in which heaps of texts
-            are checked; the default, which holds for newer ones, is where it has its attributes.
+        path: the file, which exists.
+        expected: kind of file that was expected, such as ``"a feature store"``.
+        advice: advice to the user for a damaged file, as whole sentences.
+        error_type: class of the error that is raised.
+        searched: number of bytes, from the start of the file, in which heaps of variable-length
+            strings are checked. It applies to files of HDF5's oldest format only. The default,
+            which is used for all other files, covers the place of the attributes.
 
     Yields:
-        h5py.File: open for reading.
+        h5py.File: the file, open for reading.
 
     Raises:
-        Nr3dError: of the given type. A file that another process writes, that may not be opened or
-            whose disk fails is told from one that is damaged.
+        Nr3dError: of the given class, if the file cannot be read. The message of a file that
+            another process is writing, that may not be opened or whose disk fails differs from
+            that of a damaged one.
     """
     import h5py
 
     try:
-        # HDF5's own reasons for not opening a file are hard to tell from damage.
+        # HDF5 reports a file that cannot be opened much as it reports damage.
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
         try:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise error_type(f"{path} is no file, expected {expected}.")
+                raise error_type(f"{path} is not a file, expected {expected}.")
             with os.fdopen(descriptor, "rb", buffering=0, closefd=False) as raw:
                 if _at(raw, 8, 1) not in (b"\0", b"\1"):  # the superblock's version
                     searched = _WITH_ATTRIBUTES
@@ -83,22 +85,22 @@ def reading(
         if _is_locked(error):
             raise error_type(
                 f"{path} is open in another process that writes it ({reason_of(error)}): wait for "
-                "it to close the file, or close it. Where the file system knows no locks, set "
+                "that process to close the file, or end it. On a file system without locks, set "
                 "HDF5_USE_FILE_LOCKING=FALSE."
             ) from error
         if _is_of_system(error):
             raise error_type(
-                f"{path} cannot be read now ({reason_of(error)}), which says nothing of what is in "
-                "it: make it readable, and run the same again."
+                f"{path} cannot be read now ({reason_of(error)}), which does not mean that it is "
+                "damaged: make it readable, and run the same command again."
             ) from error
         raise error_type(
             f"{path} cannot be read as {expected} ({reason_of(error)}): it is cut short, damaged "
-            f"or something else. {advice}"
+            f"or another kind of file. {advice}"
         ) from error
 
 
 def _check_heaps(raw: FileIO, searched: int) -> None:
-    """Refuse a heap of texts that HDF5 would read for ever; they alone have no checksums."""
+    """Refuse a heap of strings that HDF5 would read for ever; heaps alone have no checksums."""
     for offset in range(0, searched, _BLOCK):
         block = _at(raw, offset, _BLOCK + len(_HEAP) - 1)
         place = block.find(_HEAP)
@@ -113,11 +115,11 @@ def _check_heap(raw: FileIO, start: int) -> None:
     (size,) = struct.unpack("<Q", _at(raw, start + 8, 8).ljust(8, b"\0"))
     heap = _at(raw, start, min(size, _LARGEST_HEAP))
     place = 16
-    if size > os.fstat(raw.fileno()).st_size - start:  # HDF5 would make room for it
+    if size > os.fstat(raw.fileno()).st_size - start:  # HDF5 would allocate that much
         raise ValueError(f"a heap of texts at byte {start} is damaged")
     while place + 16 <= len(heap):
         index, length = struct.unpack("<H6xQ", heap[place : place + 16])
-        # What is free, index 0, counts its own head.
+        # The length of free space, which has index 0, includes its own header.
         step = length if index == 0 else 16 + -(-length // 8) * 8
         if step == 0 or place + step > size:
             raise ValueError(f"a heap of texts at byte {start} is damaged")
@@ -130,10 +132,10 @@ def _at(raw: FileIO, offset: int, size: int) -> bytes:
 
 
 _HEAP = b"GCOL\1\0\0\0"
-"""What a heap of texts starts with."""
+"""First bytes of a heap of variable-length strings."""
 
 _BLOCK, _LARGEST_HEAP = 1 << 20, 1 << 26
-"""Bytes that are read at once."""
+"""Number of bytes that are read at once, and at most of one heap."""
 
 
 def _is_locked(error: Exception) -> bool:
@@ -141,11 +143,11 @@ def _is_locked(error: Exception) -> bool:
 
 
 def _is_of_system(error: Exception) -> bool:
-    """Whether the file could not be reached, whatever it holds."""
+    """Return whether the operating system failed to read the file, whatever it contains."""
     if isinstance(error, MemoryError):
-        return False  # a number in the file is out of all bounds
-    told = re.search(r"\berrno = (\d+)", str(error))
-    number = int(told[1]) if told else getattr(error, "errno", None)
+        return False  # a size in the file is absurdly large
+    found = re.search(r"\berrno = (\d+)", str(error))
+    number = int(found[1]) if found else getattr(error, "errno", None)
     return number in _OF_SYSTEM
 
 
@@ -160,22 +162,30 @@ _OF_SYSTEM = {
 
 
 def create(path: Path, fill: Callable[[h5py.File], object]) -> None:
-    """Write an HDF5 file; what cannot be written of it is an error and no crash.
+    """Write an HDF5 file; a failure to write raises an error and does not crash the process.
 
-    An interrupt is raised once the file is closed: within HDF5 there is no place for it.
+    An interrupt is raised once the file is closed, because HDF5 cannot be interrupted safely.
 
     Args:
-        path: the file; what was in it is lost.
-        fill: gets the open file and puts everything into it.
+        path: the file; its former content is lost.
+        fill: function that receives the open file and writes its content.
 
     Raises:
-        OSError: if it cannot be written.
+        OSError: if the file cannot be written.
     """
     _write(path, "w", fill)
 
 
 def change(path: Path, edit: Callable[[h5py.File], object]) -> None:
-    """Change an HDF5 file in its place; otherwise as :func:`create`."""
+    """Change an HDF5 file in place, with the same guarantees as :func:`create`.
+
+    Args:
+        path: the file, which exists.
+        edit: function that receives the open file and changes its content.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
     _write(path, "r+", edit)
 
 
@@ -196,9 +206,9 @@ def _write(path: Path, mode: str, work: Callable[[h5py.File], object]) -> None:
 
 @contextlib.contextmanager
 def _uninterrupted() -> Iterator[None]:
-    """Put off what signals make Python do until the end of the block."""
+    """Defer Python's signal handlers to the end of the block."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python handles signals in the main thread alone
+        yield  # Python handles signals in the main thread only
         return
     before = {number: signal.getsignal(number) for number in _INTERRUPTS}
     came: list[int] = []
@@ -223,7 +233,7 @@ _INTERRUPTS = [
 
 
 class _Target:
-    """A file for HDF5 that never fails: it keeps the first error, and writes no more after it."""
+    """A file object that never fails: it keeps the first error and then writes nothing more."""
 
     def __init__(self, raw: Any) -> None:
         self._raw = raw
@@ -244,7 +254,7 @@ class _Target:
     def write(self, data: Any) -> int:
         left = memoryview(data)
         size = len(left)
-        while self.error is None and left:  # a disk that is nearly full takes a part
+        while self.error is None and left:  # an almost full disk accepts a part
             with self._keeping():
                 left = left[self._raw.write(left) :]
         return size

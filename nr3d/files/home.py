@@ -1,4 +1,4 @@
-"""Folders of the user's: ``~`` in paths, and the platform's own for caches and settings."""
+"""The user's folders: ``~`` in paths, and the platform's folders for caches and settings."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from nr3d.errors import Nr3dError, printable
 
 
 def expanded(path: str | Path, error_type: type[Nr3dError] = Nr3dError) -> Path:
-    """Give a path with the home folder in the place of its ``~`` or ``~user``.
+    """Return a path with its leading ``~`` or ``~user`` replaced by the home folder.
 
     Args:
         path: any path.
-        error_type: the error to raise.
+        error_type: class of the error that is raised.
 
     Raises:
-        Nr3dError: of the given type, if there is no such home folder.
+        Nr3dError: of the given class, if there is no such home folder.
 
-    Examples::
+    Examples:
         >>> expanded("~no-such-user/mars")
         Traceback (most recent call last):
         nr3d.errors.Nr3dError: ~no-such-user/mars: there is no home folder for ~no-such-user. \
@@ -36,20 +36,20 @@ Write the whole path, or set HOME.
 def platform_folder(
     find: Callable[..., Path], variable: str, error_type: type[Nr3dError] = Nr3dError
 ) -> Path:
-    """Give nr3d's folder of the platform.
+    """Return the folder that the platform intends for nr3d's caches or settings.
 
     Args:
-        find: a function of platformdirs, such as ``user_cache_path``.
-        variable: of the environment, that names a folder or file instead.
-        error_type: the error to raise.
+        find: function of platformdirs, such as ``user_cache_path``.
+        variable: name of the environment variable with which the user can choose another place.
+        error_type: class of the error that is raised.
 
     Raises:
-        Nr3dError: of the given type, if the user has no home folder for it.
+        Nr3dError: of the given class, if the user has no home folder.
     """
     try:
         folder = find("nr3d", appauthor=False)
     except RuntimeError:
         folder = Path("~")
-    if folder.parts[:1] == ("~",):  # what is left of ~ where nobody knows the user
+    if folder.parts[:1] == ("~",):  # a ~ that could not be expanded: the user is unknown
         raise error_type(f"There is no home folder for this user: set {variable}, or HOME.")
     return folder

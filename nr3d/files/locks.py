@@ -1,4 +1,4 @@
-"""Locks beside files that say who holds them, and that nothing is left of."""
+"""Lock files that say who holds them and that are removed with their lock."""
 
 from __future__ import annotations
 
@@ -21,10 +21,15 @@ logger = logging.getLogger(__name__)
 
 
 class Locked(Nr3dError, BlockingIOError):
-    """Another process holds a lock.
+    """A lock is held, in most cases by another process.
+
+    Args:
+        what: file or folder that the lock protects.
+        holder: description of the holder.
 
     Attributes:
-        holder: who, such as ``process 812 on gpu3, since 2026-01-31 09:30:00``.
+        holder: description of the holder, such as
+            ``process 812 on gpu3, since 2026-01-31 09:30:00``.
     """
 
     def __init__(self, what: str | Path, holder: str) -> None:
@@ -36,17 +41,18 @@ class Locked(Nr3dError, BlockingIOError):
 
 @contextlib.contextmanager
 def locked(path: Path, what: str | Path) -> Iterator[None]:
-    """Hold a lock file, or be refused at once.
+    """Hold a lock file for the duration of a block, without waiting for it.
 
-    The lock is the operating system's, so that it ends with its process however that ends. The
-    file says who holds it and is removed at the end; one that a killed process left is taken over.
+    The lock belongs to the operating system and therefore ends with its process, however that ends.
+    The file says who holds the lock and is removed at the end of the block. A file that a killed
+    process left behind is taken over.
 
     Args:
-        path: the lock file, in a folder that is there.
-        what: is locked by it, for the message.
+        path: lock file, in a folder that exists.
+        what: file or folder that the lock protects, for the message.
 
     Raises:
-        Locked: if it is held, by this process or another; the message says by whom.
+        Locked: if this process or another one holds the lock; the message says which.
         OSError: if the folder cannot be written.
     """
     if sys.platform == "win32":
@@ -59,7 +65,7 @@ def locked(path: Path, what: str | Path) -> Iterator[None]:
         _sign(descriptor)
         yield
     finally:
-        # A forked process that comes out of the block closed its copy as it was forked.
+        # A forked process that leaves the block closed its copy when it was forked.
         if os.getpid() == owner:
             _release(descriptor, path)
 
@@ -70,13 +76,13 @@ def in_turn(
     refused: Callable[[Locked, float], None],
     every: float = 0.1,
 ) -> Iterator[None]:
-    """Hold a lock once those who hold it are done.
+    """Wait for a lock and hold it for the duration of a block.
 
     Args:
-        lock: gives the lock, such as :func:`locked` does; called until it is not refused.
-        refused: called before each wait with the refusal and the seconds waited so far, 0 at first;
-            what it raises ends the waiting.
-        every: seconds from one try to the next.
+        lock: function that returns a lock such as :func:`locked`; called until it is not refused.
+        refused: function called before each wait with the refusal and the seconds waited so far,
+            which are 0 the first time; an exception that it raises ends the waiting.
+        every: time between two attempts, in seconds.
     """
     began = None
     with contextlib.ExitStack() as held:
@@ -93,11 +99,11 @@ def in_turn(
 
 
 _held: dict[int, Path] = {}
-"""Descriptors and files of the locks that this process holds."""
+"""Locks that this process holds: file descriptor to lock file."""
 
 
 def _release(descriptor: int, path: Path) -> None:
-    # While it is held: whoever opened it before finds that it is no longer the path's.
+    # Removed while held: whoever opened the file before then sees that the path no longer names it.
     path.unlink(missing_ok=True)
     _held.pop(descriptor, None)
     os.close(descriptor)
@@ -105,18 +111,19 @@ def _release(descriptor: int, path: Path) -> None:
 
 @atexit.register
 def _release_all() -> None:
-    """Release what an interrupt between two steps of a block's end left held."""
+    """Release locks that are still held because an interrupt arrived while a block was ending."""
     for descriptor, path in list(_held.items()):
         with contextlib.suppress(OSError):
             import fcntl
 
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it may be another's
+            # Fails if another process holds the lock by now.
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 _release(descriptor, path)
 
 
 def _let_go_in_child() -> None:
-    """Close a forked process's copies: it would hold the locks of a parent that was killed."""
+    """Close the copies in a forked process, which would keep the locks of a killed parent held."""
     for descriptor in _held:
         with contextlib.suppress(OSError):
             os.close(descriptor)
@@ -128,7 +135,7 @@ if hasattr(os, "register_at_fork"):
 
 
 def _acquired(path: Path, what: str | Path) -> int:
-    """Open and lock the file that is at the path, made if there is none."""
+    """Open and lock the file at the path, which is created if there is none."""
     import fcntl
 
     while True:
@@ -142,16 +149,16 @@ def _acquired(path: Path, what: str | Path) -> int:
             os.close(descriptor)
             raise Locked(what, holder) from None
         except OSError as error:
-            # Some network file systems have no locks. Refusing to write there would be worse.
+            # Some network file systems have no locks; refusing to write there would be worse.
             logger.warning(
-                "%s lies on a file system without locks (%s): see to it that no other process "
+                "%s lies on a file system without locks (%s): make sure that no other process "
                 "writes it",
                 what,
                 reason_of(error),
             )
             return descriptor
-        # Between the two calls its holder may have ended and removed it, and the next one made
-        # another: that one counts.
+        # Between the two calls the holder may have removed the file and another process may have
+        # created a new one: only the file that the path names now counts.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(os.fstat(descriptor), path.stat()):
                 return descriptor
@@ -160,30 +167,30 @@ def _acquired(path: Path, what: str | Path) -> int:
 
 
 def _sign(descriptor: int) -> None:
-    """Write into a lock file who holds it."""
-    told = json.dumps(
+    """Write the holder into a lock file."""
+    record = json.dumps(
         {
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "since": datetime.datetime.now().isoformat(" ", "seconds"),
         }
     )
-    with contextlib.suppress(OSError):  # a full disk: held without saying by whom
+    with contextlib.suppress(OSError):  # the disk is full: the lock is held, without a name
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, told.encode())
+        os.write(descriptor, record.encode())
 
 
 def _holder(descriptor: int) -> str:
-    """Say who holds a lock, by what its file says."""
+    """Return who holds a lock, according to its file."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        told: dict[str, Any] = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(told['pid'])} on {told['host']}, since {told['since']}"
+        record: dict[str, Any] = json.loads(os.pread(descriptor, 4096, 0))
+        return f"process {int(record['pid'])} on {record['host']}, since {record['since']}"
     return "another process"
 
 
 @contextlib.contextmanager
 def _locked_by_filelock(path: Path, what: str | Path) -> Iterator[None]:
-    """Hold the lock where the operating system removes no file that is open."""
+    """Hold a lock where the operating system cannot remove an open file."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)

@@ -1,4 +1,4 @@
-"""Writes files that are made for a dataset, over one that is there only if that is asked for."""
+"""New files of a dataset, which replace an existing file only on request."""
 
 from __future__ import annotations
 
@@ -9,10 +9,14 @@ from nr3d.files.atomic import replacing, sole_writer
 
 
 def refuse_over(path: Path, *, replace: bool) -> None:
-    """Refuse to write over a file.
+    """Refuse to replace a file that exists.
+
+    Args:
+        path: file that is to be written.
+        replace: whether an existing file may be replaced.
 
     Raises:
-        DataError: if it is there and ``replace`` is False.
+        DataError: if the file exists and ``replace`` is False.
     """
     if path.exists() and not replace:
         raise DataError(
@@ -21,19 +25,19 @@ def refuse_over(path: Path, *, replace: bool) -> None:
 
 
 def write_new(path: Path, text: str, *, replace: bool) -> None:
-    """Write a file of text, as its only writer.
+    """Write a text file, atomically and as its only writer.
 
     Args:
-        path: the file.
-        text: in UTF-8.
-        replace: write over a file that is there.
+        path: file that is to be written.
+        text: content of the file, which is encoded as UTF-8.
+        replace: whether an existing file may be replaced.
 
     Raises:
-        DataError: if it is there and ``replace`` is False.
-        Locked: if another process writes it.
-        OutputError: if it cannot be written.
+        DataError: if the file exists and ``replace`` is False.
+        Locked: if another process is writing the file.
+        OutputError: if the file cannot be written.
     """
     with sole_writer(path):
-        refuse_over(path, replace=replace)  # another process may have written it meanwhile
+        refuse_over(path, replace=replace)  # another process may have written it in the meantime
         with replacing(path) as partial:
             partial.write_text(text, encoding="utf-8")

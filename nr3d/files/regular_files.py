@@ -1,6 +1,7 @@
-"""Reads files of a dataset, and nothing that only looks like one.
+"""Reading of regular files, within bounds.
 
-A pipe called ``0001.jpg`` keeps its reader waiting for ever, and a device may act as it is opened.
+Datasets come from anywhere. A pipe named ``0001.jpg`` would keep its reader waiting for ever, a
+device may act when it is opened, and a file may be far larger than any file of its kind.
 """
 
 from __future__ import annotations
@@ -9,19 +10,26 @@ import os
 import stat
 from pathlib import Path
 
+from nr3d.errors import DataError, reason_of
+
+MEBIBYTE = 2**20
+
 
 class NotRegularError(OSError):
-    """Something other than a file; the message goes on after its name: "is a pipe, not a file"."""
+    """A path names something other than a file; the message reads "is a pipe, not a file"."""
 
 
 def look(path: str | Path) -> os.stat_result:
-    """Look at a file, through links.
+    """Return the status of a regular file; links are followed.
+
+    Args:
+        path: the file.
 
     Raises:
-        NotRegularError: if it is a folder, a pipe, a socket or a device.
-        OSError: if it is missing or cannot be looked at.
+        NotRegularError: if the path names a folder, a pipe, a socket or a device.
+        OSError: if the file is missing or cannot be accessed.
 
-    Examples::
+    Examples:
         >>> look(".")
         Traceback (most recent call last):
         nr3d.files.regular_files.NotRegularError: is a folder, not a file
@@ -30,21 +38,47 @@ def look(path: str | Path) -> os.stat_result:
 
 
 def read_regular(path: str | Path, most: int) -> bytes:
-    """Read a file whole.
+    """Read a regular file.
 
     Args:
         path: the file.
-        most: bytes to read at most. One more tells that the file has more.
+        most: number of bytes to read; one more is returned if the file is longer.
 
     Raises:
-        NotRegularError: as for :func:`look`.
-        OSError: if it is missing or cannot be read.
+        NotRegularError: if the path names a folder, a pipe, a socket or a device.
+        OSError: if the file is missing or cannot be read.
     """
     look(path)
     with open(path, "rb", opener=_open) as file:
-        # It may have been another thing's name a moment ago.
+        # The name may have changed hands since.
         _regular(os.fstat(file.fileno()))
         return file.read(most + 1)
+
+
+def read_whole(path: Path, most: int) -> bytes:
+    """Read a regular file of a dataset and refuse one that is too large.
+
+    Args:
+        path: the file.
+        most: greatest size of the file, in bytes.
+
+    Raises:
+        DataError: if the file is missing, not regular, too large or cannot be read. The message
+            says only what is wrong, without advice or a full stop.
+    """
+    try:
+        size = look(path).st_size
+        data = read_regular(path, most) if size <= most else b""
+    except FileNotFoundError:
+        raise DataError(f"There is no {path}") from None
+    except NotRegularError as error:
+        raise DataError(f"{path} {error}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read ({reason_of(error)})") from error
+    size = max(size, len(data))
+    if size > most:
+        raise DataError(f"{path} has {size:,} bytes, expected at most {most:,} of such a file")
+    return data
 
 
 def _open(path: str, flags: int) -> int:

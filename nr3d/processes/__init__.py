@@ -1,1 +1,1 @@
-"""Processes: how they are stopped, and those that work for another one."""
+"""Processes: how work is stopped, and how child processes behave."""

@@ -1,4 +1,4 @@
-"""Processes that work for another one: they leave signals to it, and end with it."""
+"""Child processes, which leave signals to their parent and end with it."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from collections.abc import Callable, Iterator
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1")
 
 SIGNALS = frozenset(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
-"""What asks a command to stop. It is often sent to its children too: by a terminal, by Slurm."""
+"""Signals that ask a command to stop. Terminals and Slurm often send them to its children too."""
 
 _handled = False
 
 
 @contextlib.contextmanager
 def signals_handled() -> Iterator[None]:
-    """Say that this process handles :data:`SIGNALS` in a block, so that children leave them."""
+    """Declare that this process handles :data:`SIGNALS` in a block, so its children ignore them."""
     global _handled
     before, _handled = _handled, True
     try:
@@ -30,13 +30,13 @@ def signals_handled() -> Iterator[None]:
 
 
 def are_signals_handled() -> bool:
-    """Say whether this process, or the one that it was forked from, handles the signals."""
+    """Return whether this process, or the one it was forked from, handles :data:`SIGNALS`."""
     return _handled
 
 
 @contextlib.contextmanager
 def held_back() -> Iterator[None]:
-    """Hold signals back while processes are forked, which then begin with them held back."""
+    """Block :data:`SIGNALS` while processes are forked, which inherit the blocked signals."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -48,10 +48,10 @@ def held_back() -> Iterator[None]:
 
 
 def follow_parent() -> None:
-    """Begin the work of a forked process: its parent alone ends it, and it ends with its parent.
+    """Make a forked process end with its parent, and by its parent's SIGTERM only.
 
-    Without this a signal to all processes of a job ends a loader before the parent has finished its
-    step, and workers of a parent that was killed wait for ever.
+    Without this, a signal to all processes of a job would end a data loader before the parent has
+    finished its step, and the workers of a killed parent would wait for ever.
     """
     if not hasattr(signal, "sigtimedwait"):
         for number in SIGNALS - {signal.SIGTERM}:
@@ -60,7 +60,7 @@ def follow_parent() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     of = multiprocessing.parent_process()
     parent = os.getppid() if of is None or of.pid is None else of.pid
-    # What a server of forks starts is the server's child, and works for another process.
+    # A process that a fork server starts is the server's child but works for another process.
     server = of is not None and os.getppid() != parent
     there = of.is_alive if of is not None and server else lambda: os.getppid() == parent
     threading.Thread(target=_follow, args=(parent, there), daemon=True).start()
@@ -68,9 +68,10 @@ def follow_parent() -> None:
 
 def _follow(parent: int, there: Callable[[], bool]) -> None:
     while there():
-        told = signal.sigtimedwait(SIGNALS, 1.0)
-        if told is not None and told.si_signo == signal.SIGTERM and told.si_pid == parent:
+        received = signal.sigtimedwait(SIGNALS, 1.0)
+        if received is None:
+            continue
+        if received.si_signo == signal.SIGTERM and received.si_pid == parent:
             os._exit(0)
-        if told is not None:
-            time.sleep(0.01)  # one that is sent without end costs nothing
+        time.sleep(0.01)  # a signal that is sent without end must not keep the CPU busy
     os._exit(1)

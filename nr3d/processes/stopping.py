@@ -1,8 +1,8 @@
 """Requests to stop: at once, or at the next point where nothing is lost.
 
-Work that can stop only now and then says so by :func:`at_safe_points` and asks :func:`requested`
-there. Whoever wants it to stop, such as the command line on a signal, calls :func:`request`.
-Without a request nothing here changes how a program handles its signals.
+Work that can stop only at certain points enters :func:`at_safe_points` and calls :func:`requested`
+at each of them. Whoever wants the work to stop, such as the command line on a signal, calls
+:func:`request`. Importing this module does not change how a program handles signals.
 """
 
 from __future__ import annotations
@@ -14,12 +14,17 @@ from pathlib import Path
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal asked the work to stop.
+    """The work was stopped by a signal.
+
+    Args:
+        number: number of the signal.
+        where: progress of the work, such as ``after epoch 3``; empty if it is unknown.
+        checkpoint: checkpoint from which the work can be continued; None if there is none.
 
     Attributes:
-        number: the signal's.
-        where: how far the work had come; empty where it does not say.
-        checkpoint: what goes on from there; None without one.
+        number: number of the signal.
+        where: progress of the work; empty if it is unknown.
+        checkpoint: checkpoint from which the work can be continued; None if there is none.
     """
 
     def __init__(self, number: int, where: str = "", checkpoint: Path | None = None) -> None:
@@ -30,7 +35,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class _Waiting:
-    """Whether requests wait for a safe point, and the one that does."""
+    """Whether requests wait for a safe point, and the request that is waiting."""
 
     waits = False
     request = 0
@@ -40,14 +45,14 @@ _waiting = _Waiting()
 
 
 def request(number: int = signal.SIGINT) -> bool:
-    """Ask the work under way to stop.
+    """Ask the work in progress to stop.
 
     Args:
-        number: the signal that asks for it.
+        number: number of the signal that asks for it.
 
     Returns:
-        bool: whether the work stops by itself, at its next safe point; else nothing was noted, and
-        the caller may raise :class:`Interrupted`.
+        bool: True if the work will stop by itself at its next safe point. False if it has no safe
+        points: the request is not recorded, and the caller may raise :class:`Interrupted`.
     """
     if _waiting.waits:
         _waiting.request = number
@@ -55,20 +60,20 @@ def request(number: int = signal.SIGINT) -> bool:
 
 
 def requested() -> int:
-    """Return the signal that asked the work to stop; 0 if it may go on."""
+    """Return the number of the signal that asked the work to stop; 0 if it may continue."""
     return _waiting.request
 
 
 def withdraw() -> None:
-    """Take a request back, as it is being followed."""
+    """Clear the request, because it is being followed."""
     _waiting.request = 0
 
 
 @contextlib.contextmanager
 def at_safe_points() -> Iterator[None]:
-    """Let requests wait in a block until it asks for them.
+    """Let requests that arrive during a block wait until it calls :func:`requested`.
 
-    One that the block did not ask for any more is left for what comes after it.
+    A request that arrives after the block's last call is left for the code after the block.
     """
     before = _waiting.waits
     _waiting.waits = True
@@ -80,18 +85,18 @@ def at_safe_points() -> Iterator[None]:
 
 @contextlib.contextmanager
 def at_once() -> Iterator[None]:
-    """Let requests within :func:`at_safe_points` stop a block wherever it is.
+    """Let requests stop a block at any point, although it is within :func:`at_safe_points`.
 
     Raises:
-        Interrupted: if one is waiting.
+        Interrupted: if a request is waiting already.
     """
     before = _waiting.waits
     _waiting.waits = False
     try:
-        asked = _waiting.request
-        if asked:
+        number = _waiting.request
+        if number:
             withdraw()
-            raise Interrupted(asked)
+            raise Interrupted(number)
         yield
     finally:
         _waiting.waits = before

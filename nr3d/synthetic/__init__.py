@@ -20,7 +20,7 @@ WRITERS: dict[str, Callable[..., SyntheticSummary]] = {
     "prid2011": write_prid2011,
     "ilidsvid": write_ilidsvid,
 }
-"""torchreid's name of a dataset to what draws one in its layout."""
+"""Functions that draw a dataset, by torchreid's name of the dataset whose layout they use."""
 
 __all__ = [
     "CAMERA_SHIFT",

@@ -1,4 +1,4 @@
-"""Dresses a skeleton: the parts of a person, each with its shape and its surface."""
+"""Bodies: the parts of a dressed person, each with its shape and surface."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _flat(colour: RGB) -> Surface:
 
 
 def _soft(value: Array, width: float) -> Array:
-    """0 below zero, 1 above, over a transition of a given width."""
+    """Return a soft step: 0 below zero, 1 above, with a transition of the given width."""
     step: Array = np.clip(value / width + 0.5, 0.0, 1.0)[..., None].astype(np.float32)
     return step
 
@@ -36,7 +36,7 @@ def _over(below: Array, share: Array, colour: RGB) -> Array:
 
 
 def _cloth(fabric: Fabric, skin: RGB, covered: float = math.inf) -> Surface:
-    """Creased cloth down to ``covered`` metres from the garment's start, skin below."""
+    """Return creased cloth down to ``covered`` metres from the garment's start, and skin below."""
 
     def surface(patch: Patch) -> Array:
         colour = fabric.paint(patch.azimuth, patch.arc, patch.along)
@@ -49,7 +49,7 @@ def _cloth(fabric: Fabric, skin: RGB, covered: float = math.inf) -> Surface:
 
 
 def _torso(person: Person, length: float) -> Surface:
-    """The top with what lies on it: open jacket, print, straps of a bag, collar."""
+    """Return the top with what lies on it: open jacket, print, straps of a bag, collar."""
     cloth = _cloth(person.top, person.skin)
 
     def surface(patch: Patch) -> Array:
@@ -78,7 +78,7 @@ def _torso(person: Person, length: float) -> Surface:
 
 
 def _head(person: Person, radius: float, length: float) -> Surface:
-    """Face, hair and the edge of a hat on a head of a given radius and straight length."""
+    """Return face, hair and the edge of a hat for a head of given radius and straight length."""
 
     def surface(patch: Patch) -> Array:
         up = (0.5 * length - patch.along - radius * patch.normal_y) / (radius + 0.5 * length)
@@ -202,7 +202,7 @@ def _leg_parts(person: Person, side: Side) -> list[Part]:
 def _hanging(
     person: Person, pose: Pose, cloth: Fabric, drop: float, bias: float, offset: float
 ) -> Part:
-    """A skirt, or a coat below the belt: its hem follows the knees and widens with the step."""
+    """Return a skirt or lower coat, whose hem follows the knees and widens with each step."""
     hem = 0.5 * (pose.left.knee + pose.right.knee)
     hem[1] = pose.pelvis[1] - drop
     step = abs(float(pose.left.knee[2] - pose.right.knee[2]))
@@ -257,7 +257,7 @@ def _bag_part(person: Person, pose: Pose) -> Part | None:
 
 
 def body_parts(person: Person, pose: Pose) -> list[Part]:
-    """All parts of a dressed person in a pose, in no particular order."""
+    """Return all parts of a dressed person in a pose, in no particular order."""
     height, build = person.height, person.build
     hips = pose.pelvis + np.array([0.0, -0.015 * height, 0.0])
     length = float(np.linalg.norm(pose.chest - hips))
@@ -282,5 +282,5 @@ def body_parts(person: Person, pose: Pose) -> list[Part]:
 
 
 def foot_points(pose: Pose) -> tuple[Point, Point]:
-    """Where the feet are, for the shadows under them."""
+    """Return the points under which the feet cast their shadows, the left foot first."""
     return 0.5 * (pose.left.ankle + pose.left.toe), 0.5 * (pose.right.ankle + pose.right.toe)

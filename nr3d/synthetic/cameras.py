@@ -1,4 +1,4 @@
-"""Cameras: where they look from, what is behind, and what they do to colours and detail."""
+"""Cameras: their viewpoints, backgrounds, colours and image quality."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ _CASTS = (
 
 @dataclass(frozen=True)
 class Camera:
-    """One camera; everything that all its tracklets share.
+    """A camera: everything that its tracklets have in common.
 
     Args:
-        index: 1 to 6, the camera's number in the file names.
-        yaw: the side of the people it usually sees, in radians (0 front, π/2 walking right).
-        pitch: how far it looks down, in radians.
+        index: number of the camera in the file names, 1 to 6.
+        yaw: side of the people that it usually sees, in radians (0 front, π/2 walking right).
+        pitch: downward tilt of the camera, in radians.
         cast: gains of red, green and blue.
-        exposure: gain of all three.
+        exposure: common gain of the three channels.
         gamma: exponent of the tone curve.
-        haze: share of grey mixed in, which lowers the contrast.
+        haze: share of grey that is mixed in and lowers the contrast, 0 to 1.
         light: direction and ambient share of the light.
-        fill: height of a person over the height of the frame.
-        sharpness: resolution it really has, as a fraction of the stored frame's; people are drawn
-            at that size, which is also quicker.
+        fill: height of a person as a fraction of the height of the frame.
+        sharpness: actual resolution as a fraction of the stored frame's; people are drawn at that
+            size, which is also faster.
         noise: standard deviation of the sensor noise, in grey levels.
-        quality: JPEG quality.
-        background: its panorama at its own resolution.
+        quality: JPEG quality, 1 to 100.
+        background: panorama behind the people, RGB in [0, 1], at the actual resolution.
     """
 
     index: int
@@ -66,26 +66,26 @@ class Camera:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of a frame at the camera's own resolution."""
+        """Rows and columns of a frame at the camera's actual resolution."""
         return round(FRAME_HEIGHT * self.sharpness), round(FRAME_WIDTH * self.sharpness)
 
 
 def _apart(value: float, neutral: float, shift: float) -> float:
-    """Multiply a deviation; by 1, to the bit what it was."""
+    """Multiply the deviation from a neutral value; a factor of 1 changes no bit."""
     return float(value + (shift - 1.0) * (value - neutral))
 
 
 def sample_camera(seed: int, index: int, shift: float = 1.0) -> Camera:
-    """Draw camera ``index`` (1 to 6) of a dataset.
+    """Sample a camera of a dataset.
 
     Args:
-        seed: the dataset's.
-        index: its number.
-        shift: multiplies how far its cast, exposure, gamma and haze are from those of a camera
-            that changes nothing.
+        seed: seed of the dataset.
+        index: number of the camera, 1 to 6.
+        shift: factor for the deviations of its cast, exposure, gamma and haze from those of a
+            camera that leaves colours unchanged.
     """
     rng = np.random.default_rng([seed, _CAMERA, index])
-    # the order of views, scenes and casts is the dataset's, so that no two cameras share one
+    # the order of scenes and casts is that of the dataset, so that no two cameras share one
     order = np.random.default_rng([seed, _CAMERA])
     casts = [int(i) for i in order.permutation(len(_CASTS))]
     scenes = [int(i) for i in order.permutation(len(SCENES))]
@@ -124,7 +124,7 @@ def sample_camera(seed: int, index: int, shift: float = 1.0) -> Camera:
 
 
 def _blur_kernel(pixels: float) -> np.ndarray | None:
-    """Horizontal motion blur of a length in pixels."""
+    """Return the kernel of a horizontal motion blur of a length in pixels; None below one pixel."""
     if pixels < 1.0:
         return None
     size = 2 * math.ceil(0.5 * pixels) + 1
@@ -136,17 +136,17 @@ def _blur_kernel(pixels: float) -> np.ndarray | None:
 def expose(
     frame: Array, camera: Camera, gain: Array, motion: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Turn a drawn frame into what the camera stores before compression.
+    """Turn a drawn frame into the image that the camera stores, before compression.
 
     Args:
-        frame: the scene in [0, 1], shape (*camera.shape, 3).
-        camera: the camera.
-        gain: gains of red, green and blue in this frame, beside the camera's own.
-        motion: length of the motion blur in pixels.
-        rng: generator of the sensor noise.
+        frame: scene in [0, 1], of shape (*camera.shape, 3).
+        camera: camera that takes the image.
+        gain: gains of red, green and blue in this frame, in addition to those of the camera.
+        motion: length of the motion blur, in pixels.
+        rng: random generator of the sensor noise.
 
     Returns:
-        RGB uint8, shape (``FRAME_HEIGHT``, ``FRAME_WIDTH``, 3).
+        np.ndarray: RGB image, uint8, of shape (``FRAME_HEIGHT``, ``FRAME_WIDTH``, 3).
     """
     height, width = frame.shape[:2]
     kernel = _blur_kernel(motion)
@@ -155,7 +155,7 @@ def expose(
     gains = np.asarray(camera.cast, np.float32) * np.float32(camera.exposure) * gain
     frame = np.clip(frame, 0.0, 1.4) * gains.astype(np.float32)
     frame = (1.0 - camera.haze) * frame + np.float32(0.55 * camera.haze)
-    # a table is much quicker than a power for each pixel
+    # a lookup table is much faster than a power for each pixel
     levels = np.clip(frame * 180.0, 0.0, 255.0).astype(np.uint8)
     curve = (np.arange(256) / 180.0) ** camera.gamma
     curve = 255.0 * (1.0 - np.exp(-2.2 * curve)) / (1.0 - np.exp(-2.2))

@@ -1,4 +1,4 @@
-"""Refuses a dataset's settings that are out of range, by name."""
+"""Checks of a synthetic dataset's settings."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from nr3d.errors import ConfigError
 
 
 def check_whole(name: str, value: int, low: int, high: int) -> None:
-    """Refuse what is not a whole number from ``low`` to ``high``."""
+    """Check that a setting is a whole number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
         raise ConfigError(f"{name} must be a whole number, got {value!r}")
     _check_range(name, value, low, high)
 
 
 def check_number(name: str, value: float, low: float, high: float) -> None:
-    """Refuse what is not a number from ``low`` to ``high``."""
+    """Check that a setting is a number from ``low`` to ``high``."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise ConfigError(f"{name} must be a number, got {value!r}")
     _check_range(name, float(value), low, high)
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:
-    # not a number is in no range
+    # written so that NaN, which compares false, is out of range
     if not low <= value <= high:
         raise ConfigError(
             f"{name} is {value}, expected {low} to {high}; choose another value for {name}"

@@ -1,4 +1,4 @@
-"""Writes a whole dataset in a layout, or finds it written: there complete or not at all."""
+"""Writing of a whole synthetic dataset, which is there complete or not at all."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from nr3d.synthetic.people import Person, sample_people
 GENERATOR_VERSION = 1
 
 OCCLUDED = 0.2
-"""Share of the tracklets that something passes in front of, by default."""
+"""Default share of the tracklets in which something passes in front of the person."""
 
 CAMERA_SHIFT = 1.0
-"""How far apart the cameras' colours are, by default."""
+"""Default factor for the differences between the colours of the cameras."""
 
 Progress: TypeAlias = Callable[[Sequence[Tracklet]], Iterable[Tracklet]]
-"""Wraps the list of tracklets while they are drawn, as ``tqdm`` does."""
+"""Function that wraps the list of tracklets while they are drawn, as ``tqdm`` does."""
 
 _STRANGERS = 24
 _STRANGER_STREAM = 1
@@ -36,7 +36,7 @@ _OCCLUSION = "occlusion.txt"
 
 
 def sample_strangers(seed: int) -> list[Person]:
-    """Draw the people who are nobody's match."""
+    """Sample the people who match nobody: distractors, passers-by and bystanders."""
     return sample_people(seed, _STRANGERS, _STRANGER_STREAM)
 
 
@@ -48,27 +48,26 @@ def write_dataset(
     camera_shift: float = CAMERA_SHIFT,
     progress: Progress | None = None,
 ) -> SyntheticSummary:
-    """Draw a dataset; one that is already there with the same settings is left as it is.
+    """Draw a dataset; an existing one with the same settings is left as it is.
 
-    ``info/occlusion.txt`` in its folder tells for each frame which fraction of the person is
-    hidden.
+    ``info/occlusion.txt`` in its folder lists which fraction of the person is hidden in each frame.
 
     Args:
-        layout: people, frames and where they go.
-        out: torchreid's root.
-        occluded: share of the tracklets that something passes in front of, 0 to 1.
-        camera_shift: how far apart the cameras' colour casts, exposure, gamma and haze are, 0 to
-            4; 0: they are the same, 2: their deviations are doubled.
-        progress: wraps the list of tracklets while they are drawn.
+        layout: people and tracklets of the dataset, and the places of its files.
+        out: folder that torchreid is given as ``root``.
+        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
+            and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
+        progress: function that wraps the list of tracklets while they are drawn.
 
     Raises:
-        ConfigError: an argument is out of its range.
-        DataError: the dataset's folder exists and is something else.
+        ConfigError: if an argument is out of its range.
+        DataError: if the dataset's folder exists and holds something else.
     """
     check_number("occluded", occluded, 0.0, 1.0)
     check_number("camera_shift", camera_shift, 0.0, 4.0)
     settings = {"generator": GENERATOR_VERSION, **layout.settings()}
-    # a default is left out: the stamp of a dataset does not change with what is added later
+    # defaults are left out, so that settings that are added later do not change old stamps
     for key, value, default in (
         ("occluded", float(occluded), OCCLUDED),
         ("camera_shift", float(camera_shift), CAMERA_SHIFT),
@@ -83,14 +82,14 @@ def write_dataset(
     summary = layout.summary(root, plan)
     counts = {key: value for key, value in asdict(summary).items() if key != "root"}
     with sole_writer(home):
-        if home.exists():  # by another process, meanwhile
+        if home.exists():  # another process wrote it in the meantime
             return _read_existing(home, settings)
-        for left in root.glob(f".{layout.folder}-partial-*"):  # of a process that was killed
+        for left in root.glob(f".{layout.folder}-partial-*"):  # left by a process that was killed
             shutil.rmtree(left, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{layout.folder}-partial-", dir=root))
         try:
             with writing(home, partial):
-                # mkdtemp's folder is private; the one inside gets the permissions of any other
+                # mkdtemp's folder is private; the one inside gets the usual permissions
                 folder = partial / layout.folder
                 folder.mkdir()
                 seed = layout.film_seed
@@ -124,11 +123,11 @@ def read_occlusion(folder: str | Path) -> dict[str, float]:
     """Read which fraction of the person is hidden in each frame of a synthetic dataset.
 
     Args:
-        folder: the dataset's own, such as ``data/mars``.
+        folder: folder of the dataset itself, such as ``data/mars``.
 
     Returns:
-        dict: a frame's file name to the fraction, 0 to 1; for PRID2011, whose names repeat, the
-        path under ``multi_shot`` to it.
+        dict: fraction of the person that is hidden, 0 to 1, by the file name of the frame; for
+        PRID2011, whose file names repeat, by the path under ``multi_shot``.
 
     Raises:
         DataError: if the list is missing or damaged.
@@ -144,7 +143,7 @@ def read_occlusion(folder: str | Path) -> dict[str, float]:
 
 
 def _read_existing(home: Path, settings: dict[str, Any]) -> SyntheticSummary:
-    """Summary of a folder that holds the wanted dataset already; DataError where it does not."""
+    """Return the summary of an existing dataset; DataError if it is not the requested one."""
     advice = "choose another --out or delete that folder"
     try:
         stamp = json.loads((home / "info" / _STAMP).read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# single precision throughout; the wider type is what NumPy says of arithmetic on it
+# single precision throughout; the type is wider because NumPy types arithmetic so
 Array = NDArray[np.floating[Any]]
 RGB = tuple[float, float, float]
 
@@ -40,7 +40,7 @@ PATTERNS = ("plain", "hoops", "stripes", "checks", "dots", "block", "panel", "ca
 
 
 def _smooth_noise(size: int, cells: int, seed: int) -> Array:
-    """A tileable noise field in [-1, 1]; a constant of the package, not of any dataset's seed."""
+    """Return a tileable noise field in [-1, 1], which is the same for all datasets."""
     coarse = np.random.default_rng(seed).uniform(-1.0, 1.0, (cells, cells))
     at = np.arange(size) * cells / size
     low = np.floor(at).astype(int)
@@ -58,13 +58,13 @@ BLOTCHES: Array = 0.7 * _smooth_noise(128, 14, 13) + 0.3 * _smooth_noise(128, 28
 
 
 def noise_at(tile: Array, x: Array, y: Array, per_metre: float) -> Array:
-    """Look a tileable noise field up at metric coordinates.
+    """Look up a tileable noise field at metric coordinates.
 
     Args:
-        tile: square noise field, its side a power of two.
-        x: horizontal coordinate in metres.
-        y: vertical coordinate in metres.
-        per_metre: noise samples a metre.
+        tile: square noise field whose side is a power of two.
+        x: horizontal coordinates, in metres.
+        y: vertical coordinates, in metres.
+        per_metre: noise samples per metre.
     """
     last = tile.shape[0] - 1
     column = (x * per_metre).astype(np.int32) & last
@@ -74,7 +74,7 @@ def noise_at(tile: Array, x: Array, y: Array, per_metre: float) -> Array:
 
 
 def _bands(coordinate: Array, period: float, duty: float = 0.5) -> Array:
-    """A square wave in [0, 1] with soft edges, so that stripes do not alias at 128 pixels."""
+    """Return a square wave in [0, 1] whose soft edges keep stripes from aliasing at 128 pixels."""
     distance = np.abs((coordinate / period) % 1.0 - 0.5)
     soft: Array = np.clip((0.5 * duty - distance) * period / 0.012 + 0.5, 0.0, 1.0)
     return soft
@@ -82,14 +82,14 @@ def _bands(coordinate: Array, period: float, duty: float = 0.5) -> Array:
 
 @dataclass(frozen=True)
 class Fabric:
-    """Cloth of one garment: two colours and how they share it.
+    """Cloth of a garment: two colours in a pattern.
 
     Args:
-        pattern: one of ``PATTERNS``.
+        pattern: name of the pattern, one of ``PATTERNS``.
         base: colour of most of the cloth, RGB in [0, 1].
-        accent: second colour; unused by ``plain``.
-        period: repeat length of the pattern in metres.
-        split: for ``block``: where the second colour ends, in metres from the garment's top.
+        accent: second colour, RGB in [0, 1]; unused by ``plain``.
+        period: repeat length of the pattern, in metres.
+        split: lower end of the second colour of ``block``, in metres from the garment's top.
     """
 
     pattern: str
@@ -99,12 +99,12 @@ class Fabric:
     split: float = 0.22
 
     def mix(self, azimuth: Array, arc: Array, along: Array) -> Array | None:
-        """Share of the accent colour at each point, or None for plain cloth.
+        """Return the share of the accent colour at each point; None for plain cloth.
 
         Args:
-            azimuth: angle about the limb's axis in radians, 0 = the person's front.
-            arc: the same as a length in metres.
-            along: metres down the garment.
+            azimuth: angle about the limb's axis, in radians; 0 is the person's front.
+            arc: the same angle as a length on the surface, in metres.
+            along: distance down the garment, in metres.
         """
         if self.pattern == "hoops":
             return _bands(along, self.period)
@@ -133,7 +133,7 @@ class Fabric:
         return None
 
     def paint(self, azimuth: Array, arc: Array, along: Array) -> Array:
-        """Colour at each point, shape (H, W, 3)."""
+        """Return the colour at each point, of shape (H, W, 3); arguments as for :meth:`mix`."""
         base = np.asarray(self.base, np.float32)
         share = self.mix(azimuth, arc, along)
         if share is None:

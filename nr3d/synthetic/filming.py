@@ -1,4 +1,4 @@
-"""Films all tracklets of a plan into their files, in as many processes as there are processors."""
+"""Filming of all tracklets of a plan, in one process per processor."""
 
 from __future__ import annotations
 
@@ -25,15 +25,18 @@ _TRACKLET = 103
 
 @dataclass(frozen=True)
 class Film:
-    """Films any tracklet of a plan, in any order and process: each has a generator of its own.
+    """Function that films any tracklet of a plan.
+
+    Each tracklet has a random generator of its own, so that the order of the tracklets and the
+    process do not matter.
 
     Args:
-        layout: where the frames go.
-        plan: the tracklets.
-        cameras: those that they name, in order.
+        layout: layout of the dataset, which names the files of the frames.
+        plan: tracklets of the dataset.
+        cameras: cameras of the dataset, in the order of their numbers.
         strangers: people who walk in front or stand in the background.
-        occluded: share of the tracklets that something passes in front of.
-        folder: the dataset's folder.
+        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        folder: folder of the dataset.
     """
 
     layout: Layout
@@ -44,7 +47,7 @@ class Film:
     folder: Path
 
     def __call__(self, index: int) -> list[float]:
-        """Write the frames of one tracklet; return how much of the person is hidden in each."""
+        """Write the frames of a tracklet and return the hidden fraction of the person in each."""
         tracklet = self.plan[index]
         camera = self.cameras[tracklet.camid - 1]
         names = (tracklet.pid, tracklet.camid, tracklet.number)
@@ -62,20 +65,20 @@ class Film:
 
 
 def _encode(image: np.ndarray, path: Path, size: tuple[int, int], quality: int) -> bytes:
-    """Give a frame's file: JPEG of the camera's quality or PNG, by its name's ending."""
+    """Encode a frame as JPEG of the camera's quality or as PNG, by the suffix of its path."""
     bgr = np.ascontiguousarray(image[..., ::-1])
     if size != bgr.shape[:2]:
         bgr = np.asarray(cv2.resize(bgr, size[::-1], interpolation=cv2.INTER_AREA))
     options = [cv2.IMWRITE_JPEG_QUALITY, quality] if path.suffix == ".jpg" else []
     done, data = cv2.imencode(path.suffix, bgr, options)
     if not done:
-        raise DataError(f"OpenCV could not encode {path.name}")
+        raise DataError(f"OpenCV could not encode {path.name}.")
     encoded: bytes = data.tobytes()
     return encoded
 
 
 _of_this_process: list[Film] = []
-"""What a forked process films; its tasks are then numbers only."""
+"""The film of a forked process, whose tasks are then only numbers."""
 
 
 def _begin(film: Film) -> None:
@@ -90,13 +93,16 @@ def _film_here(index: int) -> list[float]:
 
 @contextlib.contextmanager
 def in_processes(film: Film) -> Iterator[Iterable[list[float]]]:
-    """Film with a process for each processor where they can be forked, else in this one.
+    """Film all tracklets in one process per processor, or in this process if it cannot fork.
 
-    Processes that are started anew would run a user's script once more that has no main guard. No
-    process writes any more when the block ends, however it ends.
+    Processes that are started anew would run the script of a user who has no main guard again. When
+    the block ends, however it ends, no process is writing any more.
+
+    Args:
+        film: function that films a tracklet.
 
     Yields:
-        The hidden shares of each tracklet's frames, in the plan's order.
+        Iterable: for each tracklet, in the order of the plan, the hidden fractions of its frames.
     """
     processes = os.cpu_count() or 1
     if processes == 1 or multiprocessing.get_start_method() != "fork":

@@ -1,4 +1,4 @@
-"""A walking skeleton: joint positions in metres for a phase of the gait cycle."""
+"""A walking skeleton: the positions of its joints at a phase of the gait cycle."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Point = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Side:
-    """Joints of one half of the body; a point is (left, up, forward) in metres."""
+    """Joints of one side of the body, each a point (left, up, forward) in metres."""
 
     shoulder: Point
     elbow: Point
@@ -28,7 +28,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pose:
-    """The skeleton at one moment; its lowest foot stands on the ground (up = 0)."""
+    """The skeleton at one moment, with its lower foot on the ground (up = 0)."""
 
     left: Side
     right: Side
@@ -39,19 +39,19 @@ class Pose:
 
 
 def hip_angle(phase: float, stride: float) -> float:
-    """Flexion of the hip in radians: the leg is foremost at phase 0, where its heel lands."""
+    """Return the flexion of the hip in radians; the leg is foremost at phase 0, on heel strike."""
     return stride * math.cos(2.0 * math.pi * phase) + 0.06
 
 
 def knee_angle(phase: float) -> float:
-    """Flexion of the knee in radians: nearly straight in stance, bent in swing (peak at 0.72)."""
+    """Return the flexion of the knee in radians: small in stance, with a peak at 0.72 in swing."""
     swing = (phase - 0.72 + 0.5) % 1.0 - 0.5
     loading = (phase - 0.14 + 0.5) % 1.0 - 0.5
     return 0.08 + 1.0 * math.exp(-((swing / 0.12) ** 2)) + 0.2 * math.exp(-((loading / 0.07) ** 2))
 
 
 def _swing(length: float, angle: float, outwards: float) -> Point:
-    """A bone of a given length that hangs down, turned forward by ``angle`` and sideways."""
+    """Return a hanging bone of the given length, turned by angles forwards and ``outwards``."""
     return np.array(
         [
             length * math.sin(outwards),
@@ -86,12 +86,12 @@ def _arm(person: Person, phase: float, sign: float) -> tuple[Point, Point, Point
 
 
 def walk(person: Person, phase: float) -> Pose:
-    """Pose of a walking person.
+    """Return the pose of a walking person.
 
     Args:
-        person: gives height, build, stride, arm swing and lean.
+        person: the person, whose height, build, shoulders, stride, arm swing and lean are used.
         phase: position in the gait cycle; the integer part is ignored. The right leg and the left
-            arm run half a cycle behind the left leg and the right arm.
+            arm are half a cycle behind the left leg and the right arm.
     """
     height = person.height
     legs = [_leg(person, phase, 1.0), _leg(person, phase + 0.5, -1.0)]

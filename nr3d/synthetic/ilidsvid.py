@@ -17,32 +17,33 @@ _FIRST_FRAME = 105
 
 
 class IlidsVidLayout(TwoCameraLayout):
-    """``ilids-vid/i-LIDS-VID/sequences/cam1/person001/cam1_person001_00317.png`` and splits.
+    """Layout of iLIDS-VID.
 
-    The splits are there twice: as the original's MATLAB table, and as the ``splits.json`` that
-    torchreid makes of it, which it does for exactly 300 people only.
+    A frame is ``ilids-vid/i-LIDS-VID/sequences/cam1/person001/cam1_person001_00317.png``. The
+    splits are written twice: as a MATLAB table, as in the original, and as the ``splits.json`` that
+    torchreid makes of that table, but only for exactly 300 people.
     """
 
     folder = "ilids-vid"
     stream = 2014
-    most_identities = 999  # torchreid counts people by the order of their names
+    most_identities = 999  # torchreid numbers people by the order of their names
 
     def person(self, pid: int) -> str:
-        """Give the name of a person's folders."""
+        """Return the name of a person's folders."""
         return f"person{pid:03d}"
 
     def first_frame(self, pid: int, camid: int) -> int:
-        """Draw the number of a tracklet's first frame: the original's go on from somewhere."""
+        """Sample the number of a tracklet's first frame, which is not 1 in the original either."""
         rng = np.random.default_rng([self.film_seed, _FIRST_FRAME, pid, camid])
         return int(rng.integers(1, 10_000))
 
     def path(self, tracklet: Tracklet, number: int) -> str:
-        """Give iLIDS-VID's path of a frame."""
+        """Return the path of a frame, under the folder of the dataset."""
         camera, person = f"cam{tracklet.camid}", self.person(tracklet.pid)
         return f"i-LIDS-VID/sequences/{camera}/{person}/{camera}_{person}_{number:05d}.png"
 
     def write_tables(self, folder: Path, plan: Sequence[Tracklet]) -> None:
-        """Write the splits, splits × people: the first half of a row tests, values from 1."""
+        """Write the splits as a table, whose rows list the test people first, numbered from 1."""
         splits = self.splits()
         pids = {self.person(pid): pid for pid in range(1, self.identities + 1)}
         table = [[pids[person] for person in (*s["test"], *s["train"])] for s in splits]
@@ -64,32 +65,32 @@ def write_ilidsvid(
 ) -> SyntheticSummary:
     """Draw a dataset of walking people in iLIDS-VID's layout, for torchreid's ``ilidsvid``.
 
-    Two cameras with one tracklet of everybody under each, and 10 random splits into halves. Same
-    settings and seed, same bytes in every file. ``info/occlusion.txt`` tells for each frame which
-    fraction of the person is hidden. A dataset that is already there with the same settings is left
-    as it is.
+    Two cameras see every person once, and there are 10 random splits into halves. The same settings
+    and seed lead to the same bytes in every file. ``info/occlusion.txt`` lists which fraction of
+    the person is hidden in each frame. An existing dataset with the same settings is left as it is.
 
     Reference:
         Layout: Wang et al. Person Re-Identification by Video Ranking. ECCV 2014.
 
     Args:
-        out: torchreid's root; ``out/ilids-vid`` is written.
-        identities: people in both halves together, 4 to 999.
-        seed: any whole number from 0.
-        frames: least and greatest number of frames of a tracklet, 1 to 999.
-        occluded: share of the tracklets that something passes in front of, 0 to 1.
-        camera_shift: as for :func:`write_mars`.
-        progress: wraps the list of tracklets while they are drawn, as ``tqdm`` does.
+        out: folder that torchreid is given as ``root``; ``out/ilids-vid`` is written.
+        identities: number of people in both halves together, 4 to 999.
+        seed: seed of the dataset, any whole number from 0.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
+        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
+            and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
+        progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
 
     Raises:
-        ConfigError: an argument is out of its range.
-        DataError: ``out/ilids-vid`` exists and is something else.
+        ConfigError: if an argument is out of its range.
+        DataError: if ``out/ilids-vid`` exists and holds something else.
 
-    Examples::
-
-        from nr3d.synthetic import write_ilidsvid
-        write_ilidsvid("data", identities=8, seed=1)
-        torchreid.data.VideoDataManager(root="data", sources="ilidsvid", split_id=9)
+    Examples:
+        >>> from nr3d.synthetic import write_ilidsvid
+        >>> summary = write_ilidsvid("data", identities=4, seed=1, frames=(1, 2))
+        >>> summary.train_tracklets, summary.query, summary.gallery
+        (4, 2, 2)
     """
     return write_dataset(
         IlidsVidLayout(identities, seed, frames),

@@ -1,4 +1,4 @@
-"""What a dataset's layout on the disk has to say: who is filmed, and where each frame lies."""
+"""Layouts of synthetic datasets on the disk: who is filmed, and the place of each frame."""
 
 from __future__ import annotations
 
@@ -19,7 +19,18 @@ _LENGTH = 104
 
 @dataclass(frozen=True)
 class Tracklet:
-    """One tracklet to film: who, which camera, which take, and how it is used."""
+    """A tracklet to film.
+
+    Args:
+        pid: identity of the person; 0 for distractors.
+        camid: number of the camera, from 1.
+        number: number of the take among those of the person under the camera, from 1.
+        frames: number of frames.
+        person: appearance of the person.
+        split: ``'train'`` or ``'test'`` in a layout with a single split, else empty.
+        query: whether the tracklet is a query.
+        first: number of the first frame.
+    """
 
     pid: int
     camid: int
@@ -27,31 +38,30 @@ class Tracklet:
     frames: int
     person: Person
     split: str = ""
-    """``'train'`` or ``'test'`` where the layout has one split for all."""
     query: bool = False
     first: int = 1
-    """Number of its first frame."""
 
     @property
     def numbers(self) -> range:
-        """Numbers of its frames."""
+        """Numbers of the frames."""
         return range(self.first, self.first + self.frames)
 
 
 @dataclass(frozen=True)
 class SyntheticSummary:
-    """What was written, or found already written; of several splits, in each.
+    """Counts of a synthetic dataset; with several splits, those of each split.
 
     Args:
-        root: torchreid's ``root``, which holds the dataset's folder.
-        identities: people in the train and test halves together, distractors not counted.
-        seed: the dataset's seed.
-        train_identities: people in the train half.
-        test_identities: people in the test half.
-        train_tracklets: tracklets in the train half.
-        query: query tracklets.
-        gallery: gallery tracklets without the queries, as torchreid counts; distractors included.
-        frames: frames on disk.
+        root: folder that torchreid is given as ``root``, which holds the dataset's folder.
+        identities: number of people in both halves together, without distractors.
+        seed: seed of the dataset.
+        train_identities: number of people in the train half.
+        test_identities: number of people in the test half.
+        train_tracklets: number of tracklets in the train half.
+        query: number of query tracklets.
+        gallery: number of gallery tracklets, with distractors but, as torchreid counts, without the
+            queries.
+        frames: number of frames on the disk.
         cameras: number of cameras.
     """
 
@@ -68,23 +78,23 @@ class SyntheticSummary:
 
 
 class Layout(ABC):
-    """A dataset of some people in its layout.
+    """A synthetic dataset in the layout of a real one.
 
     Args:
-        identities: people in both halves together, 4 to ``most_identities``.
-        seed: any whole number from 0.
-        frames: least and greatest number of frames of a tracklet, 1 to 999.
-        cameras: how many.
+        identities: number of people in both halves together, 4 to ``most_identities``.
+        seed: seed of the dataset, any whole number from 0.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
+        cameras: number of cameras.
 
     Attributes:
-        film_seed: what people, cameras and tracklets are drawn from.
+        film_seed: seed from which people, cameras and tracklets are sampled.
 
     Raises:
-        ConfigError: an argument is out of its range.
+        ConfigError: if an argument is out of its range.
     """
 
     folder: ClassVar[str]
-    """The dataset's folder under torchreid's root."""
+    """Folder of the dataset under torchreid's root."""
     size: ClassVar[tuple[int, int]] = (FRAME_HEIGHT, FRAME_WIDTH)
     """Rows and columns of a frame."""
     most_identities: ClassVar[int] = 9999
@@ -101,34 +111,34 @@ class Layout(ABC):
 
     @property
     def train_identities(self) -> int:
-        """People to train; of an odd number, one more than to test."""
+        """Number of people in the train half; of an odd number, one more than in the test half."""
         return self.identities - self.identities // 2
 
     def length(self, pid: int, camid: int, number: int) -> int:
-        """Draw the number of frames of a tracklet."""
+        """Sample the number of frames of a tracklet."""
         rng = np.random.default_rng([self.film_seed, _LENGTH, pid, camid, number])
         return int(rng.integers(self.frames[0], self.frames[1] + 1))
 
     def settings(self) -> dict[str, object]:
-        """Give what tells this dataset from another in the same place."""
+        """Return the settings that distinguish this dataset from others in the same place."""
         return {"identities": self.identities, "seed": self.seed, "frames": list(self.frames)}
 
     @abstractmethod
     def plan(self) -> list[Tracklet]:
-        """List all tracklets to film."""
+        """Return all tracklets to film."""
 
     @abstractmethod
     def path(self, tracklet: Tracklet, number: int) -> str:
-        """Give the path of a frame under the dataset's folder; its ending is the format."""
+        """Return the path of a frame under the folder of the dataset; its suffix is the format."""
 
     def label(self, tracklet: Tracklet, number: int) -> str:
-        """Give what a frame is called in the list of occlusions: its file's name."""
+        """Return the name of a frame in the list of occlusions, which is its file name."""
         return PurePosixPath(self.path(tracklet, number)).name
 
     @abstractmethod
     def write_tables(self, folder: Path, plan: Sequence[Tracklet]) -> None:
-        """Write the tables or splits that lie beside the frames."""
+        """Write the tables or splits of the dataset."""
 
     @abstractmethod
     def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
-        """Count what the plan holds."""
+        """Return the numbers of people, tracklets and frames in the plan."""

@@ -21,14 +21,17 @@ from nr3d.synthetic.people import Person, sample_people
 
 
 class MarsLayout(Layout):
-    """``mars/bbox_train/0001/0001C1T0001F001.jpg``, ``bbox_test`` and tables in ``info``.
+    """Layout of MARS.
+
+    A frame is ``mars/bbox_train/0001/0001C1T0001F001.jpg``, or in ``bbox_test``; the tables are in
+    ``info``.
 
     Args:
-        identities: as for ``Layout``.
-        seed: as for ``Layout``.
-        frames: as for ``Layout``.
-        cameras: 2 to 6.
-        tracklets_per_camera: tracklets of a person under each camera, 1 to 99.
+        identities: number of people in both halves together, 4 to 9999.
+        seed: seed of the dataset, any whole number from 0.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
+        cameras: number of cameras, 2 to 6.
+        tracklets_per_camera: number of tracklets of a person under each camera, 1 to 99.
     """
 
     folder = "mars"
@@ -47,12 +50,12 @@ class MarsLayout(Layout):
         self.takes = int(tracklets_per_camera)
 
     def settings(self) -> dict[str, object]:
-        """Give what tells this dataset from another in the same place."""
+        """Return the settings that distinguish this dataset from others in the same place."""
         own = {"tracklets_per_camera": self.takes, "cameras": self.cameras}
         return {**super().settings(), **own}
 
     def plan(self) -> list[Tracklet]:
-        """List all tracklets in the order of MARS's tables: distractors before the test people."""
+        """Return all tracklets in the order of MARS's tables: distractors before test people."""
         people = sample_people(self.film_seed, self.identities)
         strangers = sample_strangers(self.film_seed)
         distractors = []
@@ -79,12 +82,12 @@ class MarsLayout(Layout):
         return Tracklet(pid, camid, number, length, person, split, query)
 
     def path(self, tracklet: Tracklet, number: int) -> str:
-        """Give MARS's path of a frame."""
+        """Return the path of a frame, under the folder of the dataset."""
         name = f"{tracklet.pid:04d}C{tracklet.camid}T{tracklet.number:04d}F{number:03d}.jpg"
         return f"bbox_{tracklet.split}/{tracklet.pid:04d}/{name}"
 
     def write_tables(self, folder: Path, plan: Sequence[Tracklet]) -> None:
-        """Write the lists of frame names, the track tables and the queries' rows."""
+        """Write the lists of frame names, the track tables and the row numbers of the queries."""
         info = folder / "info"
         for split in ("train", "test"):
             names: list[str] = []
@@ -102,7 +105,7 @@ class MarsLayout(Layout):
         write_mat(info / "query_IDX.mat", "query_IDX", np.array([queries], np.int32))
 
     def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
-        """Count what the plan holds."""
+        """Return the numbers of people, tracklets and frames in the plan."""
         tests = [tracklet for tracklet in plan if tracklet.split == "test"]
         return SyntheticSummary(
             root=root,
@@ -132,35 +135,35 @@ def write_mars(
 ) -> SyntheticSummary:
     """Draw a dataset of walking people in MARS's layout, which torchreid's ``mars`` loads.
 
-    The first half of the identities trains, the other half tests. Same settings and seed, same
-    bytes in every file. ``info/occlusion.txt`` tells for each frame which fraction of the person is
-    hidden. A dataset that is already there with the same settings is left as it is.
+    The first half of the identities is for training, the other half for testing. The same settings
+    and seed lead to the same bytes in every file. ``info/occlusion.txt`` lists which fraction of
+    the person is hidden in each frame. An existing dataset with the same settings is left as it is.
 
     Reference:
         Layout: Zheng et al. MARS: A Video Benchmark for Large-Scale Person Re-identification.
         ECCV 2016.
 
     Args:
-        out: torchreid's root; ``out/mars`` is written.
-        identities: people in both halves together, 4 to 9999.
-        seed: any whole number from 0.
-        tracklets_per_camera: tracklets of a person under each camera, 1 to 99.
-        cameras: 2 to 6.
-        frames: least and greatest number of frames of a tracklet, 1 to 999.
-        occluded: share of the tracklets that something passes in front of, 0 to 1.
-        camera_shift: how far apart the cameras' colour casts, exposure, gamma and haze are, 0 to
-            4; 0: they are the same, 2: their deviations are doubled.
-        progress: wraps the list of tracklets while they are drawn, as ``tqdm`` does.
+        out: folder that torchreid is given as ``root``; ``out/mars`` is written.
+        identities: number of people in both halves together, 4 to 9999.
+        seed: seed of the dataset, any whole number from 0.
+        tracklets_per_camera: number of tracklets of a person under each camera, 1 to 99.
+        cameras: number of cameras, 2 to 6.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
+        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
+            and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
+        progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
 
     Raises:
-        ConfigError: an argument is out of its range.
-        DataError: ``out/mars`` exists and is something else.
+        ConfigError: if an argument is out of its range.
+        DataError: if ``out/mars`` exists and holds something else.
 
-    Examples::
-
-        from nr3d.synthetic import write_mars
-        summary = write_mars("data", identities=8, seed=1)
-        torchreid.data.VideoDataManager(root=str(summary.root), sources="mars")
+    Examples:
+        >>> from nr3d.synthetic import write_mars
+        >>> summary = write_mars("data", identities=4, seed=1, cameras=2, frames=(1, 2))
+        >>> summary.train_tracklets, summary.query, summary.gallery
+        (8, 4, 6)
     """
     return write_dataset(
         MarsLayout(identities, seed, frames, cameras, tracklets_per_camera),

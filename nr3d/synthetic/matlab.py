@@ -1,4 +1,4 @@
-"""Tables in MATLAB's format, whose bytes depend on nothing but the table."""
+"""Tables in MATLAB's format, whose bytes depend on the table only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEADER = b"MATLAB 5.0 MAT-file, written by nr3d"
 
 
 def write_mat(path: Path, key: str, table: np.ndarray) -> None:
-    """Save one array as MATLAB 5 with a fixed header: SciPy's holds the time of day."""
+    """Write an array in MATLAB 5 format, with a fixed header because SciPy's holds the time."""
     from scipy.io import savemat
 
     buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What passes or stands between the camera and a person."""
+"""Occluders, which pass or stand between the camera and a person."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ KINDS = ("person", "pole", "bush", "bin", "car")
 
 @dataclass(frozen=True)
 class Occluder:
-    """One thing in front of a tracklet's person.
+    """An object or passer-by in front of a tracklet's person.
 
     Args:
-        kind: one of ``KINDS``.
-        start: its column in the first frame, in pixels of the stored frame.
-        speed: columns a frame.
+        kind: kind of occluder, one of ``KINDS``.
+        start: column of its centre in the first frame, in pixels of the stored frame.
+        speed: speed in pixels per frame.
         size: scale factor.
-        colour: its colour.
-        shape: seed of its shape, the same in all frames.
-        person: who passes by, for ``person``.
-        yaw: where that person walks, in radians.
+        colour: colour, RGB in [0, 1].
+        shape: seed of the shape, which is the same in all frames.
+        person: the passer-by, if the kind is ``person``.
+        yaw: direction in which the passer-by walks, in radians.
     """
 
     kind: str
@@ -45,17 +45,18 @@ class Occluder:
 def sample_occluder(
     rng: np.random.Generator, frames: int, drift: float, passers_by: list[Person]
 ) -> Occluder:
-    """Draw an occluder that crosses the person during part of a tracklet.
+    """Sample an occluder that crosses the person during part of a tracklet.
 
     Args:
-        rng: the tracklet's generator.
-        frames: frames of the tracklet.
-        drift: columns that the background moves a frame; what stands moves the same way.
+        rng: random generator of the tracklet.
+        frames: number of frames of the tracklet.
+        drift: speed of the background in pixels per frame; standing objects move in the same
+            direction.
         passers_by: people who may walk in front.
     """
     kind = KINDS[int(rng.choice(len(KINDS), p=(0.4, 0.15, 0.15, 0.15, 0.15)))]
     meets = rng.uniform(0.1, 0.9) * (frames - 1)
-    # in sight for a part of the tracklet only: the other frames tell who is behind
+    # in sight for only a part of the tracklet, so that the other frames show the person
     crossing = max(2.0, frames * float(rng.uniform(0.35, 0.75)))
     heading = float(rng.choice([-1.0, 1.0]))
     if kind != "person" and abs(drift) > 2.0:
@@ -86,7 +87,7 @@ def _blob(field: Array, x: float, y: float, radius: float, value: float = 1.0) -
 def _trapezium(
     field: Array, x: float, half: tuple[float, float], rows: tuple[float, float], value: float
 ) -> None:
-    """Fill between two rows, with half-widths ``half`` at the upper and the lower one."""
+    """Fill a trapezium between two rows, with the half-widths of its upper and lower edge."""
     (up, low), (y0, y1) = half, rows
     corners = np.array([[x - up, y0], [x + up, y0], [x + low, y1], [x - low, y1]])
     cv2.fillPoly(field, [np.round(corners * 16).astype(np.int32)], value, cv2.LINE_AA, 4)
@@ -98,7 +99,7 @@ def _bar(alpha: Array, x0: float, y0: float, x1: float, y1: float) -> None:
 
 
 def _shape(occluder: Occluder, x: float, alpha: Array, tone: Array) -> None:
-    """Draw the outline of a thing into ``alpha`` and its shading into ``tone``."""
+    """Draw the outline of an object into ``alpha`` and its shading into ``tone``."""
     height, width = alpha.shape
     size = occluder.size * height / FRAME_HEIGHT
     rng = np.random.default_rng(occluder.shape)
@@ -132,15 +133,15 @@ def draw_occluder(
     """Blend an occluder into a frame.
 
     Args:
-        canvas: frame in [0, 1], shape (H, W, 3), changed in place.
-        occluder: what to draw.
+        canvas: frame in [0, 1], of shape (H, W, 3), changed in place.
+        occluder: occluder to draw.
         frame: number of the frame in the tracklet, from 0.
-        view: view of the hidden person.
-        light: the camera's light.
+        view: view of the occluded person.
+        light: light of the scene.
         phase: gait phase of a passer-by.
 
     Returns:
-        Opacity of the occluder, shape (H, W).
+        Array: opacity of the occluder, of shape (H, W).
     """
     height, width = canvas.shape[:2]
     alpha = np.zeros((height, width), np.float32)

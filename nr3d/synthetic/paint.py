@@ -1,4 +1,4 @@
-"""Draws shaded, rounded, textured limbs into a frame."""
+"""Painting of shaded, rounded and textured limbs into a frame."""
 
 from __future__ import annotations
 
@@ -16,15 +16,16 @@ Point = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Patch:
-    """The visible pixels of a part, each array (H, W).
+    """The pixels around a part, as arrays of shape (H, W).
 
     Args:
-        azimuth: angle about the person's vertical axis in radians: 0 front, π/2 the left side.
-        arc: that angle as a length on the part's surface in metres.
-        along: metres from the part's start, beyond its ends clamped.
-        normal_x: surface normal, to the right of the image.
-        normal_y: surface normal, down the image.
-        normal_z: surface normal, towards the camera.
+        azimuth: angle about the person's vertical axis, in radians; 0 is the front, π/2 the left
+            side.
+        arc: the same angle as a length on the surface of the part, in metres.
+        along: distance from the start of the part, in metres, clamped beyond its ends.
+        normal_x: component of the surface normal to the right of the image.
+        normal_y: component of the surface normal down the image.
+        normal_z: component of the surface normal towards the camera.
     """
 
     azimuth: Array
@@ -43,14 +44,15 @@ class Part:
     """A limb: a capsule between two points whose radius changes along its length.
 
     Args:
-        start: (left, up, forward) in metres.
-        end: the same for the other end.
-        radii: half-widths in metres at evenly spaced positions from start to end.
-        surface: colour at each point of the surface, shape (H, W, 3).
-        depth_ratio: half-depth over half-width: what is seen of it from the side.
-        cap: roundness of the ends, 1 = half circles, near 0 = cut flat.
-        bias: metres added to the depth when parts are sorted from far to near.
-        offset: metres already run along the same garment (a sleeve goes on below the elbow).
+        start: start point (left, up, forward), in metres.
+        end: end point (left, up, forward), in metres.
+        radii: half-widths at evenly spaced positions from start to end, in metres.
+        surface: function that returns the colours of a patch, of shape (H, W, 3).
+        depth_ratio: half-depth as a fraction of the half-width, which is seen from the side.
+        cap: roundness of the ends: 1 for half circles, near 0 for flat ends.
+        bias: distance added to the depth when parts are sorted from far to near, in metres.
+        offset: length of the same garment before this part, in metres; a sleeve, for example,
+            continues below the elbow.
     """
 
     start: Point
@@ -65,14 +67,14 @@ class Part:
 
 @dataclass(frozen=True)
 class View:
-    """Where a body is in the image.
+    """Place and orientation of a body in the image.
 
     Args:
-        yaw: turn of the body in radians: 0 faces the camera, π/2 walks to the right, π away.
-        pitch: how far the camera looks down, in radians.
-        scale: pixels a metre.
-        x: column of the body's axis in pixels.
-        ground: row of the ground under it in pixels.
+        yaw: direction of the body in radians: 0 towards the camera, π/2 to the right, π away.
+        pitch: downward tilt of the camera, in radians.
+        scale: pixels per metre.
+        x: column of the body's axis, in pixels.
+        ground: row of the ground under the body, in pixels.
     """
 
     yaw: float
@@ -82,7 +84,7 @@ class View:
     ground: float
 
     def project(self, point: Point) -> tuple[float, float, float]:
-        """Column, row (pixels) and depth towards the camera (metres) of a body point."""
+        """Return column and row (pixels) and depth towards the camera (metres) of a body point."""
         left, up, forward = point.tolist()
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         right = left * cos + forward * sin
@@ -93,13 +95,13 @@ class View:
 
 @dataclass(frozen=True)
 class Light:
-    """One directed light and what comes from everywhere.
+    """A directed light together with ambient light.
 
     Args:
-        x: direction to the light, to the right of the image.
-        y: the same, down the image (negative: from above).
-        z: the same, towards the camera.
-        ambient: share of the undirected light, 0 to 1.
+        x: component of the direction to the light, to the right of the image.
+        y: component of the direction to the light, down the image; negative for light from above.
+        z: component of the direction to the light, towards the camera.
+        ambient: share of the ambient light, 0 to 1.
     """
 
     x: float
@@ -108,7 +110,7 @@ class Light:
     ambient: float
 
     def shade(self, patch: Patch) -> Array:
-        """Brightness of each pixel of a patch."""
+        """Return the brightness of each pixel of a patch."""
         facing = self.x * patch.normal_x + self.y * patch.normal_y + self.z * patch.normal_z
         rim = 0.72 + 0.28 * patch.normal_z
         shade: Array = (self.ambient + (1.0 - self.ambient) * 1.35 * np.maximum(facing, 0.0)) * rim
@@ -119,11 +121,11 @@ def draw_part(canvas: Array, cover: Array, part: Part, view: View, light: Light)
     """Blend one part into a frame.
 
     Args:
-        canvas: frame in [0, 1], shape (H, W, 3), changed in place.
-        cover: opacity of what has been drawn so far, shape (H, W), changed in place.
-        part: what to draw.
-        view: where.
-        light: how it is lit.
+        canvas: frame in [0, 1], of shape (H, W, 3), changed in place.
+        cover: opacity of the parts drawn so far, of shape (H, W), changed in place.
+        part: part to draw.
+        view: place and orientation of the body.
+        light: light of the scene.
     """
     ax, ay, _ = view.project(part.start)
     bx, by, _ = view.project(part.end)
@@ -173,7 +175,7 @@ def draw_part(canvas: Array, cover: Array, part: Part, view: View, light: Light)
 
 
 def draw_parts(canvas: Array, cover: Array, parts: list[Part], view: View, light: Light) -> None:
-    """Blend parts from the farthest to the nearest; see ``draw_part``."""
+    """Blend parts into a frame from the farthest to the nearest, as :func:`draw_part` does."""
 
     def nearness(part: Part) -> float:
         return 0.5 * (view.project(part.start)[2] + view.project(part.end)[2]) + part.bias

@@ -1,4 +1,4 @@
-"""Who the synthetic people are: build, skin, hair, clothes, bag and way of walking."""
+"""Synthetic people: build, skin, hair, clothes, bag and way of walking."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from nr3d.synthetic.fabric import PALETTE, PATTERNS, RGB, Fabric
 
-_PERSON = 101  # first word of the generators used here: one stream for each (seed, kind, index)
+_PERSON = 101  # word that separates these random generators from those for other things
 _MIN_DISTANCE = 0.56
 _TRIES = 120
 
@@ -52,31 +52,31 @@ _BOTTOMS = (
 
 @dataclass(frozen=True)
 class Person:
-    """One identity; lengths in metres, colours RGB in [0, 1].
+    """The appearance and gait of an identity; colours are RGB in [0, 1].
 
     Args:
-        height: 1.50 to 1.98.
+        height: body height in metres, 1.50 to 1.98.
         build: width factor of torso and limbs, 0.82 to 1.35.
-        shoulders: extra width factor of the shoulders.
+        shoulders: additional width factor of the shoulders.
         skin: skin colour.
         hair: hair colour.
-        hair_style: ``short``, ``bald``, ``bob``, ``long``, ``bun``.
-        hat: hat colour or None.
+        hair_style: ``short``, ``bald``, ``bob``, ``long`` or ``bun``.
+        hat: colour of the hat; None without a hat.
         top: cloth of the upper body.
-        sleeve: covered part of the arm, 0 to 1.
-        coat: how far the top hangs below the hip, as a fraction of the thigh (0 = not at all).
-        inner: shirt seen through an open jacket, or None where the top is closed.
-        emblem: colour of a print on the chest, or None.
+        sleeve: covered fraction of the arm, 0 to 1.
+        coat: length of the top below the hip as a fraction of the thigh; 0 if it ends above.
+        inner: colour of the shirt under an open jacket; None if the top is closed.
+        emblem: colour of a print on the chest; None without a print.
         bottom: cloth of the lower body.
         bottom_cut: ``trousers``, ``shorts`` or ``skirt``.
-        leg_cover: covered part of the leg from the hip, 0 to 1.
-        shoes: shoe colour.
+        leg_cover: covered fraction of the leg from the hip, 0 to 1.
+        shoes: colour of the shoes.
         bag: ``none``, ``backpack``, ``shoulder`` or ``handbag``.
         bag_colour: colour of the bag.
-        stride: amplitude of the hips in radians.
-        cadence: gait cycles a frame.
-        arm_swing: amplitude of the shoulders in radians.
-        lean: forward lean of the trunk in radians.
+        stride: amplitude of the hip angle, in radians.
+        cadence: gait cycles per frame.
+        arm_swing: amplitude of the shoulder angle, in radians.
+        lean: forward lean of the trunk, in radians.
     """
 
     height: float
@@ -109,14 +109,14 @@ def _pick(rng: np.random.Generator, names: Sequence[str], weights: Sequence[floa
 
 
 def _dye(rng: np.random.Generator, names: Sequence[str]) -> RGB:
-    """A palette colour, a little off, as no two garments are dyed alike."""
+    """Return a slightly altered palette colour, because no two garments are dyed alike."""
     colour = np.asarray(PALETTE[names[int(rng.integers(len(names)))]])
     shifted = np.clip(colour * rng.uniform(0.88, 1.1) + rng.normal(0.0, 0.015, 3), 0.03, 0.97)
     return (float(shifted[0]), float(shifted[1]), float(shifted[2]))
 
 
 def _contrast(rng: np.random.Generator, base: RGB, names: Sequence[str]) -> RGB:
-    """A second colour that can be told from ``base`` when the pattern is a few pixels wide."""
+    """Return a colour that contrasts with ``base`` even in a pattern that is a few pixels wide."""
     colour = _dye(rng, names)
     while float(np.abs(np.subtract(colour, base)).sum()) < 0.75:
         colour = _dye(rng, names)
@@ -183,16 +183,17 @@ def _average(fabric: Fabric) -> np.ndarray:
 
 
 def _lab(colour: np.ndarray) -> np.ndarray:
-    """CIE Lab over 100, in which equal steps look about equally large."""
+    """Return a colour in CIE Lab over 100, where equal distances look about equally large."""
     pixel = colour.astype(np.float32).reshape(1, 1, 3)
     return np.asarray(cv2.cvtColor(pixel, cv2.COLOR_RGB2LAB)).reshape(3) / 100.0
 
 
 def appearance_distance(a: Person, b: Person) -> float:
-    """How different two people look from far away: about 0 for twins, above 1 for most pairs.
+    """Return how different two people look from far away: 0 for twins, above 1 for most pairs.
 
-    The weighted sum of the distances (CIE Lab) between the mean colours of tops and of bottoms,
-    with steps for another pattern, sleeve, cut of the lower body and bag.
+    The distance is the weighted sum of the CIE Lab distances between the mean colours of the tops
+    and of the bottoms, plus a constant each if the pattern, the length of the bottoms or of the
+    sleeves, or the bag differs.
     """
     distance = float(np.linalg.norm(_lab(_average(a.top)) - _lab(_average(b.top))))
     distance += 0.8 * float(np.linalg.norm(_lab(_average(a.bottom)) - _lab(_average(b.bottom))))
@@ -204,16 +205,16 @@ def appearance_distance(a: Person, b: Person) -> float:
 
 
 def sample_people(seed: int, count: int, stream: int = 0) -> list[Person]:
-    """Draw identities of which no two look the same.
+    """Sample identities of which no two look the same.
 
-    Each is drawn from its own generator, and drawn again while it resembles an earlier one, so the
-    first people of a larger draw are those of a smaller one. In a large crowd look-alikes cannot be
-    avoided: after some tries the least similar candidate is taken.
+    Each person has a random generator of their own and is sampled again while they resemble an
+    earlier person, so that a larger sample begins with the people of a smaller one. In a large
+    crowd look-alikes cannot be avoided: after 120 attempts the least similar candidate is taken.
 
     Args:
-        seed: the dataset's seed, not negative.
-        count: identities to draw.
-        stream: another number draws other people from the same seed.
+        seed: seed of the dataset, any whole number from 0.
+        count: number of people.
+        stream: number of the sample; different numbers lead to different people for the same seed.
     """
     people: list[Person] = []
     for index in range(count):

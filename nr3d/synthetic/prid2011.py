@@ -12,26 +12,30 @@ from nr3d.synthetic.two_cameras import TwoCameraLayout
 
 
 class Prid2011Layout(TwoCameraLayout):
-    """``prid2011/prid_2011/multi_shot/cam_a/person_0001/0001.png`` and ``splits_prid2011.json``."""
+    """Layout of PRID2011.
+
+    A frame is ``prid2011/prid_2011/multi_shot/cam_a/person_0001/0001.png``; the splits are in
+    ``prid2011/splits_prid2011.json``.
+    """
 
     folder = "prid2011"
     stream = 2011
 
     def person(self, pid: int) -> str:
-        """Give the name of a person's folders."""
+        """Return the name of a person's folders."""
         return f"person_{pid:04d}"
 
     def path(self, tracklet: Tracklet, number: int) -> str:
-        """Give PRID2011's path of a frame."""
+        """Return the path of a frame, under the folder of the dataset."""
         return f"prid_2011/multi_shot/{self.label(tracklet, number)}"
 
     def label(self, tracklet: Tracklet, number: int) -> str:
-        """Give a frame's path under ``multi_shot``: its name alone is not the only one."""
+        """Return the path of a frame under ``multi_shot``, because its file name is not unique."""
         camera = "cam_a" if tracklet.camid == 1 else "cam_b"
         return f"{camera}/{self.person(tracklet.pid)}/{number:04d}.png"
 
     def write_tables(self, folder: Path, plan: Sequence[Tracklet]) -> None:
-        """Write the splits in torchreid's form."""
+        """Write the splits in the form that torchreid reads."""
         text = json.dumps(self.splits(), indent=4)
         (folder / "splits_prid2011.json").write_bytes(text.encode())
 
@@ -48,33 +52,33 @@ def write_prid2011(
 ) -> SyntheticSummary:
     """Draw a dataset of walking people in PRID2011's layout, for torchreid's ``prid2011``.
 
-    Two cameras with one tracklet of everybody under each, and 10 random splits into halves. Same
-    settings and seed, same bytes in every file. ``info/occlusion.txt`` tells for each frame which
-    fraction of the person is hidden. A dataset that is already there with the same settings is left
-    as it is.
+    Two cameras see every person once, and there are 10 random splits into halves. The same settings
+    and seed lead to the same bytes in every file. ``info/occlusion.txt`` lists which fraction of
+    the person is hidden in each frame. An existing dataset with the same settings is left as it is.
 
     Reference:
         Layout: Hirzer et al. Person Re-Identification by Descriptive and Discriminative
         Classification. SCIA 2011.
 
     Args:
-        out: torchreid's root; ``out/prid2011`` is written.
-        identities: people in both halves together, 4 to 9999.
-        seed: any whole number from 0.
-        frames: least and greatest number of frames of a tracklet, 1 to 999.
-        occluded: share of the tracklets that something passes in front of, 0 to 1.
-        camera_shift: as for :func:`write_mars`.
-        progress: wraps the list of tracklets while they are drawn, as ``tqdm`` does.
+        out: folder that torchreid is given as ``root``; ``out/prid2011`` is written.
+        identities: number of people in both halves together, 4 to 9999.
+        seed: seed of the dataset, any whole number from 0.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
+        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
+            and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
+        progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
 
     Raises:
-        ConfigError: an argument is out of its range.
-        DataError: ``out/prid2011`` exists and is something else.
+        ConfigError: if an argument is out of its range.
+        DataError: if ``out/prid2011`` exists and holds something else.
 
-    Examples::
-
-        from nr3d.synthetic import write_prid2011
-        write_prid2011("data", identities=8, seed=1)
-        torchreid.data.VideoDataManager(root="data", sources="prid2011", split_id=9)
+    Examples:
+        >>> from nr3d.synthetic import write_prid2011
+        >>> summary = write_prid2011("data", identities=4, seed=1, frames=(1, 2))
+        >>> summary.train_tracklets, summary.query, summary.gallery
+        (4, 2, 2)
     """
     return write_dataset(
         Prid2011Layout(identities, seed, frames),

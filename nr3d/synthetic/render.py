@@ -1,4 +1,4 @@
-"""Films one tracklet: a person, a camera and what happens between them."""
+"""Filming of one tracklet: a person, a camera and what happens between them."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from nr3d.synthetic.people import Person
 
 @dataclass(frozen=True)
 class Frame:
-    """One frame of a tracklet.
+    """A frame of a tracklet.
 
     Args:
-        image: RGB uint8, shape (256, 128, 3), before compression.
+        image: RGB image, uint8, of shape (256, 128, 3), before compression.
         occluded: hidden fraction of the person's pixels, 0 to 1.
     """
 
@@ -32,7 +32,7 @@ class Frame:
 
 
 def _shadow(canvas: Array, pose: Pose, view: View, light: Light) -> None:
-    """Darken the ground: under each foot, and a soft pool away from the light."""
+    """Draw the shadow: a spot under each foot, and a soft pool away from the light."""
     shade: Array = np.zeros(canvas.shape[:2], np.float32)
     for foot in foot_points(pose):
         on_ground = foot * np.array([1.0, 0.0, 1.0])
@@ -49,7 +49,7 @@ def _shadow(canvas: Array, pose: Pose, view: View, light: Light) -> None:
 
 
 def _relight(light: Light, rng: np.random.Generator) -> Light:
-    """The camera's light at another hour."""
+    """Return the light of a camera at another time of day."""
     x, y, z = light.x + rng.normal(0.0, 0.25), light.y, light.z
     norm = math.sqrt(x * x + y * y + z * z)
     ambient = float(np.clip(light.ambient + rng.normal(0.0, 0.06), 0.35, 0.75))
@@ -67,12 +67,15 @@ def film_tracklet(
     """Yield the frames of one person walking past one camera.
 
     Args:
-        person: who is tracked.
-        camera: who films.
-        frames: how many frames.
-        rng: the tracklet's own generator.
+        person: person who is tracked.
+        camera: camera that films.
+        frames: number of frames.
+        rng: random generator of the tracklet.
         passers_by: other people, who walk in front or stand in the background.
-        occluded: how likely it is that something passes in front, 0 to 1.
+        occluded: probability that something passes in front of the person, 0 to 1.
+
+    Yields:
+        Frame: the next frame.
     """
     height, width = camera.shape
     unit = height / FRAME_HEIGHT

@@ -1,4 +1,4 @@
-"""Backgrounds: what a camera sees behind the people."""
+"""Scenes: what a camera sees behind the people."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCENES = ("shops", "lawn", "plaza", "hall", "crossing", "parking")
 
 
 def _grid(coordinate: Array, period: float, line: float) -> Array:
-    """1 on the joints of a paving, 0 on the stones."""
+    """Return 1 on the joints of a paving and 0 on its stones."""
     joints: Array = (np.abs((coordinate / period) % 1.0 - 0.5) > 0.5 - 0.5 * line / period).astype(
         np.float32
     )
@@ -72,7 +72,7 @@ def _bricks(scene: Array, rng: np.random.Generator, top: int, bottom: int) -> No
 
 
 def _windows(scene: Array, rng: np.random.Generator, top: int, bottom: int, shop: bool) -> None:
-    """A row of shop windows with goods, or of plain panes."""
+    """Draw a row of shop windows with goods, or of plain windows."""
     x = float(rng.integers(-30, 10))
     while x < SCENE_WIDTH:
         width = float(rng.integers(60, 110) if shop else rng.integers(26, 44))
@@ -132,15 +132,15 @@ def _cars(scene: Array, rng: np.random.Generator, horizon: int) -> None:
 
 
 def draw_scene(rng: np.random.Generator, kind: str, horizon: int) -> Array:
-    """Paint the panorama that a camera crops its backgrounds from.
+    """Draw the panorama from which a camera crops its backgrounds.
 
     Args:
-        rng: the camera's generator.
-        kind: one of ``SCENES``.
-        horizon: row where the ground ends.
+        rng: random generator of the camera.
+        kind: kind of scene, one of ``SCENES``.
+        horizon: row where the ground ends, in pixels.
 
     Returns:
-        RGB in [0, 1], shape (``SCENE_HEIGHT``, ``SCENE_WIDTH``, 3).
+        Array: RGB image in [0, 1], of shape (``SCENE_HEIGHT``, ``SCENE_WIDTH``, 3).
     """
     scene = np.zeros((SCENE_HEIGHT, SCENE_WIDTH, 3), np.float32)
     sky = np.linspace(0.95, 0.7, SCENE_HEIGHT)[:, None] * np.array([0.85, 0.93, 1.0])

@@ -1,4 +1,4 @@
-"""What PRID2011 and iLIDS-VID share: two cameras, one tracklet under each, ten half splits."""
+"""The common layout of PRID2011 and iLIDS-VID: two cameras, and ten splits into halves."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ SPLITS = 10
 
 
 class TwoCameraLayout(Layout):
-    """Every person once under either camera, in frames of 128 x 64 pixels.
+    """Layout in which each of two cameras sees every person once, in frames of 128 x 64 pixels.
 
-    Its people and cameras are others than those of another layout with the same seed, so that
-    training on one and testing on the other means what it means with the real datasets.
+    Layouts with the same seed have different people and cameras, so that training on one and
+    testing on another is as meaningful as it is with the real datasets.
 
     Args:
-        identities: as for ``Layout``.
-        seed: as for ``Layout``.
-        frames: as for ``Layout``.
+        identities: number of people in both halves together, 4 to ``most_identities``.
+        seed: seed of the dataset, any whole number from 0.
+        frames: least and greatest number of frames in a tracklet, 1 to 999.
     """
 
     size = (128, 64)
@@ -38,14 +38,14 @@ class TwoCameraLayout(Layout):
 
     @abstractmethod
     def person(self, pid: int) -> str:
-        """Give the name of a person's folders, whose order is that of the numbers."""
+        """Return the name of a person's folders; the names sort in the order of the numbers."""
 
     def first_frame(self, pid: int, camid: int) -> int:
-        """Give the number of a tracklet's first frame."""
+        """Return the number of a tracklet's first frame."""
         return 1
 
     def plan(self) -> list[Tracklet]:
-        """List all tracklets, person by person."""
+        """Return all tracklets, person by person."""
         people = sample_people(self.film_seed, self.identities)
         return [
             Tracklet(
@@ -61,12 +61,12 @@ class TwoCameraLayout(Layout):
         ]
 
     def splits(self) -> list[dict[str, list[str]]]:
-        """Draw the splits: the names of the people to train and to test of each."""
+        """Sample the splits: for each, the names of the people for training and for testing."""
         names = [self.person(pid) for pid in range(1, self.identities + 1)]
         return half_splits(names, self.seed, SPLITS)
 
     def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
-        """Count what the plan holds; the first camera asks, the second answers."""
+        """Return the counts of the plan: camera 1 has the queries and camera 2 the gallery."""
         tests = self.identities - self.train_identities
         return SyntheticSummary(
             root=root,

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and their writers."""
+"""Atomic writing, and the locks of writers."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names_in(folder: Path) -> list[str]:
 
 
 def with_files_of_at_most(size: int, work: Callable[[], None]) -> str:
-    """Do some work where no file may grow beyond a size: what a full disk is; gives its error."""
+    """Do some work while no file may exceed a size, as on a full disk, and return its error."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
@@ -48,7 +48,7 @@ def with_files_of_at_most(size: int, work: Callable[[], None]) -> str:
 
 
 def enter_often(folder: Path, times: int) -> None:
-    """Enter as a file's sole writer so often, and tell whoever is in there at the same time."""
+    """Become a file's sole writer several times; fail if another process is one as well."""
     inside, until = folder / "inside", time.monotonic() + 20
     while not (folder / "go").exists():
         pass
@@ -72,7 +72,7 @@ def test_processes_that_race_for_a_file_enter_one_by_one(tmp_path: Path) -> None
     assert names_in(tmp_path) == ["go"]
 
 
-def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_a_second_writer_is_refused_with_the_name_of_the_first(tmp_path: Path) -> None:
     path = tmp_path / "features.h5"
     with sole_writer(path):
         assert names_in(tmp_path) == [".features.h5.lock"]
@@ -97,7 +97,7 @@ def test_a_lock_that_a_killed_process_left_is_taken_over(tmp_path: Path) -> None
 def test_a_lock_that_was_removed_as_it_was_opened_is_not_held(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What two writers would come in by: one holds a file that is no longer the path's."""
+    """Otherwise two writers could enter: one would hold a file that the path no longer names."""
     path, opened = tmp_path / "lock", os.open
 
     def open_and_lose(*args: Any) -> int:
@@ -113,7 +113,7 @@ def test_a_lock_that_was_removed_as_it_was_opened_is_not_held(
 
 
 def test_a_forked_process_does_not_hold_its_parents_lock(tmp_path: Path) -> None:
-    """Else the loaders of a killed run would keep its folder."""
+    """Otherwise the loader processes of a killed run would keep its folder locked."""
     into, out_of = os.pipe()
     holder = os.fork()
     if holder == 0:
@@ -130,7 +130,7 @@ def test_a_forked_process_does_not_hold_its_parents_lock(tmp_path: Path) -> None
         os.kill(holder, signal.SIGKILL)
         os.waitpid(holder, 0)
         with sole_writer(tmp_path / "file"):
-            os.kill(left, 0)  # alive all the same
+            os.kill(left, 0)  # the forked process is still alive
     finally:
         os.kill(left, signal.SIGKILL)
     assert names_in(tmp_path) == []
@@ -180,8 +180,8 @@ def test_a_full_disk_is_one_error_that_names_the_file(tmp_path: Path, what: str)
 def test_a_folder_that_is_a_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for work in (replacing, sole_writer):
-        told = pytest.raises(OutputError, match=r"file/x cannot be written \(.*\): \w")
-        with told, work(tmp_path / "file" / "x"):
+        refused = pytest.raises(OutputError, match=r"file/x cannot be written \(.*\): \w")
+        with refused, work(tmp_path / "file" / "x"):
             pass
 
 

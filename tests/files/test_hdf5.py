@@ -1,4 +1,4 @@
-"""HDF5 files: why one cannot be read, and what becomes of one that cannot be written."""
+"""HDF5 files: the causes of failed reads, and failures to write."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_what_was_created_is_read_and_changed(table: Path) -> None:
     assert read(table) == [1, 2]
     hdf5.change(table, lambda file: file["x"].write_direct(np.array([3, 4])))
     assert read(table) == [3, 4]
-    # The superblock whose structures have checksums; HDF5 1.10, of 2016, is the first to read it.
+    # The first superblock with checksums, which HDF5 1.10 of 2016 and later can read.
     assert table.read_bytes()[8] == 3
 
 
@@ -50,7 +50,7 @@ with h5py.File(sys.argv[1], "r+"):
 
 @contextlib.contextmanager
 def held(path: Path) -> Iterator[None]:
-    """Have another process keep a file open for writing."""
+    """Keep a file open for writing in another process."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
@@ -64,11 +64,13 @@ def held(path: Path) -> Iterator[None]:
 def test_a_file_that_another_process_writes_is_not_called_damaged(table: Path) -> None:
     with (
         held(table),
-        pytest.raises(DataError, match=r"table.h5 is open in another process that writes") as told,
+        pytest.raises(
+            DataError, match=r"table.h5 is open in another process that writes"
+        ) as caught,
     ):
         read(table)
-    assert "Fetch" not in str(told.value)
-    assert "damaged" not in str(told.value)
+    assert "Fetch" not in str(caught.value)
+    assert "damaged" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -85,13 +87,13 @@ def test_a_file_that_cannot_be_reached_is_not_called_damaged(
         raise OSError(number, reason, str(table))
 
     monkeypatch.setattr(h5py, "File", fail)
-    with pytest.raises(DataError, match=r"table.h5 cannot be read now \(.*make it reada") as told:
+    with pytest.raises(DataError, match=r"table.h5 cannot be read now \(.*make it reada") as caught:
         read(table)
-    assert "Fetch" not in str(told.value)
+    assert "Fetch" not in str(caught.value)
 
 
 def test_too_many_open_files_is_not_damage(table: Path) -> None:
-    import nr3d.features  # noqa: F401 - what it imports needs files
+    import nr3d.features  # noqa: F401 - importing it opens files
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     taken = [os.open(os.devnull, os.O_RDONLY)]
@@ -115,7 +117,7 @@ def test_damage_is_called_so_and_errors_of_ours_are_left(table: Path) -> None:
         hdf5.reading(table, "a table", "Fetch it again.", DataError),
     ):
         raise FeatureStoreError("mine")
-    with pytest.raises(DataError, match=r"is no file, expected a table"):
+    with pytest.raises(DataError, match=r"is not a file, expected a table"):
         read(table.parent)
 
 
@@ -157,7 +159,7 @@ def test_a_disk_that_is_full_is_an_error_and_no_crash(tmp_path: Path, limit: int
         assert file["big"].shape == (20_000,)
 
 
-def test_what_goes_wrong_in_the_filling_is_told(tmp_path: Path) -> None:
+def test_errors_of_the_filling_pass_through(tmp_path: Path) -> None:
     with pytest.raises(ZeroDivisionError):
         hdf5.create(tmp_path / "x.h5", lambda file: 1 / 0)
 

@@ -1,4 +1,4 @@
-"""Users without a home folder: one line that says what to set."""
+"""Users without a home folder, who get one line that says what to set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VARIABLES = ("HOME", "USERPROFILE", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "NR3D_H
 
 @pytest.fixture
 def nobody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> pytest.MonkeyPatch:
-    """Be a user that the system does not know, without HOME."""
+    """Simulate a user that the system does not know, without HOME."""
 
     def unknown(user: object) -> None:
         raise KeyError(user)

@@ -1,3 +1,5 @@
+"""Synthetic MARS: its people, frames and tables, and the writing of the dataset."""
+
 import contextlib
 import hashlib
 import io

@@ -1,4 +1,4 @@
-"""How much is hidden, and how far apart the cameras are: what the settings say."""
+"""The settings of synthetic datasets: occlusion, and differences between the cameras."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ SMALL = {"cameras": 2, "tracklets_per_camera": 4, "frames": (3, 3)}
 
 
 def tracklets_of(shares):
-    """The hidden shares of each tracklet's frames."""
+    """Return the hidden fractions of each tracklet's frames."""
     found = {}
     for name, share in shares.items():
         found.setdefault(name.split("F")[0], []).append(share)
@@ -28,15 +28,15 @@ def test_occluded_is_the_share_of_tracklets_that_something_passes(tmp_path):
         tracklets = tracklets_of(read_occlusion(root / "mars"))
         measured[occluded] = np.mean([max(shares) > 0 for shares in tracklets])
     assert measured[0] == 0
-    # 42 tracklets, some of which are missed by what passes
+    # 42 tracklets; some occluders miss the person
     assert 0.3 < measured[0.5] < 0.7
     assert measured[1] > 0.85
     assert measured[1] > measured[0.5]
 
 
 def colours(seed, shift):
-    """The mean colour that each camera makes of the same grey, light and dark."""
-    # an uneven grey, so that tone curve and haze count
+    """Return the mean colour that each camera makes of the same scene in grey."""
+    # light and dark greys, so that the tone curve and the haze matter
     ramp = np.linspace(0.1, 0.8, 64, dtype=np.float32)
     found = []
     for index in range(1, 7):
@@ -78,7 +78,7 @@ def test_camera_shift_multiplies_each_deviation_and_nothing_else(index):
     np.testing.assert_array_equal(doubled.background, base.background)
 
 
-def test_settings_are_told_apart_and_defaults_are_what_was(tmp_path):
+def test_settings_are_distinguished_and_defaults_leave_the_stamp_as_it_was(tmp_path):
     tiny = {"cameras": 2, "tracklets_per_camera": 1, "frames": (1, 1)}
     first = write_mars(tmp_path, 4, 1, **tiny)
     stamp = (tmp_path / "mars" / "info" / "synthetic.json").read_text()

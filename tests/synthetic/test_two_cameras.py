@@ -1,4 +1,4 @@
-"""Synthetic PRID2011 and iLIDS-VID, as torchreid's own loaders find them."""
+"""Synthetic PRID2011 and iLIDS-VID, read with torchreid's own loaders."""
 
 import contextlib
 import hashlib

@@ -13,7 +13,8 @@ from typing import Any
 from nr3d.data.converted.tree import PlainTracklet, Tree, is_name
 from nr3d.errors import DataError, shown
 from nr3d.files.home import expanded
-from nr3d.files.whole_files import MEBIBYTE, read_json
+from nr3d.files.json_files import read_json
+from nr3d.files.regular_files import MEBIBYTE
 from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
 

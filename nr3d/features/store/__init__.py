@@ -1,4 +1,4 @@
-"""Features of a dataset's tracklets in a file."""
+"""Feature stores: the features of a dataset's tracklets in a file."""
 
 from nr3d.features.store.layout import SPLITS, Origin
 from nr3d.features.store.reading import FeatureStore

@@ -1,4 +1,4 @@
-"""A feature store that is open: each part of it checked as it is read."""
+"""An open feature store, each part of which is checked when it is read."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     import h5py
 
 _LONGEST_TEXT = 1 << 16
-"""Bytes of a tracklet's name at most."""
+"""Greatest length of a tracklet's name, in bytes."""
 
 ADVICE = "Remove it and extract the features again, or restore a copy."
 
@@ -45,15 +45,18 @@ ADVICE = "Remove it and extract the features again, or restore a copy."
 def reading(path: Path) -> Iterator[Contents]:
     """Open a store and check all of it but its rows.
 
+    Args:
+        path: file of the store.
+
     Raises:
-        FeatureStoreError: if it is missing, damaged, held by a process that writes it, or of
-            another format or version.
+        FeatureStoreError: if the store is missing, damaged, open in a process that writes it, or
+            of another format or version.
     """
     if path.is_dir():
         raise FeatureStoreError(f"{path} is a folder, expected a feature store: give a file.")
     if not path.exists():
-        raise FeatureStoreError(f"There is no feature store {path}: make it by nr3d extract.")
-    # Version 1 has its names in heaps, which lie anywhere.
+        raise FeatureStoreError(f"There is no feature store {path}: make it with nr3d extract.")
+    # Version 1 keeps its names in heaps, which can lie anywhere in the file.
     with hdf5.reading(
         path, "a feature store", ADVICE, FeatureStoreError, searched=path.stat().st_size
     ) as file:
@@ -61,15 +64,15 @@ def reading(path: Path) -> Iterator[Contents]:
 
 
 class Contents:
-    """What is in a store.
+    """The contents of a store.
 
     Args:
-        path: the file's, for messages.
-        file: open.
+        path: file of the store, for messages.
+        file: the same file, open for reading.
 
     Attributes:
-        header: what it says of itself.
-        columns: all but the features, (N,) each; texts are bytes.
+        header: description of the store.
+        columns: all columns but the features, each of shape (N,); texts are encoded.
     """
 
     def __init__(self, path: Path, file: h5py.File) -> None:
@@ -97,21 +100,28 @@ class Contents:
         self._check_columns()
 
     def places(self, split: str) -> npt.NDArray[np.intp]:
-        """Give the rows of a split, in the dataset's order."""
+        """Return the row numbers of a split, in the order of the dataset."""
         places = np.flatnonzero(self.columns["split"] == split.encode())
         return places[np.argsort(self.columns["index"][places])]
 
     def all_keys(self) -> list[tuple[str, int]]:
-        """Give the split and index of each row."""
+        """Return the split and index of each row."""
         splits = [text.decode() for text in self.columns["split"].tolist()]
         return list(zip(splits, self.columns["index"].tolist(), strict=True))
 
     def names(self, places: npt.NDArray[np.intp]) -> list[str]:
-        """Give the names of rows."""
+        """Return the names of some rows."""
         return [decoded(name) for name in self.columns["name"][places].tolist()]
 
     def read(self, places: npt.NDArray[np.intp]) -> tuple[Floats, list[Floats]]:
-        """Give the features (n, D) of rows, as they are kept, and their frames' weights.
+        """Read the features of some rows and the weights of their frames.
+
+        Args:
+            places: row numbers, of shape (n,).
+
+        Returns:
+            tuple: the features of shape (n, D), in the type in which they are stored, and for each
+            row its frame weights of shape (frames,).
 
         Raises:
             FeatureStoreError: if a row is damaged.
@@ -126,10 +136,10 @@ class Contents:
         return features, each
 
     def rows(self) -> Iterator[Row]:
-        """Give every row.
+        """Iterate over all rows.
 
         Raises:
-            FeatureStoreError: if one is damaged.
+            FeatureStoreError: if a row is damaged.
         """
         everything = np.arange(len(self.columns["index"]))
         features, weights = self.read(everything)
@@ -139,15 +149,15 @@ class Contents:
         for split, index, pid, camid, clips, name, feature, own in columns:
             yield Row(split, index, pid, camid, name, feature, clips, own)
 
-    # What stands in the file
+    # Reading the file
 
     def _version(self) -> int:
         attributes = self._file.attrs
         found = attributes.get("format")
         if not isinstance(found, str | bytes) or _text(found) != FORMAT:
             raise FeatureStoreError(
-                f"{self.path} is an HDF5 file and no feature store: give one that nr3d extract "
-                "made."
+                f"{self.path} is an HDF5 file but not a feature store: give a file that nr3d "
+                "extract made."
             )
         version = attributes["version"]
         version = version.item() if isinstance(version, np.generic) else version
@@ -157,7 +167,7 @@ class Contents:
                 f"{VERSION}: extract the features again, or use the nr3d that made it."
             )
         if version == 1 and ("complete" not in attributes or "crc32" in attributes):
-            raise self._damage("its version is not that of its attributes")
+            raise self._damage("its version does not fit its attributes")
         return version
 
     def _attributes(self) -> dict[str, str | int]:
@@ -173,7 +183,7 @@ class Contents:
         if not all(isinstance(value, dict) for value in values.values()) or (
             version > 1 and tracklets.keys() != set(SPLITS)
         ):
-            raise self._damage("its settings are none")
+            raise self._damage("its settings are not valid")
         facts: dict[str, Any] = {name: _text(stored[name]) for name in FACTS}
         return Origin(**facts, **values, dtype=self._dtype)
 
@@ -182,7 +192,7 @@ class Contents:
 
     def _dataset(self, name: str, dimensions: int) -> Any:
         dataset = self._file[name]
-        # What a damaged size would have read or made room for is no more than what is there.
+        # A damaged size must not make HDF5 read or allocate more than the file holds.
         if len(dataset.shape) != dimensions or dataset.nbytes > self._size:
             raise self._damage(f"its {name} are {dataset.shape} of {dataset.dtype}")
         return dataset
@@ -199,13 +209,13 @@ class Contents:
             self._check_references(dataset)
         texts = dataset[:].tolist()
         if not all(isinstance(text, bytes) for text in texts):
-            raise self._damage(f"its {name} is no text")
+            raise self._damage(f"its {name} is not text")
         return np.array(texts, "S" if texts else "S1")
 
     def _check_references(self, dataset: Any) -> None:
-        """Refuse what tells texts of variable length where they are, if it cannot be.
+        """Refuse references to texts of variable length that cannot be right.
 
-        HDF5 makes room for as many bytes as it says.
+        HDF5 would allocate as many bytes as a reference says.
         """
         kind = [("length", "<u4"), ("place", "<u8"), ("number", "<u4")]
         for number in range(dataset.id.get_num_chunks()):
@@ -214,10 +224,10 @@ class Contents:
                 raise self._damage(f"its {dataset.name} takes {chunk.size} bytes")
             found = np.frombuffer(dataset.id.read_direct_chunk(chunk.chunk_offset)[1], kind)
             if (found["length"] > _LONGEST_TEXT).any() or (found["place"] >= self._size).any():
-                raise self._damage(f"its {dataset.name} is not in it")
+                raise self._damage(f"its {dataset.name} points outside the file")
 
     def _features(self, places: npt.NDArray[np.intp]) -> Floats:
-        """Read only the part of the file where the rows are."""
+        """Read only the part of the file that holds the rows."""
         dataset = self._dataset("features", 2)
         start, stop = (places.min(), places.max() + 1) if len(places) else (0, 0)
         found: Floats = dataset[start:stop]
@@ -225,7 +235,7 @@ class Contents:
         in_order = (places == np.arange(start, stop)).all() if len(places) == stop - start else 0
         return found if in_order else found[places - start]
 
-    # Whether it can be
+    # Checking what was read
 
     def _check_columns(self) -> None:
         columns, tracklets = self.columns, self.header.origin.tracklets
@@ -233,17 +243,17 @@ class Contents:
         for name in ("index", "clips", "frames"):
             if (columns[name] < 0).any():
                 raise self._damage(f"its {name} has {columns[name].min()}, expected 0 or more")
-        # Frames of all tracklets, one after the other, without a gap.
+        # The frames of all tracklets follow each other without a gap.
         order = np.lexsort((frames, first))
         if (first[order] != np.cumsum(frames[order]) - frames[order]).any() or (
             len(self._dataset("frame_weights", 1)) != frames.sum()
         ):
-            raise self._damage("its frames' weights are not those of its tracklets")
+            raise self._damage("its frame weights do not fit its tracklets")
         if self._dataset("frame_weights", 1).dtype != np.float32:
-            raise self._damage("its frames' weights are not float32")
+            raise self._damage("its frame weights are not float32")
         keys = self.all_keys()
         if unknown := {split for split, _ in keys} - set(SPLITS):
-            raise self._damage(f"it has a split {shown(min(unknown))}")
+            raise self._damage(f"it has an unknown split {shown(min(unknown))}")
         (key, count), *_ = Counter(keys).most_common(1) or [(("", 0), 0)]
         if count > 1:
             raise self._damage(f"{_called(key)} is there {count} times")
@@ -287,11 +297,11 @@ def _called(key: tuple[str, int]) -> str:
 
 
 def _text(value: Any) -> str:
-    """Give a text attribute, of fixed length or of version 1's variable one."""
+    """Return a text attribute, which has a fixed length or, in version 1, a variable one."""
     if isinstance(value, bytes):
         return decoded(value)
     if not isinstance(value, str):
-        raise TypeError(f"{value!r:.40} is no text")
+        raise TypeError(f"{value!r:.40} is not text")
     return value
 
 

@@ -1,30 +1,31 @@
-"""What stands where in a feature store.
+"""The layout of a feature store.
 
-A store is an HDF5 file. Its datasets have a row for each tracklet, by split and index:
+A store is an HDF5 file. Its datasets have one row for each tracklet, sorted by split and index:
 
 =================  =================  ==============================================================
-``features``       (N, D) f4 or f2    the tracklet's feature
+``features``       (N, D) f4 or f2    feature of the tracklet
 ``split``          (N,) text          ``train``, ``query`` or ``gallery``
-``index``          (N,) i8            the tracklet's place in its split
+``index``          (N,) i8            index of the tracklet in its split
 ``pid``            (N,) i8            person; in ``train`` the training label
 ``camid``          (N,) i8            camera, from 0
-``name``           (N,) text          the tracklet's first frame, within the folder of that
-``frames``         (N,) i8            frames that were read
-``clips``          (N,) i8            clips that they made
+``name``           (N,) text          folder and file name of the tracklet's first frame
+``frames``         (N,) i8            number of frames that were read
+``clips``          (N,) i8            number of clips that the frames made
 ``first_frame``    (N,) i8            where the tracklet's frames start in ``frame_weights``
-``crc32``          (N,) u4            CRC-32 of all of the row: see :func:`crc32_of_row`
+``crc32``          (N,) u4            CRC-32 of the whole row, see :func:`crc32_of_row`
 =================  =================  ==============================================================
 
-``frame_weights`` (F,) f4 has the frames of all tracklets, each frame's share in its clip's feature;
-a clip's shares sum to 1. Attributes of the file: ``format``, ``version``, ``dataset``, ``weights``
-and ``weights_sha256``, and as JSON ``settings`` (what the features depend on), ``config``,
-``versions``, ``tracklets`` (how many the dataset has in each split) and ``asked`` (the splits that
-extraction was asked for); ``crc32`` is that of these and of the columns, see
-:func:`crc32_of_tables`. A split is whole if it has as many rows as ``tracklets`` says. Texts are
-UTF-8 of fixed length, and a file name's bytes that are not UTF-8 are as they are.
+``frame_weights``, (F,) f4, holds the share of each frame in the feature of its clip, for the frames
+of all tracklets one after the other; the shares of a clip sum to 1. The file has the attributes
+``format``, ``version``, ``dataset``, ``weights`` and ``weights_sha256``, and as JSON ``settings``
+(what the features depend on), ``config``, ``versions``, ``tracklets`` (the number of tracklets of
+each split in the dataset) and ``asked`` (the splits that were requested). The attribute ``crc32``
+covers the other attributes and the columns, see :func:`crc32_of_tables`. A split is complete if it
+has as many rows as ``tracklets`` says. Texts are UTF-8 of fixed length; bytes of a file name that
+are not UTF-8 are kept as they are.
 
-Version 1 has texts of variable length, no ``crc32``, and in place of ``tracklets`` and ``asked``
-``complete``, which an extraction of one split set for all.
+Version 1 has texts of variable length and no ``crc32``. In place of ``tracklets`` and ``asked`` it
+has ``complete``, which the extraction of a single split set for all splits.
 """
 
 from __future__ import annotations
@@ -45,14 +46,14 @@ FORMAT, VERSION = "nr3d features", 2
 SPLITS = ("train", "query", "gallery")
 
 DTYPES = ("float32", "float16")
-"""Types that features can be kept in."""
+"""Types in which features can be stored."""
 
 NUMBERS = ("index", "pid", "camid", "frames", "clips", "first_frame")
 TEXTS = ("split", "name")
 FACTS = ("dataset", "weights", "weights_sha256")
-"""Attributes that are texts."""
+"""Names of the attributes that are texts."""
 VALUES = ("settings", "config", "versions")
-"""Attributes that are JSON objects, in every version."""
+"""Names of the attributes that are JSON objects, in every version."""
 
 Floats = npt.NDArray[np.floating[Any]]
 Columns = Mapping[str, npt.NDArray[Any]]
@@ -60,18 +61,18 @@ Columns = Mapping[str, npt.NDArray[Any]]
 
 @dataclass(frozen=True)
 class Origin:
-    """Where features come from.
+    """The dataset, weights and settings that features were made with.
 
     Args:
-        dataset: its name.
-        weights: file or name in the weights index.
-        weights_sha256: of the file.
-        settings: what the features depend on beside the weights, as plain values.
-        config: the configuration, as plain values.
-        versions: of the packages.
-        tracklets: how many the dataset has in each split; empty for a store of version 1, which
-            does not know.
-        dtype: that the features are kept in, of :data:`DTYPES`.
+        dataset: name of the dataset.
+        weights: file of the weights, or their name in the weights index.
+        weights_sha256: SHA-256 of the weights file, in hexadecimal digits.
+        settings: settings that the features depend on besides the weights, as plain values.
+        config: the whole configuration, as plain values.
+        versions: versions of the packages involved, by package name.
+        tracklets: number of tracklets of each split in the dataset; empty for a store of version 1,
+            which does not record it.
+        dtype: type in which the features are stored, one of :data:`DTYPES`.
     """
 
     dataset: str
@@ -85,9 +86,10 @@ class Origin:
 
     @property
     def binding(self) -> dict[str, Any]:
-        """What all features of a store have in common; paths and versions do not count.
+        """Values that all features of a store must share; paths and versions are not among them.
 
-        A setting that a store of an earlier version does not name is that of its configuration.
+        A setting that a store of an earlier version does not record is taken from its
+        configuration.
         """
         return {
             "dataset": self.dataset,
@@ -100,13 +102,12 @@ class Origin:
 
 @dataclass(frozen=True)
 class Header:
-    """What a store says of itself.
+    """The description of a store that its attributes hold.
 
     Args:
-        origin: of its features.
-        asked: the splits that extraction was asked for, in the order of :data:`SPLITS`; none in
-            version 1.
-        version: of its layout.
+        origin: origin of the features.
+        asked: requested splits, in the order of :data:`SPLITS`; empty for version 1.
+        version: version of the layout, 1 or 2.
     """
 
     origin: Origin
@@ -114,7 +115,7 @@ class Header:
     version: int = VERSION
 
     def attributes(self) -> dict[str, str | int]:
-        """Give the file's attributes, of the newest version."""
+        """Return the attributes of the file, as the newest version has them."""
         return {
             "format": FORMAT,
             "version": VERSION,
@@ -127,16 +128,16 @@ class Header:
 def crc32_of_row(
     facts: Sequence[int], split: bytes, name: bytes, feature: Floats, frame_weights: Floats
 ) -> int:
-    """Give the CRC-32 of one tracklet.
+    """Return the CRC-32 of one row.
 
-    It is that of the text ``index pid camid clips frames size split name``, with a space between
-    two, then the feature's bytes and those of the frames' weights, little-endian.
+    It is computed over the text ``index pid camid clips frames size split name``, with single
+    spaces, followed by the bytes of the feature and those of the frame weights, both little-endian.
 
     Args:
-        facts: index, pid, camid and clips.
-        split, name: in UTF-8.
-        feature: (D,), as it is kept.
-        frame_weights: (frames,), float32.
+        facts: index, pid, camid and number of clips.
+        split, name: encoded strings.
+        feature: feature of shape (D,), in the type in which it is stored.
+        frame_weights: frame weights of shape (frames,), in float32.
     """
     numbers = " ".join(map(str, (*facts, len(frame_weights), len(feature))))
     text = b" ".join((numbers.encode(), split, name))
@@ -146,16 +147,17 @@ def crc32_of_row(
 def crc32_of_tables(
     attributes: Mapping[str, str | int], columns: Columns, shape: tuple[int, ...], dtype: str
 ) -> int:
-    """Give the CRC-32 of all but the features and frames' weights, which the rows' cover.
+    """Return the CRC-32 of a store without its features and frame weights, which the rows' cover.
 
-    It is that of ``attributes`` as JSON with sorted keys, of the text ``N D dtype``, and of the
-    columns of :data:`NUMBERS`, ``crc32``, and, with a zero byte after each text, :data:`TEXTS`.
+    It is computed over ``attributes`` as JSON with sorted keys, the text ``N D dtype``, the columns
+    of :data:`NUMBERS`, the column ``crc32``, and the columns of :data:`TEXTS` with a zero byte
+    after each text.
 
     Args:
-        attributes: all but ``crc32`` itself.
-        columns: all but ``features``.
-        shape: of ``features``.
-        dtype: of ``features``.
+        attributes: all attributes but ``crc32`` itself.
+        columns: all columns but ``features``.
+        shape: shape of ``features``, (N, D).
+        dtype: type of ``features``, one of :data:`DTYPES`.
     """
     crc = zlib.crc32(json.dumps(attributes, sort_keys=True).encode())
     crc = zlib.crc32(f"{' '.join(map(str, shape))} {dtype}".encode(), crc)

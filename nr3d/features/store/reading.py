@@ -17,30 +17,39 @@ from nr3d.metrics import Labels
 
 
 class FeatureStore:
-    """The features of a dataset's tracklets, as ``nr3d extract`` keeps them in an HDF5 file.
+    """Features of a dataset's tracklets, which ``nr3d extract`` stores in an HDF5 file.
 
-    :mod:`nr3d.features.store.layout` says what stands where in it. While it is written, every
-    state of the file holds whole rows only, so that it can be read at any time. All that is read is
-    checked by its CRC-32; a store of version 1 has none, and is read as it is.
+    The layout of the file is described in :mod:`nr3d.features.store.layout`. The file holds whole
+    rows at every moment, so that it can be read while it is being written. Everything that is read
+    is checked against its CRC-32, except in stores of version 1, which have none.
 
     Args:
-        path: the file.
+        path: file of the store.
 
     Attributes:
-        version: of its layout.
-        origin: the weights and settings that the features were made with.
-        counts: rows of each split that it holds.
-        expected: rows of each split that it was asked for; none in version 1.
-        complete: whether all that was asked for is there; False for version 1, which cannot tell.
+        version: version of the layout, 1 or 2.
+        origin: dataset, weights and settings that the features were made with.
+        counts: number of rows of each split in the store; a split without rows is left out.
+        expected: number of rows of each requested split when it is complete; empty for version 1.
+        complete: whether all requested splits are complete; False for version 1, which does not
+            record how many rows it should have.
 
     Raises:
         FeatureStoreError: if the file is missing, damaged, or of another format or version.
 
-    Examples::
-        store = nr3d.features.FeatureStore("features.h5")
-        store.require("query")
-        query = store.load("query")
-        query.features.shape  # (Q, 2048), in the dataset's order
+    Examples:
+        >>> from nr3d.features import FeatureWriter, Origin
+        >>> tracklets = {"train": 0, "query": 1980, "gallery": 0}
+        >>> origin = Origin("mars", "model.pth", "ab" * 32, {}, {}, {}, tracklets)
+        >>> with FeatureWriter("features.h5", origin, ["query"]) as writer:
+        ...     pass  # the place of writer.append(row)
+        >>> store = FeatureStore("features.h5")
+        >>> store.counts, store.expected, store.complete
+        ({}, {'query': 1980}, False)
+        >>> store.require("query")
+        Traceback (most recent call last):
+        nr3d.errors.FeatureStoreError: features.h5 has 0 of 1980 query tracklets: run the nr3d \
+extract that makes it again, with --split query. It extracts only what is missing.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -59,14 +68,15 @@ class FeatureStore:
         )
 
     def require(self, *splits: str) -> None:
-        """Refuse a store in which not all tracklets of some splits are there.
+        """Check that the store holds all tracklets of some splits.
 
         Args:
-            splits: of ``'train'``, ``'query'``, ``'gallery'``.
+            *splits: splits that must be complete: ``'train'``, ``'query'`` or ``'gallery'``.
 
         Raises:
-            FeatureStoreError: if one is incomplete, with the counts; or if the store cannot tell.
-            KeyError: for another split.
+            FeatureStoreError: if a split is missing or incomplete, with the counts, or if the store
+                does not record how many tracklets it should have.
+            KeyError: if there is no such split.
         """
         for split in splits:
             _known(split)
@@ -80,7 +90,7 @@ class FeatureStore:
         if self.version == 1:
             raise FeatureStoreError(
                 f"{self.path} was written by an older nr3d and does not say how many tracklets it "
-                f"must have: run the nr3d extract that made it once more, {again}"
+                f"should have: run the nr3d extract that made it once more, {again}"
             )
         lacking = [
             f"{self.counts.get(split, 0)} of {number} {split}"
@@ -94,21 +104,21 @@ class FeatureStore:
             )
 
     def keys(self) -> set[tuple[str, int]]:
-        """Give the split and index of every row."""
+        """Return the split and index of every row."""
         with reading(self.path) as contents:
             return set(contents.all_keys())
 
     def load(self, split: str) -> TrackletFeatures:
-        """Give the features of a split, in the dataset's order and in float32.
+        """Read the features of a split, in the order of the dataset and in float32.
 
-        Of a split that is not whole, it gives those that are there: see :meth:`require`.
+        Only the rows that exist are returned; :meth:`require` checks that the split is complete.
 
         Args:
             split: ``'train'``, ``'query'`` or ``'gallery'``.
 
         Raises:
             FeatureStoreError: if the file cannot be read, or a row of the split is damaged.
-            KeyError: for another split.
+            KeyError: if there is no such split.
         """
         _known(split)
         with reading(self.path) as contents:
@@ -124,7 +134,19 @@ class FeatureStore:
             )
 
     def frame_weights(self, split: str) -> Sequence[Floats]:
-        """Give each tracklet's frames' shares in their clips' features; as :meth:`load`."""
+        """Read the frame weights of each tracklet of a split, in the order of the dataset.
+
+        Args:
+            split: ``'train'``, ``'query'`` or ``'gallery'``.
+
+        Returns:
+            Sequence: for each tracklet the share of each frame in the feature of its clip, of shape
+            (frames,).
+
+        Raises:
+            FeatureStoreError: if the file cannot be read, or a row of the split is damaged.
+            KeyError: if there is no such split.
+        """
         _known(split)
         with reading(self.path) as contents:
             _, weights = contents.read(contents.places(split))

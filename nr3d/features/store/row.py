@@ -1,4 +1,4 @@
-"""One tracklet of a feature store."""
+"""Rows of a feature store."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from nr3d.features.store.layout import SPLITS, Floats, crc32_of_row
 
 @dataclass(frozen=True)
 class Row:
-    """One tracklet.
+    """The features of one tracklet and the facts that are stored with them.
 
     Args:
-        split: of :data:`nr3d.features.SPLITS`.
-        index: its place there.
-        pid, camid: its person (in ``train`` the training label) and camera.
-        name: its first frame, within the folder of that.
-        feature: (D,)
-        clips: that its frames made.
-        frame_weights: (frames,), each frame's share in its clip's feature.
+        split: split of the tracklet, one of :data:`nr3d.features.SPLITS`.
+        index: index of the tracklet in its split, from 0.
+        pid: identity of the person; in ``train`` the training label.
+        camid: camera, from 0.
+        name: file name of the tracklet's first frame, preceded by that of its folder.
+        feature: feature of the tracklet, of shape (D,).
+        clips: number of clips that the frames were divided into.
+        frame_weights: share of each frame in the feature of its clip, of shape (frames,).
     """
 
     split: str
@@ -32,22 +33,22 @@ class Row:
 
     @property
     def key(self) -> tuple[str, int]:
-        """What tells it from the others."""
+        """Split and index, which identify the row."""
         return self.split, self.index
 
     @property
     def place(self) -> tuple[int, int]:
-        """What rows are sorted by."""
+        """Sort key of the rows of a store: place of the split, then the index."""
         return SPLITS.index(self.split), self.index
 
     @property
     def frames(self) -> int:
-        """How many were read."""
+        """Number of frames that were read."""
         return len(self.frame_weights)
 
     @property
     def crc32(self) -> int:
-        """What the row is checked by; its arrays must be as they are kept."""
+        """CRC-32 of the row, whose arrays must have the types in which they are stored."""
         facts = self.index, self.pid, self.camid, self.clips
         return crc32_of_row(
             facts, encoded(self.split), encoded(self.name), self.feature, self.frame_weights
@@ -55,10 +56,10 @@ class Row:
 
 
 def encoded(text: str) -> bytes:
-    """Give a text as it is kept; a file name's bytes that are not UTF-8 are as they were."""
+    """Encode a string as it is stored; bytes of a file name that are not UTF-8 are kept as is."""
     return text.encode("utf-8", "surrogateescape")
 
 
 def decoded(data: bytes) -> str:
-    """Give the text that :func:`encoded` was given."""
+    """Decode a string that :func:`encoded` made."""
     return data.decode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""Writing a feature store: tracklet by tracklet, and never a state of it that is not whole."""
+"""Writing a feature store: tracklet by tracklet, with a valid file at every moment."""
 
 from __future__ import annotations
 
@@ -24,37 +24,45 @@ if TYPE_CHECKING:
     import h5py
 
 OFTEN = 2.0
-"""Seconds between two writes, at least; they take less than a twentieth of the time."""
+"""Least time between two writes, in seconds; writing takes less than a twentieth of the time."""
 
 _BLOCK = 1024
-"""Rows that are written at once."""
+"""Number of rows that are written at once."""
 
 
 class FeatureWriter:
-    """Adds tracklets to a feature store, in a ``with`` block.
+    """Context manager that adds tracklets to a feature store.
 
-    Rows are written in groups: all of the store into a new file, which then takes its place.
-    Whatever stops the process, the file is one that was written whole. The rows are held in memory.
+    From time to time the whole store is written to a new file, which then replaces the old one, so
+    that the file is valid whatever stops the process. The rows are held in memory.
 
     Args:
-        path: the file; if it is there, its rows are kept, else it is made.
-        origin: what the features are made with, which is what those in the file must be made with.
-        splits: that the store shall have, beside those it was asked for before.
+        path: file of the store. The rows of an existing file are kept.
+        origin: dataset, weights and settings that the features are made with; those of an existing
+            file must be the same.
+        splits: splits to request, in addition to those requested before.
 
     Attributes:
-        keys: (split, index) of the rows that the file has or will have.
+        keys: split and index of the rows that the file has or will have.
 
     Raises:
-        FeatureStoreError: if the file is not a store, was made with other weights or settings or of
-            another number of tracklets, or is written by another process.
-        ValueError: for an unknown split.
+        FeatureStoreError: if the file is not a store, was made with other weights or settings or
+            for another number of tracklets, or is being written by another process.
+        ValueError: if a split is unknown.
 
-    Examples::
-        with nr3d.features.FeatureWriter("features.h5", origin) as writer:
-            for row in rows:
-                if row.key not in writer.keys:
-                    writer.append(row)
-            writer.finish()
+    Examples:
+        >>> import numpy as np
+        >>> from nr3d.features import FeatureStore, Origin, Row
+        >>> tracklets = {"train": 0, "query": 2, "gallery": 0}
+        >>> origin = Origin("mars", "model.pth", "ab" * 32, {}, {}, {}, tracklets)
+        >>> with FeatureWriter("features.h5", origin, ["query"]) as writer:
+        ...     for index in range(2):
+        ...         row = Row("query", index, 7, 0, "a.jpg", np.ones(8), 1, np.full(4, 0.25))
+        ...         if row.key not in writer.keys:
+        ...             writer.append(row)
+        ...     writer.finish()
+        >>> FeatureStore("features.h5").load("query").features.shape
+        torch.Size([2, 8])
     """
 
     def __init__(self, path: str | Path, origin: Origin, splits: Sequence[str] = SPLITS) -> None:
@@ -100,7 +108,7 @@ class FeatureWriter:
         trace: TracebackType | None,
     ) -> None:
         try:
-            # What was computed before an error, or an interrupt, is kept.
+            # Rows that were computed before an error or an interrupt are kept.
             if kind is not FeatureStoreError:
                 self.finish()
         finally:
@@ -108,19 +116,22 @@ class FeatureWriter:
 
     @property
     def rows(self) -> Sequence[Row]:
-        """The tracklets that the file has or will have."""
+        """Rows that the file has or will have."""
         return tuple(self._rows)
 
     def append(self, row: Row) -> None:
-        """Add a tracklet, which the file does not have.
+        """Add a tracklet that the store does not have yet.
+
+        Args:
+            row: features of the tracklet, converted to the types of the store.
 
         Raises:
-            DataError: if the feature is not finite.
+            DataError: if the feature is not finite in the type of the store.
             FeatureStoreError: if the file cannot be written.
-            ValueError: if the store has the tracklet, or its dataset has none such.
+            ValueError: if the store already has the tracklet, or its splits have no such tracklet.
         """
         if row.key in self.keys or not 0 <= row.index < self._tracklets.get(row.split, 0):
-            raise ValueError(f"{row.key} is there or not of {self._tracklets}")
+            raise ValueError(f"{row.key} is there already or not one of {self._tracklets}")
         dtype = self.header.origin.dtype
         with np.errstate(over="ignore"):
             kept = replace(
@@ -131,8 +142,8 @@ class FeatureWriter:
         if not (np.isfinite(kept.feature).all() and np.isfinite(kept.frame_weights).all()):
             raise DataError(
                 f"The feature of {row.split} tracklet {row.name} is not finite in {dtype}: the "
-                "network has diverged, its weights are damaged, or the type is too small. Features "
-                "before it are kept."
+                "network has diverged, its weights are damaged, or the type is too small. The "
+                "features before it are kept."
             )
         if self._room_unknown:
             self._check_room(kept)
@@ -141,10 +152,11 @@ class FeatureWriter:
             self.write()
 
     def write(self) -> None:
-        """Write what was appended so far.
+        """Write all rows that were appended so far.
 
         Raises:
-            FeatureStoreError: if the disk is full or the folder read-only; the file is as it was.
+            FeatureStoreError: if the disk is full or the folder is read-only; the file is left as
+                it was.
         """
         begun = time.monotonic()
         self._rows.sort(key=lambda row: row.place)
@@ -158,17 +170,21 @@ class FeatureWriter:
         self._took = self._written - begun
 
     def finish(self) -> None:
-        """Write what is left to write, if anything."""
+        """Write the rows that are not in the file yet, if there are any."""
         if not self._current:
             self.write()
 
     def take_in(self, parts: Sequence[Path]) -> None:
-        """Add the rows of other stores of the same origin, then remove these.
+        """Move the rows of other stores with the same origin into this one.
 
-        Stores of another origin are removed too: nothing will ever be made of them.
+        All of those stores are removed afterwards, those of another origin as well, since they
+        cannot be used any more.
+
+        Args:
+            parts: files of the stores; those that do not exist are skipped.
 
         Raises:
-            FeatureStoreError: if one cannot be read, or another process writes it.
+            FeatureStoreError: if a store cannot be read, or is being written by another process.
         """
         with ExitStack() as theirs:
             for part in parts:
@@ -200,7 +216,8 @@ class FeatureWriter:
         if len(row.feature) != width:
             raise FeatureStoreError(
                 f"{self.path} has features of {width} numbers, and {row.split} tracklet {row.name} "
-                f"has {len(row.feature)}: go on with the same network, or give another file."
+                f"has {len(row.feature)}: use the network that it was made with, or give another "
+                "file."
             )
         self._rows.append(row)
         self._crc32[row.key] = row.crc32
@@ -208,20 +225,20 @@ class FeatureWriter:
         self._current = False
 
     def _go_on(self) -> None:
-        """Take over what the file has; it keeps its origin, with the number of tracklets."""
+        """Load the rows of the existing file, which keeps its origin, and update its counts."""
         now = self.header
         with reading(self.path) as contents:
             before = contents.header
-            if told := _differences(before.origin, now.origin):
+            if changes := _differences(before.origin, now.origin):
                 raise FeatureStoreError(
-                    f"{self.path} was made with other settings ({told}): go on with those, or give "
+                    f"{self.path} was made with other settings ({changes}): use those, or give "
                     "another file."
                 )
             if before.version > 1 and before.origin.tracklets != now.origin.tracklets:
-                told = _change(before.origin.tracklets, now.origin.tracklets)
+                changes = _change(before.origin.tracklets, now.origin.tracklets)
                 raise FeatureStoreError(
-                    f"{self.path} is of a {now.origin.dataset} of other numbers of "
-                    f"tracklets ({told}): restore the dataset, or give another file."
+                    f"{self.path} was made for a {now.origin.dataset} with other numbers of "
+                    f"tracklets ({changes}): restore the dataset, or give another file."
                 )
             for row in contents.rows():
                 self._hold(row)
@@ -240,14 +257,14 @@ class FeatureWriter:
         self._current = before == self.header
 
     def _check_room(self, row: Row) -> None:
-        """Refuse at the first row what will not fit on the disk at the last."""
+        """Refuse the first row if the disk has no room for all rows."""
         whole = sum(self._tracklets.values()) * (row.feature.nbytes + row.frame_weights.nbytes)
         try:
             free = shutil.disk_usage(self.path.parent).free + self.path.stat().st_size
         except OSError:
             return
         self._room_unknown = False
-        # The last copy is written beside the one before.
+        # Each new file is written beside the previous one.
         if 2 * whole > free:
             raise self._not_written(
                 f"it takes about {whole:,} bytes, twice that while it is written, and {free:,} are "
@@ -269,7 +286,7 @@ class FeatureWriter:
 
         attributes, columns, rows = self.header.attributes(), self._columns(), self._rows
         origin = self.header.origin
-        # An empty store has no width.
+        # The width of an empty store is not known.
         shape = (len(rows), len(rows[0].feature) if rows else 0)
         crc32 = crc32_of_tables(attributes, columns, shape, origin.dtype)
         for name, value in attributes.items():
@@ -312,7 +329,7 @@ class FeatureWriter:
 
 
 def _differences(before: Origin, now: Origin) -> str:
-    """Tell what features of two origins do not have in common; nothing for the same."""
+    """Describe how two origins differ; empty if their features can be in one store."""
     return _change(before.binding, now.binding)
 
 

@@ -1,4 +1,4 @@
-"""Feature stores that are damaged: right or refused, and told from those that are not."""
+"""Damaged feature stores, which are read right or refused, and other unreadable files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MANY = [row(split, n, size=32) for split in SPLITS for n in range(TRACKLETS[spli
 
 
 def everything(path: Path) -> list[Any]:
-    """All that can be read of a store."""
+    """Return everything that can be read from a store."""
     store = FeatureStore(path)
     found: list[Any] = [store.origin, store.counts, store.expected, store.complete, store.keys()]
     for split in SPLITS:
@@ -50,11 +50,11 @@ def test_no_bit_can_flip_unseen(tmp_path: Path) -> None:
         except FeatureStoreError as error:
             assert "f.h5" in str(error)
             refused += 1
-    assert refused > 50  # the rest lies in room that nothing uses
+    assert refused > 50  # the other bits lie in unused parts of the file
 
 
 def flip(path: Path, name: str, place: int) -> None:
-    """Flip the lowest bit of a number of a dataset."""
+    """Flip the lowest bit of a number in a dataset of the file."""
     with h5py.File(path) as file:
         column = file[name]
         at = column.id.get_offset() + place * column.dtype.itemsize
@@ -64,7 +64,7 @@ def flip(path: Path, name: str, place: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "place", "told"),
+    ("name", "place", "damage"),
     [
         ("features", 8 + 3, r"its row 1, tracklet 0 of query, does not fit its CRC-32"),
         ("frame_weights", 3, r"its row 1, tracklet 0 of query, does not fit its CRC-32"),
@@ -72,16 +72,18 @@ def flip(path: Path, name: str, place: int) -> None:
         ("crc32", 1, r"its tables do not fit their CRC-32"),
     ],
 )
-def test_the_row_that_is_damaged_is_named(tmp_path: Path, name: str, place: int, told: str) -> None:
+def test_the_row_that_is_damaged_is_named(
+    tmp_path: Path, name: str, place: int, damage: str
+) -> None:
     path = write(tmp_path / "f.h5")
     flip(path, name, place)
-    with pytest.raises(FeatureStoreError, match=rf"f.h5 is damaged: {told}\. Remove it"):
+    with pytest.raises(FeatureStoreError, match=rf"f.h5 is damaged: {damage}\. Remove it"):
         FeatureStore(path).load("query")
-    # Nor is it gone on with, or taken into another.
-    with pytest.raises(FeatureStoreError, match=told):
+    # It is neither continued nor taken into another store.
+    with pytest.raises(FeatureStoreError, match=damage):
         write(path)
     with (
-        pytest.raises(FeatureStoreError, match=told),
+        pytest.raises(FeatureStoreError, match=damage),
         FeatureWriter(tmp_path / "other.h5", ORIGIN) as other,
     ):
         other.take_in([path])
@@ -111,7 +113,7 @@ def test_a_changed_attribute_is_refused(tmp_path: Path, name: str) -> None:
 def test_rows_that_cannot_be_are_refused_whatever_their_checksums(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refused(told: str, rows: list[Row], version: int = 1) -> None:
+    def refused(damage: str, rows: list[Row], version: int = 1) -> None:
         path = tmp_path / "f.h5"
         path.unlink(missing_ok=True)
         if version == 1:
@@ -121,7 +123,7 @@ def test_rows_that_cannot_be_are_refused_whatever_their_checksums(
                 store._rows += rows
                 store._crc32 |= {each.key: each.crc32 for each in rows}
                 store.write()
-        with pytest.raises(FeatureStoreError, match=f"f.h5 is damaged: {told}"):
+        with pytest.raises(FeatureStoreError, match=f"f.h5 is damaged: {damage}"):
             FeatureStore(path).load("query")
 
     query = ROWS[2]
@@ -133,7 +135,7 @@ def test_rows_that_cannot_be_are_refused_whatever_their_checksums(
         nan = replace(query, frame_weights=np.full(8, np.inf, np.float32))
         refused("its row 0, tracklet 0 of query, is not finite", [nan], version)
     refused("tracklet 2 of query is beyond the dataset's", [replace(query, index=2)], 2)
-    refused("it has a split 'test'", [replace(query, split="test")])
+    refused("it has an unknown split 'test'", [replace(query, split="test")])
 
 
 def test_a_size_beyond_the_file_takes_no_memory(tmp_path: Path) -> None:
@@ -149,9 +151,9 @@ def test_a_text_longer_than_any_takes_no_memory(tmp_path: Path) -> None:
     with h5py.File(path) as file:
         at = file["name"].id.get_chunk_info(0).byte_offset
     data = bytearray(path.read_bytes())
-    data[at : at + 4] = (1 << 30).to_bytes(4, "little")  # how long the first name is
+    data[at : at + 4] = (1 << 30).to_bytes(4, "little")  # length of the first name
     path.write_bytes(data)
-    with pytest.raises(FeatureStoreError, match=r"f.h5 is damaged: its /name is not in it"):
+    with pytest.raises(FeatureStoreError, match=r"is damaged: its /name points outside the file"):
         FeatureStore(path)
 
 
@@ -159,7 +161,7 @@ def test_a_version_that_is_not_its_own_hides_no_damage(tmp_path: Path) -> None:
     path = write(tmp_path / "f.h5")
     with h5py.File(path, "r+") as file:
         file.attrs["version"] = 1
-    with pytest.raises(FeatureStoreError, match="its version is not that of its attributes"):
+    with pytest.raises(FeatureStoreError, match="its version does not fit its attributes"):
         FeatureStore(path)
 
 
@@ -167,13 +169,13 @@ def test_a_store_that_another_process_has_open_is_not_called_damaged(tmp_path: P
     path = write(tmp_path / "f.h5")
     with held(path):
         for use in (FeatureStore, write):
-            with pytest.raises(FeatureStoreError, match=r"f.h5 is open in another") as told:
+            with pytest.raises(FeatureStoreError, match=r"f.h5 is open in another") as caught:
                 use(path)
-            assert "Remove" not in str(told.value)
+            assert "Remove" not in str(caught.value)
     assert FeatureStore(path).complete
 
 
-# Written by several, into disks too small, with names of any bytes
+# Several writers, disks that are too small, and names of any bytes
 
 
 def test_parts_of_killed_processes_are_taken_in_or_cleared(tmp_path: Path) -> None:
@@ -198,7 +200,7 @@ def test_a_part_that_another_process_writes_is_left_to_it(tmp_path: Path) -> Non
     assert FeatureStore(tmp_path / "part").keys() == {ROWS[0].key}
 
 
-def test_a_disk_too_small_for_all_is_told_at_the_first_row(
+def test_a_disk_too_small_for_all_rows_is_refused_at_the_first_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Usage:
@@ -227,7 +229,7 @@ def test_a_process_on_a_full_disk_ends_by_an_error(tmp_path: Path) -> None:
                     if n % 20 == 19:
                         store.write()
         except FeatureStoreError:
-            # What HDF5 was left with it would trip over as the interpreter ends.
+            # Objects that HDF5 still holds open would crash the interpreter at its end.
             os._exit(8 if h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) else 7)
 
     assert in_a_child(fill) == 7
@@ -252,7 +254,7 @@ def test_what_is_not_of_the_dataset_is_not_appended(tmp_path: Path) -> None:
     with FeatureWriter(tmp_path / "f.h5", ORIGIN, ["query"]) as store:
         store.append(ROWS[0])
         for other in (ROWS[0], ROWS[1], replace(ROWS[2], index=2)):
-            with pytest.raises(ValueError, match="is there or not of"):
+            with pytest.raises(ValueError, match="is there already or not one of"):
                 store.append(other)
         with pytest.raises(FeatureStoreError, match="has features of 8 numbers, and query"):
             store.append(replace(ROWS[2], feature=np.ones(9, np.float32)))
@@ -275,7 +277,7 @@ def test_a_split_is_whole_by_the_number_of_its_tracklets(tmp_path: Path) -> None
     with FeatureWriter(path, origin, ["query"]) as store:
         store.append(ROWS[2])
     assert FeatureStore(path).complete
-    # Asked for more, it is complete no longer, from the start.
+    # Once more splits are requested, the store is incomplete at once.
     with FeatureWriter(path, origin, ["train"]):
         assert not FeatureStore(path).complete
     with pytest.raises(FeatureStoreError, match=r"query was 2, is now 3\): restore the dataset"):

@@ -1,4 +1,4 @@
-"""Feature stores: what goes in comes out, whatever happens in between."""
+"""Feature stores: rows come back as they were written, whatever happens in between."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_any_reader_of_hdf5_finds_what_the_documentation_says(tmp_path: Path) ->
             np.testing.assert_array_equal(
                 file["frame_weights"][first : first + frames], each.frame_weights
             )
-            # index, pid, camid, clips, frames, size, split, name; the arrays' bytes
+            # index, pid, camid, clips, frames, size, split, name, then the bytes of the arrays
             text = (
                 f"{each.index} {each.pid} {each.camid} {each.clips} {frames} 8 {each.split} "
                 f"{each.name}"
@@ -128,7 +128,7 @@ def test_an_empty_store_is_one(tmp_path: Path) -> None:
     assert len(store.load("query").features) == 0
 
 
-def test_writing_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_writing_continues_where_it_stopped(tmp_path: Path) -> None:
     whole = write(tmp_path / "whole.h5")
     with FeatureWriter(tmp_path / "f.h5", ORIGIN) as store:
         for each in ROWS[:2]:
@@ -179,7 +179,7 @@ def after_the_rename(patch: pytest.MonkeyPatch) -> None:
 
 
 def in_a_child(work: Callable[[], object]) -> int:
-    """Do some work in a forked process; gives how it ended."""
+    """Do some work in a forked process and return its exit code."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -191,7 +191,7 @@ def in_a_child(work: Callable[[], object]) -> int:
 
 @pytest.mark.parametrize("first", [0, 2])
 @pytest.mark.parametrize("kill", [in_the_file, at_its_end, before_the_rename, after_the_rename])
-def test_a_killed_writer_leaves_whole_rows_and_can_go_on(
+def test_a_killed_writer_leaves_whole_rows_and_can_be_continued(
     tmp_path: Path, kill: Kill, first: int
 ) -> None:
     path = tmp_path / "f.h5"
@@ -235,7 +235,7 @@ def test_a_killed_merge_loses_and_doubles_nothing(tmp_path: Path, kill: Kill) ->
 def test_other_weights_or_settings_are_refused_with_the_difference(tmp_path: Path) -> None:
     path = write(tmp_path / "f.h5")
     before = path.read_bytes()
-    for other, told in (
+    for other, difference in (
         (replace(ORIGIN, weights_sha256="cd" * 32), "weights_sha256 was 'abab"),
         (replace(ORIGIN, dtype="float16"), "dtype was 'float32', is now 'float16'"),
         (
@@ -243,7 +243,7 @@ def test_other_weights_or_settings_are_refused_with_the_difference(tmp_path: Pat
             r"height was 224, is now 256\).*give another file",
         ),
     ):
-        with pytest.raises(FeatureStoreError, match=told):
+        with pytest.raises(FeatureStoreError, match=difference):
             write(path, origin=other)
     write(path, origin=replace(ORIGIN, versions={"nr3d": "9"}, weights="copy.pth"))
     shutil.copy(path, tmp_path / "same")
@@ -258,7 +258,7 @@ def test_two_writers_are_one_too_many(tmp_path: Path) -> None:
             FeatureStoreError, match=r"f.h5 is being written by process \d+ on .*: wait"
         ):
             write(path)
-        # Somebody may read meanwhile.
+        # Reading is possible at the same time.
         assert FeatureStore(path).counts == {}
     assert FeatureStore(path).counts == {"query": 1}
 
@@ -272,13 +272,13 @@ def test_a_store_cut_short_says_so(tmp_path: Path, kept: int) -> None:
             use(path)
 
 
-def test_other_files_are_told_from_stores(tmp_path: Path) -> None:
+def test_other_files_are_distinguished_from_stores(tmp_path: Path) -> None:
     path = tmp_path / "f.h5"
     with pytest.raises(FeatureStoreError, match=r"There is no feature store .*f.h5: make it"):
         FeatureStore(path)
     with h5py.File(path, "w"):
         pass
-    with pytest.raises(FeatureStoreError, match="HDF5 file and no feature store"):
+    with pytest.raises(FeatureStoreError, match="HDF5 file but not a feature store"):
         FeatureStore(path)
     path.unlink()
     write(path)
@@ -314,23 +314,23 @@ def test_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path) -> None:
     many = [row("train", n) for n in range(300)]
     origin = replace(ORIGIN, tracklets=dict(ORIGIN.tracklets) | {"train": 300})
     path = write(tmp_path / "f.h5", ROWS[:2], origin)
-    told = tmp_path / "told"
+    report = tmp_path / "report"
 
     def fill() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        # No file may grow: what a full disk is to a copy of the store.
+        # No file may grow, which is like a full disk for a new copy of the store.
         resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
         try:
             write(path, many, origin)
         except FeatureStoreError as error:
-            told.write_text(str(error))
+            report.write_text(str(error))
 
     in_a_child(fill)
-    message = told.read_text()
+    message = report.read_text()
     assert "f.h5 cannot be written (" in message
     assert message.endswith("run the same command again. It holds 2 tracklets, as before.")
     assert FeatureStore(path).counts == {"query": 1, "gallery": 1}
-    assert names_in(tmp_path) == ["f.h5", "told"]
+    assert names_in(tmp_path) == ["f.h5", "report"]
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

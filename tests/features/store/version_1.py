@@ -1,4 +1,4 @@
-"""Feature stores as they were before they had checksums and the numbers of their tracklets."""
+"""Feature stores of version 1, which have neither checksums nor the numbers of tracklets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nr3d.features import Origin, Row
 
 
 def write_version_1(path: Path, rows: Sequence[Row], origin: Origin, *, complete: bool) -> Path:
-    """Write one, in chunks that can grow and with texts of variable length."""
+    """Write a store of version 1, with chunks that can grow and texts of variable length."""
     frames = [row.frames for row in rows]
     with h5py.File(path, "w") as file:
         file.attrs.update(
@@ -44,7 +44,7 @@ def write_version_1(path: Path, rows: Sequence[Row], origin: Origin, *, complete
 
 
 def as_version_1(path: Path, old: Path, *, complete: bool, leave_out: int = 0) -> Path:
-    """Write a store's rows, but for the last few, as one of version 1."""
+    """Write the rows of a store, except for the last few, as a store of version 1."""
     from nr3d.features.store.contents import reading
 
     with reading(path) as contents:
