@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -14,6 +13,7 @@ from nr3d.files.atomic import replacing
 from nr3d.files.home import expanded, platform_folder
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
+from nr3d.weights.hashing import sha256_of
 
 BY_HAND = "put there by hand"
 """Source in the receipt of a file that no source of the entry gave."""
@@ -60,15 +60,6 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:
         return False
-
-
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def read_receipt(path: Path) -> Receipt | None:

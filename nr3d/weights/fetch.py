@@ -17,13 +17,13 @@ from nr3d.weights.cache import (
     file_of,
     is_file,
     mismatch,
-    sha256_of,
     unreadable,
     write_receipt,
     wrong_with,
 )
 from nr3d.weights.drive import download_drive
 from nr3d.weights.entry import Source, WeightsEntry
+from nr3d.weights.hashing import forget_sha256, rename_hashed, sha256_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download
 from nr3d.weights.index import find
 from nr3d.weights.parts import clear, writing
@@ -114,6 +114,7 @@ def verify(name: str | WeightsEntry) -> Verification:
     path = cached(entry)
     if path is None:
         return Verification(entry.name, None, "missing", f"no file at {file_of(entry)}")
+    forget_sha256(path)  # damage may leave a file's times as they were
     reason = _wrong_at(entry, path)
     if reason is None:
         return Verification(entry.name, path, "ok", f"{path}, SHA-256 {sha256_of(path)}")
@@ -267,7 +268,7 @@ def _download_once(
     if reason is None:
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        whole.replace(place)
+        rename_hashed(whole, place)
         write_receipt(place, digest, str(source))
     whole.unlink(missing_ok=True)
     return reason

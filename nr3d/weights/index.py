@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError, reason_of, shown
 from nr3d.files.atomic import sole_writer
+from nr3d.files.file_states import OncePerState
 from nr3d.files.home import expanded, platform_folder
 from nr3d.files.locks import Locked, in_turn
 from nr3d.registry import registered_models
@@ -80,20 +82,18 @@ def describe_user_index() -> str:
 
 
 def read_index(path: Path) -> dict[str, WeightsEntry]:
-    """Read an index file.
+    """Read the entries of an index file by their names.
+
+    A file is parsed once for each state of it in a process. What is returned is the caller's own,
+    and may be changed.
+
+    Args:
+        path: path of the index file.
 
     Raises:
-        WeightsError: for the first entry that is not usable, or a file that is not YAML.
+        WeightsError: if an entry is not usable, naming the first one, or the file is not YAML.
     """
-    try:
-        content = read_yaml(path)
-    except ConfigError as error:
-        raise WeightsError(str(error)) from error
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror or reason_of(error)}."
-        ) from error
-    entries = {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
+    entries = _parsed(path)
     known = registered_models()
     for entry in entries.values():
         if entry.architecture not in known:
@@ -102,7 +102,22 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
             raise WeightsError(
                 f"{path}: entry {entry.name}: there is no model {entry.architecture}; {hint}"
             )
-    return entries
+    return copy.deepcopy(entries)
+
+
+def _parse(path: Path) -> dict[str, WeightsEntry]:
+    try:
+        content = read_yaml(path)
+    except ConfigError as error:
+        raise WeightsError(str(error)) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror or reason_of(error)}."
+        ) from error
+    return {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
+
+
+_parsed = OncePerState(_parse)
 
 
 def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
