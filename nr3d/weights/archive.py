@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nr3d.errors import printable, reason_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download, read_range, read_span
-from nr3d.weights.parts import MOST_BYTES, check_room, forget, writing
+from nr3d.weights.parts import MOST_BYTES, check_room, forget, storing
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _BLOCK = 1 << 20
@@ -66,7 +66,7 @@ def download_member(
     if magic != b"PK\x03\x04" or start + info.compress_size > archive.size:
         raise SourceError("the archive's directory does not fit its content")
     unpacked = part.with_name(f"{part.name}.unpacked")
-    with writing(part):
+    with storing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         check_room(part, info.compress_size + info.file_size)
         if not info.compress_size:
@@ -75,7 +75,7 @@ def download_member(
         span = (start, info.compress_size)
         download(url, part, label=label, span=span, patience=archive.patience())
     try:
-        with writing(unpacked):
+        with storing(unpacked):
             _unpack(part, unpacked, info)
     except BaseException as error:
         unpacked.unlink(missing_ok=True)

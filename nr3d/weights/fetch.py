@@ -26,7 +26,7 @@ from nr3d.weights.entry import Source, WeightsEntry
 from nr3d.weights.hashing import forget_sha256, rename_hashed, sha256_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download
 from nr3d.weights.index import find
-from nr3d.weights.parts import clear, writing
+from nr3d.weights.parts import clear, storing
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
         return local
     if _offline():
         raise WeightsError(_nowhere(entry, place, failed, offline=True))
-    with writing(place.parent):
+    with storing(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place) and not is_file(place):
             raise WeightsError(f"{place} is in the way of a file: remove it.")

@@ -81,7 +81,7 @@ def check_room(part: Path, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
+def storing(path: Path) -> Iterator[None]:
     """Turn a failure to write into one line that names the file and what to do."""
     try:
         yield
