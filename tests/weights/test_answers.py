@@ -244,7 +244,12 @@ def test_an_address_that_is_none_is_named_at_once(tmp_path: Path, url: str) -> N
     assert time.monotonic() - started < 5
 
 
-def test_no_secure_connection_is_named_at_once(server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_no_secure_connection_is_named_at_once(
+    raw_server, tmp_path: Path, hasty: Patience, answer: bytes
+) -> None:
+    server = raw_server(answer)
     url = server.url.replace("http", "https")
     with pytest.raises(SourceError, match="no secure connection"):
-        download(f"{url}/w.pth", tmp_path / "part", patience=Patience())
+        download(f"{url}/w.pth", tmp_path / "part", patience=hasty)
+    assert len(server.asked) == 1
