@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nr3d.errors import shown
 from nr3d.files.atomic import replacing
 
 
@@ -25,6 +26,23 @@ def finite(content: Any) -> Any:
     if isinstance(content, list | tuple):
         return [finite(value) for value in content]
     return content
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from its pairs; the parser alone would silently keep the last of two.
+
+    Args:
+        pairs: keys and values, as ``object_pairs_hook`` of :func:`json.loads` receives them.
+
+    Raises:
+        ValueError: if a key is given twice.
+    """
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise ValueError(f"the key {shown(twice)} is given twice")
+    return made
 
 
 def write_json(path: str | Path, content: Mapping[str, Any]) -> None:

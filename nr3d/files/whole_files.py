@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nr3d.errors import DataError, reason_of, shown
+from nr3d.errors import DataError, reason_of
+from nr3d.files.json_files import unique_keys
 from nr3d.files.regular_files import NotRegularError, look, read_regular
 
 MEBIBYTE = 2**20
@@ -50,17 +51,7 @@ def read_json(path: Path, most: int) -> Any:
     """
     data = read_whole(path, most)
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_mapping)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
     # Deep nesting ends the recursion; numbers of many digits are refused as values.
     except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{path} cannot be read as JSON ({reason_of(error)})") from error
-
-
-def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Make an object of its pairs: of a key that is given twice the parser keeps the last."""
-    made = dict(pairs)
-    if len(made) < len(pairs):
-        seen: set[str] = set()
-        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise ValueError(f"the key {shown(twice)} is given twice")
-    return made

@@ -1,4 +1,4 @@
-"""Failures of the network: by the exception's type, named in a few words and told apart.
+"""Failures of the network: recognised by the exception's type and named in a few words.
 
 A failure that would only repeat itself is a :class:`SourceError`, any other one a
 :class:`TransientError`.

@@ -117,13 +117,13 @@ def read_span(
             if got.status_code != 206:
                 raise SourceError("the server does not serve byte ranges")
             if start_of(got) != start:
-                raise TransientError("gives another range than was asked for")
+                raise TransientError("sends another range than was requested")
             for block in blocks_of(opened, got):
                 content += block
                 if len(content) > length:
-                    raise SourceError(f"sends more than the {length:,} bytes asked for")
+                    raise SourceError(f"sends more than the {length:,} bytes requested")
             if len(content) < length:
-                raise TransientError(f"gave {len(content):,} of {length:,} bytes")
+                raise TransientError(f"sent {len(content):,} of {length:,} bytes")
             return bytes(content), total_of(got)
 
     with session(patience) as opened:
@@ -210,14 +210,14 @@ def _attempt(
             raise TransientError("the file has changed on the server")
         if ranged and start_of(got) != first + have:
             forget(part)
-            raise TransientError("gives another range than was asked for")
+            raise TransientError("sends another range than was requested")
         if ranged and have and remembered.get("total", total) != total:
             forget(part)
             raise TransientError("the file has changed on the server")
         if span is None and None not in (size, total) and size != total:
             raise SourceError(f"has {total:,} bytes, {size:,} expected")
         if not ranged:
-            have = 0  # it is another file now, or ranges are not served
+            have = 0  # the file is another one now, or ranges are not served
         wanted = total if length is None else length
         if wanted is not None and wanted > MOST_BYTES and length is None:
             raise SourceError(f"has {wanted:,} bytes, more than the {MOST_BYTES:,} of any weights")
