@@ -47,6 +47,7 @@ setup(
         "torchvision>=0.19",
         "torchreid>=0.2.5",
         "tqdm>=4.60",
+        "urllib3>=1.26",
         "yacs>=0.1.8",
         # torchreid imports these, and gdown, and declares none of them.
         "h5py>=3.8",

@@ -40,7 +40,7 @@ from nr3d.runs.building import (
 )
 from nr3d.version import versions
 from nr3d.weights import available, fetch
-from nr3d.weights.cache import sha256_of
+from nr3d.weights.hashing import sha256_of
 
 logger = logging.getLogger(__name__)
 

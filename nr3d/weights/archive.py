@@ -1,4 +1,4 @@
-"""One member of a remote zip archive, by byte ranges: nothing else of the archive is read."""
+"""Single members of remote zip archives, read by byte ranges without the rest of the archive."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from nr3d.errors import printable, reason_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download, read_range, read_span
-from nr3d.weights.parts import MOST_BYTES, check_room, forget, writing
+from nr3d.weights.parts import MOST_BYTES, check_room, forget, storing
 
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 _BLOCK = 1 << 20
 _TAIL = 1 << 16
-"""Bytes at an archive's end that are read at once: most directories lie within them."""
+"""Bytes at an archive's end that are read at once; most directories lie within them."""
 _DIRECTORY = 4 << 20
-"""Bytes of a directory at most: those of some ten thousand members."""
+"""Largest directory in bytes, that of some ten thousand members."""
 _EXPANSION = 1040
-"""Bytes that deflate makes of one, at most."""
+"""Most bytes that one byte of deflate can unpack to."""
 _CLOSEST_OF = 1000
-"""Members' names among which close ones are looked for."""
+"""Most members whose names are searched for close ones."""
 
 
 def download_member(
@@ -38,23 +38,23 @@ def download_member(
 ) -> Path:
     """Download a member of a remote zip archive and unpack it.
 
-    The packed bytes go to ``part``, which a later call goes on with; the unpacked file is checked
-    by the size and CRC-32 that the archive states.
+    The packed bytes are written to ``part``, from which a later call resumes. The unpacked file is
+    checked by the size and CRC-32 that the archive states.
 
     Args:
-        url: the archive's address, at a server that serves byte ranges.
-        member: path in the archive, or its end from a folder's name on.
-        part: where to.
-        label: for the progress bar.
-        size: bytes of the unpacked file, where they are known before.
-        patience: how long to try; its total time is for all of it.
+        url: address of the archive, on a server that serves byte ranges.
+        member: path of the member in the archive, or the end of that path from a folder's name on.
+        part: path to write to.
+        label: text beside the progress bar.
+        size: size of the unpacked file in bytes, if known.
+        patience: limits on attempts, time and rate; the total time is that of all requests.
 
     Returns:
-        Path: the unpacked file, beside ``part``.
+        Path: path of the unpacked file, beside ``part``.
 
     Raises:
-        SourceError: if the server or the archive does not give it.
-        WeightsError: if the disk is full.
+        SourceError: if the server or the archive does not provide the member.
+        WeightsError: if the disk is full or the folder cannot be written.
     """
     archive = _Archive(url, patience)
     info = _find(archive, member)
@@ -66,7 +66,7 @@ def download_member(
     if magic != b"PK\x03\x04" or start + info.compress_size > archive.size:
         raise SourceError("the archive's directory does not fit its content")
     unpacked = part.with_name(f"{part.name}.unpacked")
-    with writing(part):
+    with storing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         check_room(part, info.compress_size + info.file_size)
         if not info.compress_size:
@@ -75,7 +75,7 @@ def download_member(
         span = (start, info.compress_size)
         download(url, part, label=label, span=span, patience=archive.patience())
     try:
-        with writing(unpacked):
+        with storing(unpacked):
             _unpack(part, unpacked, info)
     except BaseException as error:
         unpacked.unlink(missing_ok=True)
@@ -88,11 +88,11 @@ def download_member(
 
 
 class _Archive(io.RawIOBase):
-    """A remote file that can be read from any place on, a bounded number of bytes at once.
+    """Remote file that can be read from any position, a bounded number of bytes at once.
 
     Args:
-        url: its address.
-        patience: for all that is read together.
+        url: address of the file.
+        patience: limits on attempts, time and rate; the total time is that of all requests.
     """
 
     def __init__(self, url: str, patience: Patience) -> None:
@@ -108,14 +108,18 @@ class _Archive(io.RawIOBase):
         self._tail = b""
 
     def patience(self) -> Patience:
-        """Give what is left of the patience."""
+        """Return the patience with the time that is left."""
         return replace(self._patience, total=max(0.0, self._ends - time.monotonic()))
 
     def read_at(self, start: int, length: int) -> bytes:
-        """Give the bytes of a place.
+        """Return bytes of the file.
+
+        Args:
+            start: position of the first byte.
+            length: number of bytes.
 
         Raises:
-            SourceError: if the archive has no such place, or they are too many.
+            SourceError: if the file has no such bytes, or they are too many.
         """
         if start < 0 or length < 0 or start + length > self.size:
             raise SourceError("the archive's directory does not fit its content")
@@ -130,7 +134,7 @@ class _Archive(io.RawIOBase):
             self._tail = read_range(self._url, self._tail_start, tail, self.patience())
         return self._tail[start - self._tail_start :][:length]
 
-    # What zipfile reads a directory by
+    # Methods by which zipfile reads a directory
 
     def seekable(self) -> bool:
         return True
@@ -156,7 +160,7 @@ class _Archive(io.RawIOBase):
 
 
 def _find(archive: _Archive, member: str) -> zipfile.ZipInfo:
-    """Give the member's entry in the archive's directory."""
+    """Return a member's entry in the archive's directory."""
     try:
         with zipfile.ZipFile(archive) as directory:
             infos = directory.infolist()
@@ -187,7 +191,7 @@ def _listed(infos: list[zipfile.ZipInfo]) -> str:
 
 
 def _check_stated(info: zipfile.ZipInfo, size: int | None, archive_size: int) -> None:
-    """Check what the directory states of a member, before its bytes are asked for."""
+    """Check what the directory states of a member before its bytes are requested."""
     name, packed = printable(info.filename), info.compress_size
     if info.flag_bits & 0x1:
         raise SourceError(f"{name} is encrypted")
@@ -211,7 +215,7 @@ def _check_stated(info: zipfile.ZipInfo, size: int | None, archive_size: int) ->
 
 
 def _unpack(packed: Path, unpacked: Path, info: zipfile.ZipInfo) -> None:
-    """Unpack a member's bytes and check them by what the archive's directory states."""
+    """Unpack a member's bytes and check them against the archive's directory."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS) if info.compress_type else None
     crc = size = 0
     with packed.open("rb") as source, unpacked.open("wb") as target:

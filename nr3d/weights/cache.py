@@ -1,9 +1,8 @@
-"""Where fetched files lie on this machine, and whether they are what they should be."""
+"""Fetched files on this machine: where they are, and whether they are what they should be."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass
@@ -14,9 +13,10 @@ from nr3d.files.atomic import replacing
 from nr3d.files.home import expanded, platform_folder
 from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
+from nr3d.weights.hashing import sha256_of
 
 BY_HAND = "put there by hand"
-"""Source in the receipt of a file that no source of the entry gave."""
+"""Source in the receipt of a file that came from no source of the entry."""
 
 _LONGEST_RECEIPT = 1 << 16
 _SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".tar", ".bin")
@@ -24,7 +24,13 @@ _SUFFIXES = (".pth.tar", ".pth", ".pt", ".safetensors", ".tar", ".bin")
 
 @dataclass(frozen=True)
 class Receipt:
-    """What a fetched file was when it was verified; kept beside it as JSON."""
+    """Record of a fetched file when it was verified, kept beside the file as JSON.
+
+    Args:
+        sha256: SHA-256 of the file, in hexadecimal.
+        size: size of the file in bytes.
+        source: source that it came from, or :data:`BY_HAND`.
+    """
 
     sha256: str
     size: int
@@ -32,10 +38,10 @@ class Receipt:
 
 
 def weights_folder() -> Path:
-    """Give the folder of fetched files: under ``$NR3D_HOME``, else the platform's cache folder.
+    """Return the folder of fetched files: under ``$NR3D_HOME``, else the platform's cache folder.
 
     Raises:
-        WeightsError: if there is no home folder that either could lie in.
+        WeightsError: if neither can be determined because the user has no home folder.
     """
     named = os.environ.get("NR3D_HOME")
     if named:
@@ -46,7 +52,11 @@ def weights_folder() -> Path:
 
 
 def file_of(entry: WeightsEntry) -> Path:
-    """Give the place of an entry's file, there or not; the same whichever source it came from."""
+    """Return the path of an entry's file, which need not exist; it is the same for all sources.
+
+    Args:
+        entry: entry of the index.
+    """
     names = [entry.file or ""] + [
         PurePosixPath(source.url or source.member or "").name for source in entry.sources
     ]
@@ -55,24 +65,23 @@ def file_of(entry: WeightsEntry) -> Path:
 
 
 def is_file(path: Path) -> bool:
-    """Tell whether a path is that of a regular file; False for names that no file can have."""
+    """Return whether a path is that of a regular file; False for a name that no file can have.
+
+    Args:
+        path: any path.
+    """
     try:
         return path.is_file()
     except OSError:
         return False
 
 
-def sha256_of(path: Path) -> str:
-    """Give the SHA-256 of a file in hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def read_receipt(path: Path) -> Receipt | None:
-    """Give the receipt beside a file; None if there is none that can be read."""
+    """Return the receipt beside a file; None if there is none that can be read.
+
+    Args:
+        path: path of the file.
+    """
     if not is_file(receipt_of(path)):
         return None
     try:
@@ -86,30 +95,44 @@ def read_receipt(path: Path) -> Receipt | None:
 
 
 def write_receipt(path: Path, digest: str, source: str) -> None:
-    """Write down what a file is, now that it is verified."""
+    """Write the receipt of a file that has been verified.
+
+    Args:
+        path: path of the file.
+        digest: its SHA-256 in hexadecimal.
+        source: source that it came from.
+    """
     receipt = Receipt(digest, path.stat().st_size, source)
     with replacing(receipt_of(path)) as partial:
         partial.write_text(json.dumps(asdict(receipt), indent=2) + "\n", encoding="utf-8")
 
 
 def receipt_of(path: Path) -> Path:
-    """Give the place of the receipt of a file."""
+    """Return the path of a file's receipt.
+
+    Args:
+        path: path of the file.
+    """
     return path.with_name(f"{path.name}.json")
 
 
 def unreadable(error: OSError) -> str:
-    """Say why a file cannot be read."""
+    """Return a message of why a file cannot be read.
+
+    Args:
+        error: error of reading it.
+    """
     return f"it cannot be read ({error.strerror or reason_of(error)})"
 
 
 def mismatch(expected: str | None, path: Path, digest: str) -> str | None:
-    """Say why a file is not the one that is wanted; None if it is.
+    """Return why a file is not the expected one; None if it is.
 
     Args:
-        expected: its SHA-256, whole or its start; None where it was not published: the file is
-            then taken if it holds weights.
-        path: the file.
-        digest: its SHA-256.
+        expected: expected SHA-256, whole or its first digits; None where none is published. The
+            file is then accepted if it holds weights.
+        path: path of the file.
+        digest: its SHA-256 in hexadecimal.
     """
     if expected is not None:
         if digest.startswith(expected):
@@ -124,11 +147,15 @@ def mismatch(expected: str | None, path: Path, digest: str) -> str | None:
 
 
 def wrong_with(entry: WeightsEntry, path: Path) -> str | None:
-    """Say why a file in an entry's place is not the entry's; None if it is.
+    """Return why a file at an entry's path is not the entry's; None if it is.
 
-    It is if it has the hash of a source or the entry, or if it has not changed since it was taken
-    from a source whose hash is not published. A file without a receipt, put there by hand, gets
-    one.
+    A file is the entry's if it has the SHA-256 of the entry or of one of its sources, or if it has
+    not changed since it came from a source whose SHA-256 is not published. A receipt is written for
+    a file that has none because a person put it there.
+
+    Args:
+        entry: entry of the index.
+        path: path of the file.
     """
     try:
         digest = sha256_of(path)

@@ -1,4 +1,4 @@
-"""Connections that end: each answer has a time, a least rate and a bound of bytes at once.
+"""Connections that end: each answer has a time-out, a least rate and a bound of bytes.
 
 The time-outs of requests begin anew with every byte. Here the bytes are counted where they leave
 the socket, which also covers headers, proxies and the framing of chunks.
@@ -14,94 +14,157 @@ from typing import Any
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, ProtocolError
 
 from nr3d.version import __version__
-from nr3d.weights.patience import AgainError, Patience, SourceError
+from nr3d.weights.failures import StoppedError, requesting
+from nr3d.weights.patience import Patience, SourceError, TransientError
+from nr3d.weights.retries import Retries
 
 _STEP = 1 << 18
-"""Bytes that the headers, or the framing of one block of a body, may take at most."""
+"""Most bytes that the headers, or the framing of one block of a body, may take."""
 
 
 class Watch:
     """Time and bytes of a session's answers, held against a patience.
 
     Args:
-        patience: what is granted.
+        patience: limits on time and rate.
     """
 
     def __init__(self, patience: Patience) -> None:
         self.patience = patience
         self.ends = time.monotonic() + patience.total
-        self.stopped: SourceError | AgainError | None = None
-        self.asked()
+        self.begin_head()
 
-    def asked(self) -> None:
+    def begin_head(self) -> None:
         """Begin with an answer's headers."""
-        self.stopped = None
         self._head_ends: float | None = time.monotonic() + self.patience.answer
         self._allowed = _STEP
         self._waited, self._came = 0.0, 0
 
-    def answered(self) -> None:
+    def begin_body(self) -> None:
         """Begin with an answer's body."""
         self._head_ends = None
-        self.allow()
+        self.allow_block()
 
-    def allow(self) -> None:
-        """Grant the bytes of a further block."""
+    def allow_block(self) -> None:
+        """Allow the bytes of a further block."""
         self._allowed = _STEP
 
-    def wait(self) -> float:
-        """Give the seconds that the next bytes may take."""
+    def time_left(self) -> float:
+        """Return the time that the next bytes may take, in seconds.
+
+        Raises:
+            StoppedError: if there is none left.
+        """
         now, patience = time.monotonic(), self.patience
         if now >= self.ends:
-            raise self._stop(SourceError(f"took longer than {patience.total:g} s"))
+            raise StoppedError(SourceError(f"took longer than {patience.total:g} s"))
         if self._head_ends is not None and now >= self._head_ends:
-            raise self._stop(AgainError(f"no whole answer within {patience.answer:g} s"))
+            raise StoppedError(TransientError(f"no whole answer within {patience.answer:g} s"))
         ends = self.ends if self._head_ends is None else min(self.ends, self._head_ends)
         return min(patience.read, ends - now)
 
-    def came(self, count: int, waited: float) -> None:
-        """Take bytes that came, and the seconds in which they did."""
+    def count(self, received: int, waited: float) -> None:
+        """Count bytes that arrived.
+
+        Args:
+            received: number of bytes.
+            waited: time that they took, in seconds.
+
+        Raises:
+            StoppedError: if they are too many, or too few for the time.
+        """
         patience = self.patience
-        self._allowed -= count
+        self._allowed -= received
         if self._allowed < 0:
-            raise self._stop(SourceError("its answer is not HTTP (headers without end)"))
-        self._waited, self._came = self._waited + waited, self._came + count
+            raise StoppedError(SourceError("its answer is not HTTP (headers without end)"))
+        self._waited, self._came = self._waited + waited, self._came + received
         if self._waited >= patience.window:
             if self._came < patience.slowest * self._waited:
                 reason = f"sends fewer than {patience.slowest:,.0f} bytes a second"
-                raise self._stop(AgainError(reason, slow=True))
+                raise StoppedError(TransientError(reason, slow=True))
             self._waited, self._came = 0.0, 0
-
-    def _stop(self, reason: SourceError | AgainError) -> OSError:
-        self.stopped = reason
-        return OSError(str(reason))
 
 
 class Session(requests.Session):
-    """A session of requests whose answers are watched; it follows no redirect by itself.
+    """Session of requests whose answers are watched and whose failures are tried again.
+
+    Redirects are left to the caller.
 
     Args:
-        patience: of its watch.
+        patience: limits on attempts, time and rate.
     """
 
     def __init__(self, patience: Patience) -> None:
         super().__init__()
         self.watch = Watch(patience)
+        self._all_retries = Retries(patience, self.watch.ends)
+        self._adapter = _Adapter(self.watch, self._all_retries)
         for scheme in ("http://", "https://"):
-            self.mount(scheme, _Adapter(self.watch))
+            self.mount(scheme, self._adapter)
         self.headers["User-Agent"] = f"nr3d/{__version__}"
         # Offsets count the bytes of the file, not those of a compressed transfer.
         self.headers["Accept-Encoding"] = "identity"
 
+    def request_once_answered(self, url: str, headers: dict[str, str]) -> requests.Response:
+        """Request an address until it is answered, for as long as there are retries.
+
+        Args:
+            url: address, http or https.
+            headers: headers beside the session's own.
+
+        Returns:
+            requests.Response: the answer, whose body has not been read. It may be that of a server
+            that is still busy.
+
+        Raises:
+            SourceError: if there is no answer.
+        """
+        patience = self.watch.patience
+        with requesting(url):
+            got = self.get(
+                url,
+                headers=headers,
+                stream=True,
+                allow_redirects=False,
+                timeout=(patience.connect, patience.read),
+            )
+        self._adapter.max_retries = got.raw.retries  # without those that this request took
+        return got
+
+    def wait_after(self, error: TransientError, progress: bool) -> None:
+        """Wait before another request, after the transfer that an answer began has failed.
+
+        Args:
+            error: failure of the transfer.
+            progress: whether it brought the transfer forward, which renews the retries.
+
+        Raises:
+            SourceError: if no retries or no time are left.
+        """
+        try:
+            if progress:
+                left = self._all_retries
+                if not left.is_in_time():
+                    raise SourceError(str(error))
+            else:
+                left = self._adapter.max_retries.increment(
+                    "GET", "/", error=ProtocolError(str(error))
+                )
+        except MaxRetryError:
+            raise SourceError(str(error)) from error
+        self._adapter.max_retries = left
+        left.sleep()
+
     def get_redirect_target(self, resp: Any) -> None:
-        """Give no target: requests would read the body of the redirect, whatever its size."""
+        """Return no target: requests would read the body of the redirect, whatever its size."""
         return None
 
 
 class _Reader(io.RawIOBase):
-    """What comes out of a socket, watched."""
+    """Bytes that come out of a socket, watched."""
 
     def __init__(self, raw: io.RawIOBase, sock: socket.socket, watch: Watch) -> None:
         self._raw, self._sock, self._watch = raw, sock, watch
@@ -110,14 +173,14 @@ class _Reader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        self._sock.settimeout(self._watch.wait())
+        self._sock.settimeout(self._watch.time_left())
         started = time.monotonic()
         try:
             count: int | None = self._raw.readinto(buffer)
         except TimeoutError:
-            self._watch.wait()  # says so if it was not only this read that took too long
+            self._watch.time_left()  # raises if it was not only this read that took too long
             raise
-        self._watch.came(count or 0, time.monotonic() - started)
+        self._watch.count(count or 0, time.monotonic() - started)
         return count
 
     def close(self) -> None:
@@ -128,28 +191,31 @@ class _Reader(io.RawIOBase):
 
 
 class _Adapter(HTTPAdapter):
-    def __init__(self, watch: Watch) -> None:
+    max_retries: Retries
+
+    def __init__(self, watch: Watch, retries: Retries) -> None:
         self._watch = watch
-        super().__init__()
+        super().__init__(max_retries=retries)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        self._watched(self.poolmanager)
+        self._watch_answers(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **options: Any) -> Any:
         new = proxy not in self.proxy_manager
         manager = super().proxy_manager_for(proxy, **options)
         if new:
-            self._watched(manager)
+            self._watch_answers(manager)
         return manager
 
-    def _watched(self, manager: Any) -> None:
+    def _watch_answers(self, manager: Any) -> None:
         """Let a manager's connections read through :class:`_Reader`."""
         watch = self._watch
 
         class Answer(http.client.HTTPResponse):
             def __init__(self, sock: Any, *args: Any, **options: Any) -> None:
                 super().__init__(sock, *args, **options)
+                watch.begin_head()
                 raw: Any = self.fp
                 self.fp = io.BufferedReader(_Reader(raw.detach(), sock, watch))
 

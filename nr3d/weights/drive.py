@@ -1,4 +1,7 @@
-"""A file from Google Drive: gdown reads the page before it, and the download is as any other."""
+"""Files on Google Drive.
+
+gdown finds the file's address in the page before it; the download is that of any other file.
+"""
 
 from __future__ import annotations
 
@@ -19,18 +22,18 @@ def download_drive(
     size: int | None = None,
     patience: Patience = PATIENCE,
 ) -> None:
-    """Download a file from Google Drive, going on with what ``part`` holds already.
+    """Download a file from Google Drive, resuming from what ``part`` already holds.
 
     Args:
-        file_id: Google Drive's id.
-        part: where to; whatever happens, what it holds at the end can be gone on with.
-        label: for the progress bar.
-        size: bytes of the file, where they are known before.
-        patience: how long to try.
+        file_id: Google Drive's id of the file.
+        part: path to write to. Whatever happens, a later call can resume from what it holds.
+        label: text beside the progress bar.
+        size: size of the file in bytes, if known.
+        patience: limits on attempts, time and rate.
 
     Raises:
-        SourceError: if Google Drive does not give it.
-        WeightsError: if the disk is full.
+        SourceError: if Google Drive does not provide the file.
+        WeightsError: if the disk is full or the folder cannot be written.
     """
     url = f"https://drive.google.com/uc?id={file_id}"
     ends = time.monotonic() + patience.total
@@ -42,7 +45,7 @@ def download_drive(
 
 
 def _link_in(page: bytes) -> str:
-    """Give the address of the file that a page asks to confirm the download of."""
+    """Return the address behind a page that asks to confirm the download of a file."""
     try:
         from gdown.download import get_url_from_gdrive_confirmation
     except ImportError as error:

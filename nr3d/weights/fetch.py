@@ -1,4 +1,4 @@
-"""Fetch an index entry's file: from this machine, or from its sources in order, verified."""
+"""Fetching the file of an index entry: from this machine or its sources, and verified."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from nr3d.weights.cache import (
     file_of,
     is_file,
     mismatch,
-    sha256_of,
     unreadable,
     write_receipt,
     wrong_with,
 )
 from nr3d.weights.drive import download_drive
 from nr3d.weights.entry import Source, WeightsEntry
+from nr3d.weights.hashing import forget_sha256, rename_hashed, sha256_of
 from nr3d.weights.http import PATIENCE, Patience, SourceError, download
 from nr3d.weights.index import find
-from nr3d.weights.parts import clear, writing
+from nr3d.weights.parts import clear, storing
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What :func:`verify` found.
+    """Result of :func:`verify`.
 
     Args:
-        name: of the entry.
-        path: its file on this machine; None if there is none.
+        name: name of the entry.
+        path: path of its file on this machine; None if there is none.
         state: ``ok``, ``wrong`` or ``missing``.
-        detail: why, for a person.
+        detail: explanation for a person.
     """
 
     name: str
@@ -49,25 +49,27 @@ class Verification:
 
 
 def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
-    """Give the file of an index entry, downloaded if it is not here, and verified.
+    """Return the verified file of an index entry, after downloading it if necessary.
 
-    A file on this machine is used where it lies: a ``path`` source, the cache, torch.hub's cache.
-    Else the sources are tried in order. A download gets its name when it is verified; one that is
-    cut off is gone on with by the next call. Two processes fetch the same file once.
+    A file that is already on this machine is used in place: that of a ``path`` source, of the
+    cache, or of torch.hub's cache. Otherwise the sources are tried in order. A download receives
+    its final name once it is verified, and one that is interrupted is resumed by the next call. Of
+    several processes that fetch the same file at once, only one downloads it.
 
     Args:
-        name: of an entry, or the entry.
-        patience: how long a source is waited for.
+        name: name of an entry, or the entry itself.
+        patience: limits on attempts, time and rate for each source.
 
     Returns:
-        Path: the file, whose content is what the entry says.
+        Path: path of the file, whose content is what the entry states.
 
     Raises:
-        WeightsError: if there is no such entry, no source gives its file (the message names each
-            with its reason, and where to put the file by hand), or the disk is full.
+        WeightsError: if there is no such entry, the disk is full, or no source provides the file.
+            The message then names each source with the reason, and where to put the file by hand.
 
-    Examples::
-        path = nr3d.weights.fetch("nr3d_resnet50_ibn.imagenet")
+    Examples:
+        >>> nr3d.weights.fetch("nr3d_resnet50_ibn.imagenet").name  # doctest: +SKIP
+        'nr3d_resnet50_ibn.imagenet.pth'
     """
     entry = find(name) if isinstance(name, str) else name
     place, failed = file_of(entry), dict[str, str]()
@@ -76,7 +78,7 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
         return local
     if _offline():
         raise WeightsError(_nowhere(entry, place, failed, offline=True))
-    with writing(place.parent):
+    with storing(place.parent):
         place.parent.mkdir(parents=True, exist_ok=True)
         if os.path.lexists(place) and not is_file(place):
             raise WeightsError(f"{place} is in the way of a file: remove it.")
@@ -92,7 +94,14 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
 
 
 def cached(name: str | WeightsEntry) -> Path | None:
-    """Give the file of an entry on this machine as it lies there, unverified; None without one."""
+    """Return the file of an entry on this machine, unverified; None if there is none.
+
+    Args:
+        name: name of an entry, or the entry itself.
+
+    Raises:
+        WeightsError: if there is no such entry.
+    """
     entry = find(name) if isinstance(name, str) else name
     places = [Path(source.path) for source in entry.sources if source.path]
     for path in (*places, file_of(entry), *_in_hub(entry)):
@@ -102,10 +111,10 @@ def cached(name: str | WeightsEntry) -> Path | None:
 
 
 def verify(name: str | WeightsEntry) -> Verification:
-    """Check an entry's file on this machine; no network is used.
+    """Read an entry's file on this machine and check it, without using the network.
 
     Args:
-        name: of an entry, or the entry.
+        name: name of an entry, or the entry itself.
 
     Raises:
         WeightsError: if there is no such entry.
@@ -114,6 +123,7 @@ def verify(name: str | WeightsEntry) -> Verification:
     path = cached(entry)
     if path is None:
         return Verification(entry.name, None, "missing", f"no file at {file_of(entry)}")
+    forget_sha256(path)  # a damaged disk leaves the times of a file as they were
     reason = _wrong_at(entry, path)
     if reason is None:
         return Verification(entry.name, path, "ok", f"{path}, SHA-256 {sha256_of(path)}")
@@ -128,7 +138,7 @@ def _offline() -> bool:
 
 
 def _wrong_at(entry: WeightsEntry, path: Path) -> str | None:
-    """Say what is wrong with an entry's file, wherever it lies; None if it is right."""
+    """Return what is wrong with an entry's file, wherever it is; None if nothing is."""
     if path == file_of(entry):
         return wrong_with(entry, path)
     for source in entry.sources:
@@ -147,7 +157,7 @@ def _mismatch(entry: WeightsEntry, source: Source, path: Path) -> str | None:
 
 
 def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
-    """Give a verified file on this machine, noting why those that are there are not taken."""
+    """Return a verified file on this machine, and note in ``failed`` why others are not used."""
     for source in entry.sources:
         if source.path:
             path = Path(source.path)
@@ -184,7 +194,7 @@ def _hub_files(source: Source) -> list[Path]:
 
 
 def _in_hub(entry: WeightsEntry) -> list[Path]:
-    """Files of torch.hub's with the name and the known hash of a source."""
+    """Return the files of torch.hub that have the name of a source whose SHA-256 is known."""
     return [
         path
         for source in entry.sources
@@ -200,7 +210,7 @@ def _in_hub(entry: WeightsEntry) -> list[Path]:
 def _from_sources(
     entry: WeightsEntry, place: Path, failed: dict[str, str], patience: Patience
 ) -> bool:
-    """Download from the first source that gives the file; note why those before do not."""
+    """Download from the first source that provides the file; note why others fail."""
     for source in entry.sources:
         if source.path:
             continue  # tried before
@@ -217,7 +227,7 @@ def _from_sources(
 
 @contextmanager
 def _locked(place: Path, name: str) -> Iterator[None]:
-    """Keep other processes from fetching the same file, once those that do are done."""
+    """Wait for processes that fetch the same file, and then keep others from fetching it."""
 
     def tell(refusal: Locked, waited: float) -> None:
         if not waited:
@@ -228,18 +238,18 @@ def _locked(place: Path, name: str) -> Iterator[None]:
 
 
 def _part_of(entry: WeightsEntry, source: Source, place: Path) -> Path:
-    """Give the place of a source's part: another one for other bytes."""
+    """Return the path of a source's part, which depends on the expected bytes."""
     known = f"{source} {entry.hash_of(source)} {_size_from(entry, source)}"
     return place.with_name(f"{place.name}.{sha256(known.encode()).hexdigest()[:8]}.part")
 
 
 def _size_from(entry: WeightsEntry, source: Source) -> int | None:
-    """Give the bytes of what a source gives, where they are known."""
+    """Return the size in bytes of the file that a source provides; None if it is not known."""
     return None if source.sha256 not in (None, entry.sha256) else entry.size
 
 
 def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patience) -> None:
-    """Download from one source, verify, and give the file its name."""
+    """Download from one source, verify the file, and give it its final name."""
     part = _part_of(entry, source, place)
     resumed = part.exists()
     reason = _download_once(entry, source, place, part, patience)
@@ -253,7 +263,7 @@ def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patien
 def _download_once(
     entry: WeightsEntry, source: Source, place: Path, part: Path, patience: Patience
 ) -> str | None:
-    """Say why what a source gives is not the file; None once it is in its place."""
+    """Return why what a source provides is not the file; None once the file is in its place."""
     label, size, whole = entry.name, _size_from(entry, source), part
     if source.drive:
         download_drive(source.drive, part, label=label, size=size, patience=patience)
@@ -267,16 +277,16 @@ def _download_once(
     if reason is None:
         with whole.open("rb+") as file:
             os.fsync(file.fileno())
-        whole.replace(place)
+        rename_hashed(whole, place)
         write_receipt(place, digest, str(source))
     whole.unlink(missing_ok=True)
     return reason
 
 
 def _nowhere(entry: WeightsEntry, place: Path, failed: dict[str, str], *, offline: bool) -> str:
-    """Say in a line what was tried and what to do."""
+    """Return a message of one line: what was tried, and what to do."""
     tried = "; ".join(f"{printable(where)}: {reason}" for where, reason in failed.items())
-    by_hand = f"put the file by hand at {place}, or go on without (pretrained=False)"
+    by_hand = f"put the file by hand at {place}, or do without these weights (pretrained=False)"
     if not offline:
         tried = tried or "it has no source"
         return f"{entry.name} could not be fetched ({tried}). Try again, {by_hand}."

@@ -1,26 +1,16 @@
-"""Bytes over HTTP: retried with patience, resumed where they stopped, never a web page."""
+"""Files over HTTP: transfers that break off are resumed, and web pages never taken for a file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from nr3d.weights.answers import (
-    BUSY,
-    coding_of,
-    length_of,
-    network,
-    retry_after,
-    start_of,
-    status_of,
-    target_of,
-    total_of,
-    validator_of,
-)
+from nr3d.weights.answers import length_of, start_of, total_of, validator_of
+from nr3d.weights.exchange import answer_to, blocks_of, session
 from nr3d.weights.pages import looks_like_html, page_of
 from nr3d.weights.parts import (
     MOST_BYTES,
@@ -30,9 +20,9 @@ from nr3d.weights.parts import (
     recall,
     remember,
     size_of,
-    writing,
+    storing,
 )
-from nr3d.weights.patience import PATIENCE, AgainError, PageError, Patience, SourceError, persist
+from nr3d.weights.patience import PATIENCE, PageError, Patience, SourceError, TransientError
 
 __all__ = [
     "PATIENCE",
@@ -44,11 +34,10 @@ __all__ = [
     "read_span",
 ]
 
-_BLOCK = 1 << 14
-"""Bytes read at once; a connection that breaks loses fewer."""
-_PAGE = 1 << 16
-"""Bytes of a web page that are looked at."""
-_MOST_REDIRECTS = 10
+T = TypeVar("T")
+
+_MOST_ATTEMPTS = 50
+"""Transfers begun for one file, also where each makes some progress."""
 
 
 def download(
@@ -60,40 +49,45 @@ def download(
     size: int | None = None,
     patience: Patience = PATIENCE,
 ) -> None:
-    """Download a file, or a span of its bytes, going on with what ``part`` holds already.
+    """Download a file, or a span of its bytes, resuming from what ``part`` already holds.
 
     Args:
-        url: http or https.
-        part: where to; whatever happens, what it holds at the end can be gone on with.
-        label: for the progress bar.
-        span: first byte and number of bytes; None is the whole file.
-        size: bytes of the whole file, where they are known before; a server that states or sends
-            others is refused.
-        patience: how long to try.
+        url: address of the file, http or https.
+        part: path to write to. Whatever happens, a later call can resume from what it holds.
+        label: text beside the progress bar.
+        span: position of the first byte and number of bytes; None for the whole file.
+        size: size of the whole file in bytes, if known. A server that states or sends another
+            size is refused.
+        patience: limits on attempts, time and rate.
 
     Raises:
-        SourceError: if the server does not give the file.
-        WeightsError: if the disk is full.
+        SourceError: if the server does not provide the file.
+        WeightsError: if the disk is full or the folder cannot be written.
     """
-    with writing(part):
+    with storing(part):
         part.parent.mkdir(parents=True, exist_ok=True)
         wanted = size if span is None else span[1]
         if wanted is not None:
             check_room(part, wanted - size_of(part))
-    with _session(patience) as opened, _bar(label) as bar:
-        persist(
+    with session(patience) as opened, _bar(label) as bar:
+        _transfer(
+            opened,
             lambda: _attempt(opened, url, part, span, size, bar),
             lambda: size_of(part),
-            patience,
-            opened.watch.ends,
         )
 
 
 def read_range(url: str, start: int, length: int, patience: Patience = PATIENCE) -> bytes:
-    """Give a few bytes of a remote file.
+    """Return a few bytes of a remote file.
+
+    Args:
+        url: address of the file, http or https.
+        start: position of the first byte.
+        length: number of bytes, at least 1.
+        patience: limits on attempts, time and rate.
 
     Raises:
-        SourceError: if the server does not give them, or serves no ranges.
+        SourceError: if the server does not provide them, or does not serve byte ranges.
     """
     return read_span(url, start, length, patience)[0]
 
@@ -101,51 +95,86 @@ def read_range(url: str, start: int, length: int, patience: Patience = PATIENCE)
 def read_span(
     url: str, start: int, length: int, patience: Patience = PATIENCE
 ) -> tuple[bytes, int | None]:
-    """Give a few bytes of a remote file, and the size of the whole file as the server states it.
+    """Return a few bytes of a remote file, and the size of the whole file.
+
+    Args:
+        url: address of the file, http or https.
+        start: position of the first byte.
+        length: number of bytes, at least 1.
+        patience: limits on attempts, time and rate.
+
+    Returns:
+        tuple: the bytes, and the file's size in bytes; None where the server does not state it.
 
     Raises:
-        SourceError: if the server does not give them, or serves no ranges.
+        SourceError: if the server does not provide them, or does not serve byte ranges.
     """
     asked = {"Range": f"bytes={start}-{start + length - 1}"}
 
     def attempt(opened: Any) -> tuple[bytes, int | None]:
         content = bytearray()
-        with _get(opened, url, asked) as got:
+        with answer_to(opened, url, asked) as got:
             if got.status_code != 206:
                 raise SourceError("the server does not serve byte ranges")
             if start_of(got) != start:
-                raise AgainError("gives another range than was asked for")
-            for block in _blocks(opened, got):
+                raise TransientError("sends another range than was requested")
+            for block in blocks_of(opened, got):
                 content += block
                 if len(content) > length:
-                    raise SourceError(f"sends more than the {length:,} bytes asked for")
+                    raise SourceError(f"sends more than the {length:,} bytes requested")
             if len(content) < length:
-                raise AgainError(f"gave {len(content):,} of {length:,} bytes")
+                raise TransientError(f"sent {len(content):,} of {length:,} bytes")
             return bytes(content), total_of(got)
 
-    with _session(patience) as opened:
-        return persist(lambda: attempt(opened), lambda: 0, patience, opened.watch.ends)
+    with session(patience) as opened:
+        return _transfer(opened, lambda: attempt(opened), lambda: 0)
 
 
 def read_page(url: str, patience: Patience = PATIENCE) -> bytes | None:
-    """Give the start of the web page at an address; None if something else lies there.
+    """Return the start of the web page at an address; None if something else is there.
+
+    Args:
+        url: address, http or https.
+        patience: limits on attempts, time and rate.
 
     Raises:
         SourceError: if the server does not answer.
     """
 
     def attempt(opened: Any) -> None:
-        with _get(opened, url, {}) as got:
-            block = next(_blocks(opened, got), b"")
+        with answer_to(opened, url, {}) as got:
+            block = next(blocks_of(opened, got), b"")
         if looks_like_html(block):
             raise PageError(page_of(block), block)
 
-    with _session(patience) as opened:
+    with session(patience) as opened:
         try:
-            persist(lambda: attempt(opened), lambda: 0, patience, opened.watch.ends)
+            _transfer(opened, lambda: attempt(opened), lambda: 0)
         except PageError as page:
             return page.content
     return None
+
+
+def _transfer(opened: Any, attempt: Callable[[], T], received: Callable[[], int]) -> T:
+    """Repeat a transfer until it is complete or its session's retries are used up.
+
+    Args:
+        opened: session.
+        attempt: transfer; raises :class:`TransientError` for what may succeed another time.
+        received: number of bytes that are here so far.
+
+    Raises:
+        SourceError: with the reason of the last attempt.
+    """
+    most, reason = received(), ""
+    for _ in range(_MOST_ATTEMPTS):
+        try:
+            return attempt()
+        except TransientError as error:
+            have, reason = received(), str(error)
+            opened.wait_after(error, progress=have > most and not error.slow)
+            most = max(most, have)
+    raise SourceError(reason)
 
 
 def _attempt(
@@ -165,40 +194,40 @@ def _attempt(
         headers["Range"] = f"bytes={first + have}-{last}"
         if have and remembered.get("validator"):
             headers["If-Range"] = remembered["validator"]
-    with _get(opened, url, headers) as got:
+    with answer_to(opened, url, headers) as got:
         if got.status_code == 416:
             if span is None and have and have == total_of(got):
                 forget_notes(part)
                 return
             forget(part)
-            raise AgainError("the server has no such bytes (HTTP 416)")
+            raise TransientError("the server has no such bytes (HTTP 416)")
         ranged = got.status_code == 206
         total = total_of(got) if ranged else length_of(got)
         if not ranged and span is not None:
             if have == 0:
                 raise SourceError("the server does not serve byte ranges")
             forget(part)
-            raise AgainError("the file has changed on the server")
+            raise TransientError("the file has changed on the server")
         if ranged and start_of(got) != first + have:
             forget(part)
-            raise AgainError("gives another range than was asked for")
+            raise TransientError("sends another range than was requested")
         if ranged and have and remembered.get("total", total) != total:
             forget(part)
-            raise AgainError("the file has changed on the server")
+            raise TransientError("the file has changed on the server")
         if span is None and None not in (size, total) and size != total:
             raise SourceError(f"has {total:,} bytes, {size:,} expected")
         if not ranged:
-            have = 0  # it is another file now, or ranges are not served
+            have = 0  # the file is another one now, or ranges are not served
         wanted = total if length is None else length
         if wanted is not None and wanted > MOST_BYTES and length is None:
             raise SourceError(f"has {wanted:,} bytes, more than the {MOST_BYTES:,} of any weights")
-        with writing(part):
+        with storing(part):
             check_room(part, (wanted or 0) - have)
         bar.reset(total=wanted)
         bar.update(have)
         have = _write(opened, got, part, have, wanted, bar, total, sniff=first == 0)
         if wanted is not None and have < wanted:
-            raise AgainError(f"broke off after {have:,} of {wanted:,} bytes")
+            raise TransientError(f"broke off after {have:,} of {wanted:,} bytes")
         forget_notes(part)
 
 
@@ -213,13 +242,13 @@ def _write(
     *,
     sniff: bool,
 ) -> int:
-    """Append an answer's body to the part, from ``have`` bytes on; give the part's new size."""
+    """Append an answer's body to the part, from ``have`` bytes on, and return its new size."""
     most = MOST_BYTES if wanted is None else wanted
-    blocks = _blocks(opened, got)
+    blocks = blocks_of(opened, got)
     block = next(blocks, b"")
     if sniff and have == 0 and looks_like_html(block):
         raise PageError(page_of(block), block)
-    with writing(part):
+    with storing(part):
         if have == 0:
             forget(part)
             remember(part, validator_of(got), total)
@@ -236,72 +265,7 @@ def _write(
     return have
 
 
-# Requests and what they answer
-
-
-@contextmanager
-def _session(patience: Patience) -> Iterator[Any]:
-    """Open a session of requests, with the proxies of the environment."""
-    from nr3d.weights.connections import Session
-
-    with Session(patience) as opened:
-        yield opened
-
-
-@contextmanager
-def _get(opened: Any, url: str, headers: dict[str, str]) -> Iterator[Any]:
-    """Ask for a URL; the body of a good answer is not read yet."""
-    with _followed(opened, url, headers) as got:
-        if got.status_code in BUSY:
-            raise AgainError(status_of(got), retry_after(got))
-        if got.status_code not in (200, 203, 206, 416):
-            raise SourceError(status_of(got))
-        kind = got.headers.get("Content-Type", "").lower()
-        if got.status_code != 416 and ("text/html" in kind or "xhtml" in kind):
-            page = bytearray()
-            for block in _blocks(opened, got):
-                page += block
-                if len(page) >= _PAGE:
-                    break
-            raise PageError(page_of(bytes(page)), bytes(page))
-        coding = coding_of(got)
-        if coding is not None:
-            raise SourceError(f"the server sends the file compressed ({coding}), unasked")
-        length_of(got)  # or is no length
-        yield got
-
-
-@contextmanager
-def _followed(opened: Any, url: str, headers: dict[str, str]) -> Iterator[Any]:
-    """Ask for a URL, and for those that it redirects to; bodies on the way are not read."""
-    watch = opened.watch
-    timeout = (watch.patience.connect, watch.patience.read)
-    for _ in range(_MOST_REDIRECTS + 1):
-        with network(url, watch):
-            watch.asked()
-            got = opened.get(
-                url, headers=headers, stream=True, allow_redirects=False, timeout=timeout
-            )
-        with got:
-            target = target_of(got, url)
-            if target is None:
-                watch.answered()
-                yield got
-                return
-            url = target
-    raise SourceError(f"redirects more than {_MOST_REDIRECTS} times")
-
-
-def _blocks(opened: Any, got: Any) -> Iterator[bytes]:
-    """Give an answer's body as it comes, block by block."""
-    blocks = got.raw.stream(_BLOCK, decode_content=False)
-    while True:
-        opened.watch.allow()
-        with network("", opened.watch):
-            block: bytes = next(blocks, b"")
-        if not block:
-            return
-        yield block
+# Progress
 
 
 @contextmanager

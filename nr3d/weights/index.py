@@ -1,8 +1,9 @@
-"""The index of weights: the shipped entries, and the user's own, which come first."""
+"""Index of weights: the shipped entries and the user's own, which take precedence."""
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import difflib
 import os
 from collections.abc import Iterator
@@ -11,6 +12,7 @@ from pathlib import Path
 from nr3d.config import read_yaml, write_text, yaml_text
 from nr3d.errors import ConfigError, WeightsError, reason_of, shown
 from nr3d.files.atomic import sole_writer
+from nr3d.files.file_states import OncePerState
 from nr3d.files.home import expanded, platform_folder
 from nr3d.files.locks import Locked, in_turn
 from nr3d.registry import registered_models
@@ -20,19 +22,19 @@ from nr3d.weights.parsing import parse_entry
 SHIPPED = Path(__file__).with_name("index.yaml")
 
 _PATIENCE = 60.0
-"""Seconds for which another process's writing is waited for."""
+"""Longest wait for another process that writes the index, in seconds."""
 
 _HEADER = "# Weights of one's own: architecture.tag, its sources and what is known of it.\n"
 
 
 def user_index() -> Path:
-    """Give the file of the user's own entries, there or not.
+    """Return the path of the index with the user's own entries, which need not exist.
 
     It is ``$NR3D_WEIGHTS_INDEX``, else ``weights.yaml`` in the platform's folder for
     configurations.
 
     Raises:
-        WeightsError: if there is no home folder that either could lie in.
+        WeightsError: if neither can be determined because the user has no home folder.
     """
     named = os.environ.get("NR3D_WEIGHTS_INDEX")
     if named:
@@ -43,13 +45,15 @@ def user_index() -> Path:
 
 
 def available() -> dict[str, WeightsEntry]:
-    """Give every entry by its name, an entry of the user's before a shipped one of that name.
+    """Return every entry by its name; the user's replace shipped entries of the same name.
+
+    Each index file is parsed once for each state of it in a process.
 
     Raises:
         WeightsError: if an entry is not usable; the message names the file, the entry, the field
             and the reason.
 
-    Examples::
+    Examples:
         >>> available()["nr3d_resnet50_ibn.imagenet"].layout
         'torchvision'
     """
@@ -57,7 +61,10 @@ def available() -> dict[str, WeightsEntry]:
 
 
 def find(name: str) -> WeightsEntry:
-    """Give the entry of a name.
+    """Return the entry of a name.
+
+    Args:
+        name: ``architecture.tag``.
 
     Raises:
         WeightsError: if there is none; the message lists the names.
@@ -74,26 +81,24 @@ def find(name: str) -> WeightsEntry:
 
 
 def describe_user_index() -> str:
-    """Name the user's index, and say if it is not there."""
+    """Return a phrase that names the user's index, and says if it does not exist."""
     path = user_index()
     return f"your index {path}" + ("" if path.is_file() else " (no such file yet)")
 
 
 def read_index(path: Path) -> dict[str, WeightsEntry]:
-    """Read an index file.
+    """Read the entries of an index file by their names.
+
+    A file is parsed once for each state of it in a process. What is returned is the caller's own,
+    and may be changed.
+
+    Args:
+        path: path of the index file.
 
     Raises:
-        WeightsError: for the first entry that is not usable, or a file that is not YAML.
+        WeightsError: if an entry is not usable, naming the first one, or the file is not YAML.
     """
-    try:
-        content = read_yaml(path)
-    except ConfigError as error:
-        raise WeightsError(str(error)) from error
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror or reason_of(error)}."
-        ) from error
-    entries = {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
+    entries = _parsed(path)
     known = registered_models()
     for entry in entries.values():
         if entry.architecture not in known:
@@ -102,28 +107,43 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
             raise WeightsError(
                 f"{path}: entry {entry.name}: there is no model {entry.architecture}; {hint}"
             )
-    return entries
+    return copy.deepcopy(entries)
+
+
+def _parse(path: Path) -> dict[str, WeightsEntry]:
+    try:
+        content = read_yaml(path)
+    except ConfigError as error:
+        raise WeightsError(str(error)) from error
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror or reason_of(error)}."
+        ) from error
+    return {name: parse_entry(name, fields, str(path)) for name, fields in content.items()}
+
+
+_parsed = OncePerState(_parse)
 
 
 def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
     """Write an entry into the user's index.
 
     Args:
-        entry: what to add.
-        replace: put it in the place of the user's entry of that name, if there is one. The file is
-            then written anew, without its comments.
+        entry: entry to add.
+        replace: whether to replace the user's entry of that name, if there is one. The file is
+            then rewritten without its comments.
 
     Returns:
-        Path: the index file.
+        Path: path of the index file.
 
     Raises:
         WeightsError: if the user's index holds another entry of that name and ``replace`` is
-            False, or the index or the entry is not usable; the file is then as before.
-        OutputError: if it cannot be written; it is then as before.
+            False, or the index or the entry is not usable. The file is not changed.
+        OutputError: if the file cannot be written. It is not changed.
     """
     path = user_index()
     if _is_same(_own(path).get(entry.name), entry):
-        return path  # also where it cannot be written
+        return path  # even if the file cannot be written
     with _in_turn(path):
         _add(entry, path, replace=replace)
     return path
@@ -139,7 +159,7 @@ def _is_same(present: WeightsEntry | None, entry: WeightsEntry) -> bool:
 
 @contextlib.contextmanager
 def _in_turn(path: Path) -> Iterator[None]:
-    """Wait for other processes that write a file, so that no entry of theirs is lost."""
+    """Wait for other processes that write a file, so that none of their entries is lost."""
 
     def have_patience(refusal: Locked, waited: float) -> None:
         if waited > _PATIENCE:
@@ -153,7 +173,7 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 
 def _add(entry: WeightsEntry, path: Path, *, replace: bool) -> None:
-    """Write an entry into an index that nobody else writes."""
+    """Write an entry into an index that no other process writes."""
     own = _own(path)
     present = own.get(entry.name)
     if _is_same(present, entry):
@@ -171,5 +191,5 @@ def _add(entry: WeightsEntry, path: Path, *, replace: bool) -> None:
     else:
         own[entry.name] = entry
         text = _HEADER + yaml_text({name: each.to_mapping() for name, each in own.items()})
-    parse_entry(entry.name, entry.to_mapping(), str(path))  # what is written can be read
+    parse_entry(entry.name, entry.to_mapping(), str(path))  # raises if it could not be read back
     write_text(path, text)

@@ -1,4 +1,4 @@
-"""What a file is that is no checkpoint, told by its first bytes."""
+"""Kinds of files that are not checkpoints, recognised by their first bytes."""
 
 from __future__ import annotations
 
@@ -31,19 +31,20 @@ _STARTS: tuple[tuple[bytes, str, str], ...] = (
         "run `git lfs pull` where it comes from",
     ),
 )
-"""How files begin, what they are, and what to do."""
+"""First bytes of files, what such a file is, and what to do instead."""
 
 _MARKUP = re.compile(rb"\s*(<!doctype|<html|<head|<\?xml|<!--)", re.IGNORECASE)
 
 
 def what_it_is(path: Path) -> str | None:
-    """Say what a file is, and what to do, if it begins as no checkpoint does.
+    """Return what a file is, and what to do instead, if it does not begin as a checkpoint does.
 
     Args:
-        path: a file that is there.
+        path: path of an existing file.
 
     Returns:
-        str | None: such as ``"a gzip archive: extract it …"``; None for what may be a checkpoint.
+        str | None: a phrase such as ``"a gzip archive: extract it …"``; None for a file that may
+        be a checkpoint.
     """
     with path.open("rb") as file:
         head = file.read(512)
@@ -64,13 +65,14 @@ def what_it_is(path: Path) -> str | None:
 
 
 def what_a_zip_is(names: list[str]) -> str | None:
-    """Say what a zip archive is, and what to do, if it is not a file of ``torch.save``.
+    """Return what a zip archive is, and what to do instead, if ``torch.save`` did not write it.
 
     Args:
-        names: of its members.
+        names: names of its members.
 
     Returns:
-        str | None: None for one that has a ``data.pkl`` and no code.
+        str | None: a phrase as of :func:`what_it_is`; None for an archive that has a ``data.pkl``
+        and no code.
     """
     ends = {name.split("/", 1)[-1] for name in names}
     if any(end.startswith("code/") for end in ends) and "constants.pkl" in ends:
@@ -87,7 +89,7 @@ def what_a_zip_is(names: list[str]) -> str | None:
 
 
 def _is_text(head: bytes) -> bool:
-    """Tell a text, of which a character may be cut off at the end."""
+    """Return whether bytes are text, whose last character may be cut off."""
     try:
         text = head.decode("utf-8")
     except UnicodeDecodeError as error:

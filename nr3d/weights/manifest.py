@@ -10,9 +10,9 @@ from typing import Any
 
 from nr3d.config import KEYS, read_yaml
 from nr3d.errors import ConfigError, WeightsError, parsing, shown
-from nr3d.weights.cache import sha256_of
 from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import WeightsEntry
+from nr3d.weights.hashing import sha256_of
 from nr3d.weights.index import available
 from nr3d.weights.parsing import parse_entry
 from nr3d.weights.safetensors_file import is_safetensors, safetensors_metadata

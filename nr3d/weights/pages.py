@@ -1,4 +1,4 @@
-"""Web pages that come where a file should be: recognised and named."""
+"""Web pages that a server sends instead of a file: recognised and named."""
 
 from __future__ import annotations
 
@@ -9,7 +9,11 @@ from nr3d.errors import printable
 
 
 def looks_like_html(head: bytes) -> bool:
-    """Tell from a file's first bytes whether it is a web page."""
+    """Return whether a file is a web page.
+
+    Args:
+        head: first bytes of the file.
+    """
     start = head[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return start.startswith((b"<!doctype html", b"<html", b"<head")) or (
         start.startswith(b"<?xml") and b"<html" in start
@@ -17,7 +21,11 @@ def looks_like_html(head: bytes) -> bool:
 
 
 def page_of(content: bytes) -> str:
-    """Say what kind of page was sent instead of a file, with its title."""
+    """Return what kind of page was sent instead of a file, with its title.
+
+    Args:
+        content: start of the page.
+    """
     text = content.decode("utf-8", "replace")
     low = text.lower()
     title = _title(text, low)

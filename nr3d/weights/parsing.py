@@ -1,4 +1,4 @@
-"""An index entry from what a file holds: each field checked, the first wrong one named."""
+"""Parsing of index entries: every field is checked, and the first wrong one is named."""
 
 from __future__ import annotations
 
@@ -27,15 +27,16 @@ _HASH = re.compile(r"[0-9a-f]{8,64}")
 
 
 def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
-    """Make an entry of what an index file holds for it.
+    """Return the entry that an index file describes.
 
     Args:
         name: ``architecture.tag``.
-        content: field names to values, as :meth:`WeightsEntry.to_mapping` gives them.
-        where: the index file, for messages. A relative ``path`` source starts from its folder.
+        content: field names to values, as :meth:`WeightsEntry.to_mapping` returns them.
+        where: path of the index file, for messages. A relative ``path`` source starts from its
+            folder.
 
     Raises:
-        WeightsError: naming the entry, the field and the reason.
+        WeightsError: if the entry is not usable; the message names it, the field and the reason.
     """
 
     def refuse(what: str, reason: str) -> WeightsError:
@@ -78,7 +79,7 @@ def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
 
 
 class _BadValueError(ValueError):
-    """What is wrong with a field's value, to follow the field's name."""
+    """A field's value is wrong; the message follows the field's name."""
 
 
 def _text(value: object) -> str:
@@ -166,7 +167,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _plain_text(value: object) -> str:
-    """Give a text; of a number, such as a version that YAML takes for one, its text."""
+    """Return a text as it is, and a number, such as a version that YAML takes for one, as text."""
     if isinstance(value, str):
         return value
     if not isinstance(value, int | float) or not -(1 << 63) < value < 1 << 63:
@@ -197,7 +198,7 @@ def _config(value: object) -> str | Mapping[str, Any]:
 
 
 _MOST_KEYS, _DEEPEST = 10_000, 10
-"""Of a configuration."""
+"""Most values of a configuration, and the deepest level that they may be nested to."""
 
 
 def _versions(value: object) -> Mapping[str, str]:
@@ -209,10 +210,13 @@ def _sources(value: object) -> tuple[Source, ...]:
 
 
 def parse_source(value: object) -> Source:
-    """Make a source of an address or of its fields; a text is a URL or a path.
+    """Return the source that an address or its fields describe.
+
+    Args:
+        value: URL or path as a text, or a mapping with the fields of :class:`Source`.
 
     Raises:
-        ValueError: saying what was expected.
+        ValueError: if it is neither; the message says what was expected.
     """
     if isinstance(value, str):
         value = {"url" if "://" in value else "path": value}

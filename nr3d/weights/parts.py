@@ -1,4 +1,4 @@
-"""A file on its way: its part, what the part remembers of the file, and the room for both."""
+"""Parts of files that are being downloaded, with notes beside them from which to resume."""
 
 from __future__ import annotations
 
@@ -17,21 +17,29 @@ from nr3d.files.atomic import clear_partial
 from nr3d.weights.cache import receipt_of
 
 MOST_BYTES = 16 << 30
-"""Bytes of a file whose size no index states."""
+"""Largest file in bytes, where no index states its size."""
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _STALE = 30 * 24 * 3600.0
-"""Seconds after which the part of another entry is cleared away."""
+"""Age in seconds at which the part of another entry is removed."""
 _NAME = re.compile(r"(?P<file>.+)\.[0-9a-f]{8}\.part(\.from|\.unpacked)?")
 
 
 def size_of(part: Path) -> int:
-    """Give the bytes that a part holds; 0 if there is none."""
+    """Return the size of a part in bytes; 0 if there is none.
+
+    Args:
+        part: path of the part.
+    """
     return part.stat().st_size if part.exists() else 0
 
 
 def recall(part: Path) -> dict[str, Any]:
-    """Give what a part remembers of its file: ``validator`` and ``total``, where known."""
+    """Return the notes of a part: ``validator`` and ``total`` of its file, where known.
+
+    Args:
+        part: path of the part.
+    """
     try:
         with _notes(part).open("rb") as file:
             notes = json.loads(file.read(4096))
@@ -48,7 +56,13 @@ def recall(part: Path) -> dict[str, Any]:
 
 
 def remember(part: Path, validator: str, total: int | None) -> None:
-    """Write down what tells the file that a part is begun of from others."""
+    """Write the notes of a part, by which its file is recognised later.
+
+    Args:
+        part: path of the part.
+        validator: entity tag or time of modification that the server states; empty for none.
+        total: size of the whole file in bytes; None if it is not known.
+    """
     notes = {"validator": validator if _is_header(validator) else ""}
     _notes(part).write_text(
         json.dumps(notes | ({} if total is None else {"total": total})), encoding="utf-8"
@@ -56,21 +70,33 @@ def remember(part: Path, validator: str, total: int | None) -> None:
 
 
 def forget_notes(part: Path) -> None:
-    """Remove what a part remembers: it is whole, or will be begun anew."""
+    """Remove the notes of a part that is complete or will be started afresh.
+
+    Args:
+        part: path of the part.
+    """
     _notes(part).unlink(missing_ok=True)
 
 
 def forget(part: Path) -> None:
-    """Remove a part and what it remembers."""
+    """Remove a part and its notes.
+
+    Args:
+        part: path of the part.
+    """
     part.unlink(missing_ok=True)
     forget_notes(part)
 
 
 def check_room(part: Path, needed: int) -> None:
-    """Check that the disk has room.
+    """Check that the disk has room for a download.
+
+    Args:
+        part: path of the part, in an existing folder.
+        needed: number of bytes that are still to be written.
 
     Raises:
-        WeightsError: if there are fewer bytes free than needed.
+        WeightsError: if fewer bytes are free.
     """
     free = shutil.disk_usage(part.parent).free
     if needed > free:
@@ -81,13 +107,22 @@ def check_room(part: Path, needed: int) -> None:
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn a failure to write into one line that names the file and what to do."""
+def storing(path: Path) -> Iterator[None]:
+    """Turn a failure to write a download into an error that says how to resume it.
+
+    Unlike :func:`nr3d.errors.writing`, it covers whatever else is written beside the file.
+
+    Args:
+        path: path that the message names.
+
+    Raises:
+        WeightsError: if the block raises an OSError.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in _FULL:
-            what_to_do = "free some space and run the command again, which goes on with that part"
+            what_to_do = "free some space and run the command again, which resumes from that part"
         else:
             what_to_do = "set NR3D_HOME to a folder that can"
         reason = getattr(error, "reason", "") or error.strerror or reason_of(error)
@@ -95,11 +130,11 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def clear(place: Path, keep: set[str]) -> None:
-    """Remove what killed or earlier fetches left beside a file's place.
+    """Remove what killed or earlier fetches left beside the path of a file.
 
     Args:
-        place: where the file shall be; nobody else may be fetching it.
-        keep: names of parts that may be gone on with.
+        place: final path of the file; no other process may be fetching it.
+        keep: names of parts that can be resumed.
     """
     with contextlib.suppress(OSError):
         clear_partial(receipt_of(place))
@@ -128,5 +163,5 @@ def _notes(part: Path) -> Path:
 
 
 def _is_header(text: str) -> bool:
-    """Tell whether a text can be sent back as a header's value."""
+    """Return whether a text can be sent back as the value of a header."""
     return re.fullmatch(r"[!-~]([ -~]{0,298}[!-~])?", text) is not None

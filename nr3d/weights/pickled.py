@@ -1,6 +1,6 @@
-"""What a checkpoint's pickle may name, and what is done in its place.
+"""Names that a checkpoint's pickle may use, and what stands for each of them.
 
-No class is looked up and no function is called but those of the table below.
+No class is looked up and no function is called except those of the table below.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ _LONGEST_KEY = 4
 
 
 class UnreadableError(ValueError):
-    """A file that is not what ``torch.save`` writes."""
+    """A file is damaged, or ``torch.save`` did not write it."""
 
 
 class AsksForCodeError(UnreadableError):
-    """A pickle names something that only running it could give.
+    """A pickle names something that only running code could provide.
 
     Args:
-        name: what it asks for.
+        name: full name of what it asks for.
     """
 
     def __init__(self, name: str) -> None:
@@ -35,14 +35,14 @@ class AsksForCodeError(UnreadableError):
 
 
 class ForeignError(UnreadableError):
-    """A file is one of another kind: the message is what it is, and what to do."""
+    """A file is of another kind; the message is what it is and what to do."""
 
 
 class Unusable:
-    """Stands for a tensor that holds no plain numbers.
+    """Stand-in for a tensor that does not hold plain numbers.
 
     Args:
-        kind: what it is, such as ``"a sparse tensor"``.
+        kind: phrase for the kind of tensor, such as ``"a sparse tensor"``.
     """
 
     def __init__(self, kind: str) -> None:
@@ -56,9 +56,9 @@ class Storage:
     """Numbers that tensors are views of.
 
     Args:
-        numbers: their bytes.
-        dtype: of one number.
-        length: how many.
+        numbers: bytes of the numbers.
+        dtype: type of one number.
+        length: number of numbers.
     """
 
     def __init__(self, numbers: torch.UntypedStorage, dtype: torch.dtype, length: int) -> None:
@@ -66,25 +66,25 @@ class Storage:
 
 
 class Known:
-    """A class or function that a pickle may name.
+    """Class or function that a pickle may name.
 
     Args:
-        name: its full name.
-        make: what is done in its place; None if it is only named.
+        name: full name.
+        make: function that is called in its place; None for a name that may not be called.
     """
 
     def __init__(self, name: str, make: Callable[..., Any] | None = None) -> None:
         self.name, self.make = name, make
 
     def __call__(self, arguments: object) -> Any:
-        """Do it with the arguments in a tuple."""
+        """Call the function in its place with the arguments in a tuple."""
         if self.make is None or type(arguments) not in (tuple, torch.Size):
-            raise UnreadableError(f"its pickle calls {self.name} as nothing does that torch saves")
+            raise UnreadableError(f"its pickle calls {self.name} in a way that torch never does")
         return self.make(*arguments)  # type: ignore[misc]
 
     @property
     def makes_tensor(self) -> bool:
-        """Whether tensors are made by it alone."""
+        """Whether it is one of the functions that make tensors."""
         return self.name.startswith("torch._utils._rebuild")
 
 
@@ -94,10 +94,10 @@ class Known:
 def _tensor(
     storage: object, offset: object, size: object, stride: object, dtype: torch.dtype | None = None
 ) -> torch.Tensor:
-    """Make a view of a storage, within it."""
+    """Return a tensor that is a view of a storage and lies within it."""
     numbers = (offset, *items_of(size), *items_of(stride))
     if not isinstance(storage, Storage) or not all(type(n) is int and n >= 0 for n in numbers):
-        raise UnreadableError("it has a tensor of no storage, size or stride")
+        raise UnreadableError("it has a tensor with no storage, size or stride")
     shape, steps = items_of(size), items_of(stride)
     if len(shape) != len(steps) or len(shape) > 64:
         raise UnreadableError("it has a tensor whose size and stride do not fit each other")
@@ -120,7 +120,11 @@ def _tensor(
 
 
 def items_of(numbers: object) -> tuple[Any, ...]:
-    """Give the items of a tuple or list; of anything else none that could be a number."""
+    """Return the items of a tuple or list; of anything else a single None, which is no number.
+
+    Args:
+        numbers: any value of a pickle.
+    """
     return tuple(numbers) if isinstance(numbers, tuple | list) else (None,)
 
 
@@ -129,14 +133,14 @@ def _tensor_v3(
 ) -> torch.Tensor:
     dtype = rest[2] if len(rest) > 2 else None
     if not isinstance(dtype, torch.dtype):
-        raise UnreadableError("it has a tensor of no type")
+        raise UnreadableError("it has a tensor without a type")
     return _tensor(storage, offset, size, stride, dtype)
 
 
 def _of_type(make: object, _: object, arguments: object, *__: object) -> Any:
-    """Make a tensor that has attributes of its own, without them."""
+    """Return a tensor that was saved with attributes of its own, without them."""
     if not isinstance(make, Known) or not make.makes_tensor:
-        raise UnreadableError("it has a tensor of no known kind")
+        raise UnreadableError("it has a tensor of an unknown kind")
     return make(arguments)
 
 
@@ -149,21 +153,25 @@ def _mapping(pairs: object = ()) -> OrderedDict[Any, Any]:
 
 
 def _bytes(text: object = "", encoding: object = "latin1") -> bytes:
-    """Stand for the codec by which a pickle of torch's protocol writes bytes as text."""
+    """Stand in for the codec by which a pickle of torch's protocol writes bytes as text."""
     if not isinstance(text, str) or encoding != "latin1":
         raise UnreadableError("it has bytes in another encoding than a pickle's own")
     return text.encode("latin1")
 
 
 class NumpyType:
-    """Stands for ``numpy.dtype``: a kind and a size, nothing more."""
+    """Stand-in for ``numpy.dtype``: a kind and a size, nothing more.
+
+    Args:
+        code: NumPy's code of the type, such as ``"f8"``.
+    """
 
     def __init__(self, code: object = "", *_: object) -> None:
         self.code = _text(code)
         self.order = "<"
 
     def set(self, state: object) -> None:
-        """Take the order of the bytes from NumPy's own state of a type."""
+        """Set the byte order from NumPy's own state of a type."""
         self.order = ">" if items_of(state)[1:2] == (">",) else "<"
 
 
@@ -175,14 +183,14 @@ _CODES = {"f2": "e", "f4": "f", "f8": "d", "b1": "?"} | {
 
 
 def _number(dtype: object, data: object = b"") -> float | int | bool | str:
-    """Stand for NumPy's scalar; gives the plain number or text."""
+    """Stand in for NumPy's scalar, and return the plain number or text."""
     if isinstance(dtype, NumpyType) and isinstance(data, bytes):
         if dtype.code in _CODES:
             (value,) = struct.unpack(dtype.order + _CODES[dtype.code], data)
             return value  # type: ignore[no-any-return]
         if dtype.code[:1] == "U" and len(data) % 4 == 0:
             return data.decode("utf-32-le" if dtype.order == "<" else "utf-32-be").rstrip("\0")
-    raise UnreadableError("it has a NumPy scalar that is no number and no text")
+    raise UnreadableError("it has a NumPy scalar that is neither a number nor a text")
 
 
 def _device(kind: object = "cpu", *_: object) -> str:
@@ -209,7 +217,7 @@ def _text(value: object = "", *_: object) -> str:
 
 def _complex(real: object = 0.0, imaginary: object = 0.0) -> complex:
     if not isinstance(real, float | int) or not isinstance(imaginary, float | int):
-        raise UnreadableError("it has a complex number without numbers")
+        raise UnreadableError("it has a complex number whose parts are not numbers")
     return complex(real, imaginary)
 
 
@@ -246,7 +254,7 @@ _MADE: dict[str, Callable[..., Any] | None] = {
     "torch._utils._rebuild_device_tensor_from_cpu_tensor": _unusable("a device's own tensor"),
     "torch._utils._rebuild_wrapper_subclass": _unusable("a wrapped tensor"),
 }
-"""What a checkpoint may name, and what is done in its place."""
+"""Full names that a checkpoint may use, and the function that stands for each."""
 
 _STORAGES = {
     f"torch.{name}Storage": dtype
@@ -277,20 +285,24 @@ _OLD_MODULES = {
     "torch.tensor": "torch._tensor",
     "torch.cuda": "torch",
 }
-"""Where Python 2, and torch before, kept the same."""
+"""Modules in which Python 2 and earlier versions of torch kept the same names."""
 
 
 def _plain_bytes(value: object) -> bytes:
     if not isinstance(value, bytes):
-        raise UnreadableError("it has bytes that are none")
+        raise UnreadableError(f"it has a {type(value).__name__}, expected bytes")
     return value
 
 
 def find(module: str, name: str) -> Any:
-    """Give what stands for a name.
+    """Return what stands for a name in a pickle.
+
+    Args:
+        module: module that the pickle names.
+        name: name in that module.
 
     Raises:
-        AsksForCodeError: if a checkpoint may not name it.
+        AsksForCodeError: if a checkpoint may not use the name.
     """
     full = f"{_OLD_MODULES.get(module, module)}.{name}"
     if full in _MADE:
@@ -306,7 +318,14 @@ def find(module: str, name: str) -> Any:
 
 
 def key_of(value: object) -> Any:
-    """Let only keys be hashed that this is done with at once."""
+    """Return a value that may be a key, because hashing it takes no time.
+
+    Args:
+        value: any value of a pickle.
+
+    Raises:
+        UnreadableError: if it is not a plain value or a short tuple of such.
+    """
     parts = value if type(value) is tuple else (value,)
     if len(parts) > _LONGEST_KEY or not all(map(_is_plain, parts)):
         raise UnreadableError(f"it has a key that is a {type(value).__name__}")

@@ -18,9 +18,9 @@ from nr3d.files.atomic import replacing, sole_writer
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_models
-from nr3d.weights.cache import sha256_of
 from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
+from nr3d.weights.hashing import sha256_of
 from nr3d.weights.layouts import network_in, recognise
 from nr3d.weights.loading import LoadReport, load
 from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint, facts_in

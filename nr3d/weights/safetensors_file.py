@@ -1,4 +1,7 @@
-"""Safetensors files: their header checked, and the bytes of our own by a checksum in it."""
+"""Safetensors files: headers are checked, and the bytes of files of ours by a checksum.
+
+Only files that this package wrote hold a checksum.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,13 @@ import torch
 from torch import Tensor
 
 from nr3d.errors import WeightsError, parsing, shown
+from nr3d.files.json_files import unique_keys
 
 CHECKSUM_KEY = "nr3d.crc32"
-"""Where a file of ours holds the CRC-32 of all its bytes, its own eight digits as zeros."""
+"""Metadata key of the CRC-32 of a file of ours, computed over all of its bytes.
+
+Its own eight digits count as zeros.
+"""
 
 _LARGEST_HEADER = 8 << 20
 _BLOCK = 1 << 20
@@ -43,11 +50,11 @@ _DTYPES = {
     "F8_E4M3": torch.float8_e4m3fn,
     "F8_E5M2": torch.float8_e5m2,
 }
-"""Types of values; torch has no other of the format's in all versions that nr3d runs with."""
+"""The format's types of values that every supported version of torch has."""
 
 
 def is_safetensors(path: Path) -> bool:
-    """Tell by a file's content, not its name: eight bytes of length, then a JSON header."""
+    """Return whether a file's content, not its name, begins as safetensors: a length, then JSON."""
     with path.open("rb") as file:
         head = file.read(9)
     return len(head) == 9 and head[8:] == b"{" and head[:2] != b"PK"
@@ -56,9 +63,12 @@ def is_safetensors(path: Path) -> bool:
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a file into memory.
 
+    Args:
+        path: path of the file.
+
     Raises:
-        WeightsError: if it is damaged: its header contradicts itself or the file, or its bytes are
-            not those of the checksum in it. The files of others have none.
+        WeightsError: if the file is damaged: its header contradicts itself or the file, or its
+            bytes do not have the checksum in it. Files that other programs wrote have no checksum.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -84,7 +94,7 @@ def _tensors(header: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _view(numbers: Tensor, about: Mapping[str, Any]) -> Tensor:
-    """Give one tensor of all numbers."""
+    """Return one tensor as a view of the bytes of all."""
     first, last = about["data_offsets"]
     dtype = _DTYPES[about["dtype"]]
     part = numbers[first:last]
@@ -96,7 +106,10 @@ def _view(numbers: Tensor, about: Mapping[str, Any]) -> Tensor:
 
 
 def safetensors_metadata(path: Path) -> dict[str, str]:
-    """Give the texts in the header of a file.
+    """Return the metadata in the header of a file.
+
+    Args:
+        path: path of the file.
 
     Raises:
         WeightsError: if the header contradicts itself or the file.
@@ -111,11 +124,11 @@ def write_safetensors(state: Mapping[str, Tensor], metadata: Mapping[str, str], 
 
     Args:
         state: contiguous tensors by name.
-        metadata: texts for the header.
-        path: where to.
+        metadata: names and texts for the header.
+        path: path to write to.
 
     Raises:
-        OSError, SafetensorError: if it cannot be written.
+        OSError, SafetensorError: if the file cannot be written.
     """
     from safetensors.torch import save_file
 
@@ -136,7 +149,7 @@ def _refusal(path: Path, reason: str) -> WeightsError:
 
 
 def _header(file: BufferedReader | BufferedRandom, path: Path) -> tuple[bytes, dict[str, Any]]:
-    """Read a file's header: its bytes, and the tensors by name and ``__metadata__`` that it tells.
+    """Return a file's header: its bytes, and what they say of tensors and ``__metadata__``.
 
     Raises:
         WeightsError: if it contradicts itself or the file.
@@ -151,14 +164,14 @@ def _header(file: BufferedReader | BufferedRandom, path: Path) -> tuple[bytes, d
         )
     text = file.read(length)
     with parsing(path, "a safetensors file", _AGAIN.capitalize(), WeightsError):
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=unique_keys)
     if not isinstance(header, dict):
         raise _refusal(path, "its header names no tensors")
     metadata = header.get("__metadata__")
     if metadata is not None and not (
-        isinstance(metadata, dict) and all(isinstance(told, str) for told in metadata.values())
+        isinstance(metadata, dict) and all(isinstance(value, str) for value in metadata.values())
     ):
-        raise _refusal(path, "its metadata are not names with texts")
+        raise _refusal(path, "its metadata are not texts by names")
     end = 0
     for first, last in sorted(_span(path, name, of) for name, of in _tensors(header).items()):
         if first != end:
@@ -171,19 +184,12 @@ def _header(file: BufferedReader | BufferedRandom, path: Path) -> tuple[bytes, d
     return text, header
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a name is there twice in its header")
-    return found
-
-
 def _span(path: Path, name: str, about: object) -> tuple[int, int]:
-    """Give where a tensor's bytes begin and end, if they are as many as it needs."""
+    """Return where a tensor's bytes begin and end, after checking that it needs as many."""
     fields = about if isinstance(about, dict) else {}
     dtype, shape, place = (fields.get(key) for key in ("dtype", "shape", "data_offsets"))
     if not isinstance(dtype, str) or dtype not in _DTYPES:
-        raise _refusal(path, f"{shown(name)} is of the type {shown(dtype)}, which is not known")
+        raise _refusal(path, f"{shown(name)} is of the type {shown(dtype)}, which is unknown")
     if not isinstance(shape, list) or len(shape) > 64 or not all(map(_is_size, shape)):
         raise _refusal(path, f"{shown(name)} has the shape {shown(shape)}")
     if not isinstance(place, list) or len(place) != 2 or not all(map(_is_size, place)):
@@ -204,13 +210,13 @@ def _is_size(value: object) -> bool:
 
 
 def _places(text: bytes) -> list[int]:
-    """Give where in a header the digits of its checksum begin."""
+    """Return the positions in a header at which digits of a checksum begin."""
     named = rb'"%s"\s*:\s*"' % re.escape(CHECKSUM_KEY).encode("ascii")
     return [found.end() for found in re.finditer(named, text)]
 
 
 def _checksum_of_header(text: bytes, header: Mapping[str, Any], path: Path) -> int:
-    """Give the CRC-32 of a file up to its tensors, as if the digits were zeros."""
+    """Return the CRC-32 of a file up to its tensors, with the digits as zeros."""
     written = (header.get("__metadata__") or {}).get(CHECKSUM_KEY)
     if written is not None:
         places = _places(text)

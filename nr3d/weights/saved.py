@@ -1,4 +1,4 @@
-"""Files of ``torch.save``, both the zip archives of today and what was written before torch 1.6."""
+"""Files of ``torch.save``: the zip archives of today, and the format before torch 1.6."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _MAGIC, _PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 
 def load_saved(path: Path) -> Any:
-    """Read what was saved, onto the CPU.
+    """Return what a file of ``torch.save`` holds, on the CPU.
 
     Args:
-        path: a file.
+        path: path of the file.
 
     Raises:
-        AsksForCodeError: if it names what only running it could give.
-        UnreadableError: if it is not what ``torch.save`` writes, or damaged.
+        AsksForCodeError: if the file names something that only running code could provide.
+        UnreadableError: if ``torch.save`` did not write the file, or it is damaged.
         OSError: if it cannot be read.
     """
     with path.open("rb") as file:
@@ -36,7 +36,7 @@ def load_saved(path: Path) -> Any:
 
 
 def _parts(saved_id: object) -> tuple[torch.dtype, str, int, Any]:
-    """Take a storage's id apart: its numbers' type, its key, how many, and what it is a view of."""
+    """Return what a storage's id holds: type, key, number of values, and any view of another."""
     if type(saved_id) is tuple and len(saved_id) in (5, 6):
         what, dtype, key, _, length = saved_id[:5]
         view = saved_id[5] if len(saved_id) == 6 else None
@@ -80,17 +80,17 @@ def _from_zip(file: BufferedReader, path: Path) -> Any:
     return value
 
 
-# Before: pickles one after the other, then each storage's length and numbers
+# Before torch 1.6: pickles one after the other, then each storage's length and numbers
 
 
 class _Stream:
-    """A file as a pickle is read from it."""
+    """Stream of a file that a pickle is read from."""
 
     def __init__(self, file: BufferedReader, size: int) -> None:
         self.file, self.size = file, size
 
     def take(self, count: int) -> bytes:
-        """Read exactly that many."""
+        """Return the next ``count`` bytes."""
         if count > min(_LARGEST_PICKLE, self.size):
             raise UnreadableError("it ends in the middle of its pickle")
         taken = self.file.read(count)
@@ -99,7 +99,7 @@ class _Stream:
         return taken
 
     def line(self) -> bytes:
-        """Read up to the end of the line, without it."""
+        """Return the bytes up to the end of the line, without the line break."""
         line = self.file.readline(_LONGEST_LINE)
         if not line.endswith(b"\n"):
             raise UnreadableError("its pickle has a name without an end")
@@ -113,8 +113,8 @@ def _from_stream(file: BufferedReader, size: int) -> Any:
             "a raw pickle, not of torch.save, or damaged at its start: load it where you trust it, "
             "and save the state dict by torch.save"
         )
-    told = unpickle(stream, _no_storage)
-    if not isinstance(told, dict) or told.get("little_endian") is not True:
+    system = unpickle(stream, _no_storage)
+    if not isinstance(system, dict) or system.get("little_endian") is not True:
         raise UnreadableError("it was saved on a machine of another byte order, or is damaged")
     storages: dict[str, Storage] = {}
     views: dict[str, Storage] = {}
@@ -161,7 +161,7 @@ def _begins_as_saved(stream: _Stream) -> bool:
 
 
 def _view(storage: Storage, view: Any, views: dict[str, Storage]) -> Storage:
-    """Give a part of a storage, as tensors were saved before torch 0.4."""
+    """Return a part of a storage, as tensors were saved before torch 0.4."""
     if type(view) is not tuple or len(view) != 3:
         raise UnreadableError("it has a part of a storage without key, start and length")
     key, start, length = view
@@ -180,4 +180,4 @@ def _view(storage: Storage, view: Any, views: dict[str, Storage]) -> Storage:
 
 
 def _no_storage(saved_id: object) -> Storage:
-    raise UnreadableError("it has numbers where torch.save has none")
+    raise UnreadableError("it has numbers where torch.save writes none")

@@ -1,12 +1,12 @@
-"""Pickles of ``torch.save`` read without running anything that they name.
+"""Reading of ``torch.save``'s pickles without running anything that they name.
 
-A pickle is a program. The few instructions that a checkpoint needs are done here on plain values,
-and neither the time nor the memory that a hostile one takes grows beyond its own size.
+A pickle is a program. The few instructions that a checkpoint needs are carried out here on plain
+values, and a hostile pickle can take no more time and memory than its own size allows.
 
-``torch.load(weights_only=True)`` does not do here: what it takes differs by torch's version, it
-refuses NumPy's scalars (unless told otherwise for the whole process) and pickles of protocols above
-3, and a small hostile file can make it copy a text again and again, without a bound. The tests hold
-both readings against each other.
+``torch.load(weights_only=True)`` is not sufficient: what it accepts differs between versions of
+torch, it refuses NumPy's scalars (unless they are allowed for the whole process) and pickles of
+protocols above 3, and a small hostile file can make it copy a text over and over without a bound.
+The tests compare the two.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any, Protocol
 from nr3d.weights.pickled import Known, NumpyType, Storage, UnreadableError, find, items_of, key_of
 
 _MOST_INSTRUCTIONS = 2_000_000
-"""Of one pickle. A checkpoint of a hundred-layer network has some ten thousand."""
+"""Most instructions of one pickle. That of a hundred-layer network has some ten thousand."""
 
 _MOST_SPENT = 16 << 20
-"""Bytes that are handed to what a pickle calls, a value in a list counted as 32."""
+"""Most bytes handed to what a pickle calls, where a value in a list counts as 32."""
 
 _DEEPEST = 100
 _MOST_VALUES = 1_000_000
-"""How deep a pickle's values may lie in each other, and how many a walk through them may meet."""
+"""Deepest nesting of a pickle's values, and most values that a walk through them may meet."""
 
 _LONGEST_INTEGER = 512
 _LONGEST_NAME = 1000
@@ -36,20 +36,24 @@ class Stream(Protocol):
     """Bytes that are read in order and never beyond their end."""
 
     def take(self, count: int) -> bytes:
-        """Read exactly that many."""
+        """Return the next ``count`` bytes."""
 
     def line(self) -> bytes:
-        """Read up to the end of the line, without it."""
+        """Return the bytes up to the end of the line, without the line break."""
 
 
 class Bytes:
-    """A stream of bytes in memory."""
+    """Stream of bytes in memory.
+
+    Args:
+        data: the bytes.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data, self.place = data, 0
 
     def take(self, count: int) -> bytes:
-        """Read exactly that many."""
+        """Return the next ``count`` bytes."""
         end = self.place + count
         if end > len(self.data):
             raise UnreadableError("it ends in the middle of its pickle")
@@ -57,7 +61,7 @@ class Bytes:
         return taken
 
     def line(self) -> bytes:
-        """Read up to the end of the line, without it."""
+        """Return the bytes up to the end of the line, without the line break."""
         end = self.data.find(b"\n", self.place, self.place + _LONGEST_NAME)
         if end < 0:
             raise UnreadableError("its pickle has a name without an end")
@@ -75,7 +79,7 @@ def _cost(argument: object) -> int:
 
 
 class _Mark:
-    """Where on the stack a list of values begins."""
+    """Place on the stack where a list of values begins."""
 
 
 _MARK = _Mark()
@@ -92,15 +96,15 @@ _TUPLES = {0x85: 1, 0x86: 2, 0x87: 3}
 
 
 def unpickle(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
-    """Read one pickle.
+    """Return the value of one pickle.
 
     Args:
-        stream: what it is read from.
-        storage_of: gives the storage of a persistent id.
+        stream: stream that the pickle is read from.
+        storage_of: function that returns the storage of a persistent id.
 
     Raises:
-        AsksForCodeError: if it names what is not a part of a checkpoint.
-        UnreadableError: if it is not what ``torch.save`` writes.
+        AsksForCodeError: if the pickle names something that is not part of a checkpoint.
+        UnreadableError: if ``torch.save`` did not write it.
     """
     try:
         value = _run(stream, storage_of)
@@ -135,12 +139,12 @@ def _run(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
         elif type(target) is set:
             target.update(key_of(value) for value in values)
         else:
-            raise UnreadableError("its pickle adds to what is no list")
+            raise UnreadableError("its pickle adds items to something other than a list")
 
     def put(pairs: list[Any]) -> None:
         target = stack[-1]
         if not isinstance(target, dict) or len(pairs) % 2:
-            raise UnreadableError("its pickle sets keys of what has none")
+            raise UnreadableError("its pickle sets keys of something that has none")
         for key, value in zip(pairs[::2], pairs[1::2], strict=True):
             target[key_of(key)] = value
 
@@ -148,7 +152,7 @@ def _run(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
         code = stream.take(1)[0]
         if code == 0x80:  # the protocol
             if number("<B") > 5:
-                raise UnreadableError("its pickle is of a protocol that is not known")
+                raise UnreadableError("its pickle is of an unknown protocol")
         elif code == 0x95:  # a frame, of a length that is not needed
             stream.take(8)
         elif code == ord("."):
@@ -205,12 +209,12 @@ def _run(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
         elif code == 0x93:
             name, module = stack.pop(), stack.pop()
             if type(name) is not str or type(module) is not str:
-                raise UnreadableError("its pickle asks for a name that is no text")
+                raise UnreadableError("its pickle asks for a name that is not a text")
             stack.append(find(module[:_LONGEST_NAME], name[:_LONGEST_NAME]))
         elif code in (ord("R"), 0x81):  # a call, or a new object
             arguments, known = stack.pop(), stack.pop()
             if not isinstance(known, Known):
-                raise UnreadableError("its pickle calls what is no function")
+                raise UnreadableError("its pickle calls something other than a function")
             spent += sum(map(_cost, items_of(arguments)))
             if spent > _MOST_SPENT:
                 raise UnreadableError("its pickle copies the same values again and again")
@@ -224,7 +228,7 @@ def _run(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
                 if isinstance(state.get("_metadata"), dict):
                     target._metadata = state["_metadata"]  # type: ignore[attr-defined]
             elif state:
-                raise UnreadableError("its pickle gives a state to what has none")
+                raise UnreadableError("its pickle sets the state of something that has none")
         elif code == ord("Q"):
             stack.append(storage_of(stack.pop()))
         elif code == ord("0"):
@@ -239,7 +243,7 @@ def _run(stream: Stream, storage_of: Callable[[object], Storage]) -> Any:
 
 
 def _check_depth(value: object) -> None:
-    """Refuse values that hold themselves, or so many of each other that no walk would end."""
+    """Refuse values that contain themselves, or each other so often that no walk would end."""
     level, count = [value], 0
     for _ in range(_DEEPEST):
         inner: list[Any] = []

@@ -1,4 +1,4 @@
-"""The zip archives that ``torch.save`` writes, every member checked by its CRC-32."""
+"""Zip archives that ``torch.save`` writes, with every member checked by its CRC-32."""
 
 from __future__ import annotations
 
@@ -24,27 +24,29 @@ _IN_ZIP64 = 0xFFFFFFFF
 
 
 class Archive:
-    """The members of an archive, stored one after the other.
+    """Members of an archive, stored one after the other.
 
-    A member's bytes are given only if they have the CRC-32 that the archive's directory says. An
-    archive that was written without them (``torch.serialization.set_crc32_options(False)``), where
-    every CRC-32 is 0, has nothing to be checked by: it is read, and a warning logged.
+    A member's bytes are returned only if they have the CRC-32 that the archive's directory states.
+    An archive that was written without checksums
+    (``torch.serialization.set_crc32_options(False)``), where every CRC-32 is 0, cannot be checked:
+    it is read, and a warning is logged.
 
     Args:
-        file: of the archive.
-        path: its name, for the log.
+        file: open file of the archive.
+        path: path of the file, for the log.
 
     Raises:
-        UnreadableError: if it is no archive of ``torch.save``, or its parts contradict each other.
+        UnreadableError: if ``torch.save`` did not write the archive, or its parts contradict each
+            other.
     """
 
     def __init__(self, file: BufferedReader, path: Path) -> None:
         self._file = file
         with zipfile.ZipFile(file) as opened:
             found, start = opened.infolist(), opened.start_dir
-        told = what_a_zip_is([member.filename for member in found])
-        if told is not None:
-            raise ForeignError(told)
+        other = what_a_zip_is([member.filename for member in found])
+        if other is not None:
+            raise ForeignError(other)
         self._places: dict[str, tuple[int, zipfile.ZipInfo]] = {}
         folders = {name.partition("/")[0] for name in (member.filename for member in found)}
         if len(folders) != 1:
@@ -57,14 +59,14 @@ class Archive:
             if name in self._places:
                 raise UnreadableError(f"it has two members {shown(name)}")
             if member.header_offset < end or begin + member.file_size > start:
-                raise UnreadableError(f"its member {shown(name)} lies over another")
+                raise UnreadableError(f"its member {shown(name)} overlaps another")
             end = begin + member.file_size
             self._places[name] = begin, member
         if not self.checked:
             logger.warning("%s was saved without checksums: damage to it cannot be found", path)
 
     def _begin(self, member: zipfile.ZipInfo) -> int:
-        """Give where a member's bytes begin, if its own header says what the directory says."""
+        """Return where a member's bytes begin, after comparing its header with the directory."""
         name = shown(member.filename)
         if member.flag_bits & _ENCRYPTED:
             raise UnreadableError(f"its member {name} is encrypted")
@@ -73,7 +75,7 @@ class Archive:
         self._file.seek(member.header_offset)
         head = self._file.read(_LOCAL.size)
         if len(head) < _LOCAL.size:
-            raise UnreadableError(f"its member {name} is not there")
+            raise UnreadableError(f"its member {name} is missing")
         start, _, flags, method, _, _, crc, packed, size, named, extra = _LOCAL.unpack(head)
         written = self._file.read(named)
         encoding = "utf-8" if member.flag_bits & 0x800 else "cp437"
@@ -83,7 +85,7 @@ class Archive:
             or flags & _ENCRYPTED
             or written.decode(encoding) != member.orig_filename
         ):
-            raise UnreadableError(f"its member {name} is another in its own header")
+            raise UnreadableError(f"its member {name} has another name or kind in its own header")
         if not flags & _SIZES_BEHIND and (
             crc != member.CRC
             or size not in (member.file_size, _IN_ZIP64)
@@ -96,14 +98,22 @@ class Archive:
         return name in self._places
 
     def size(self, name: str) -> int:
-        """Give the bytes of a member."""
+        """Return the size of a member in bytes.
+
+        Args:
+            name: name of the member without its folder.
+        """
         return self._places[name][1].file_size
 
     def read(self, name: str, most: int) -> bytes:
-        """Give the bytes of a small member.
+        """Return the bytes of a small member.
+
+        Args:
+            name: name of the member without its folder.
+            most: largest size in bytes.
 
         Raises:
-            UnreadableError: if it is not there, is damaged, or has more bytes than that.
+            UnreadableError: if the member is missing, damaged or larger.
         """
         if name not in self._places:
             raise UnreadableError(f"it has no member {shown(name)}")
@@ -116,10 +126,14 @@ class Archive:
         return data.numpy().tobytes()
 
     def read_into(self, name: str, to: torch.Tensor) -> None:
-        """Read a member into a tensor of as many bytes.
+        """Read a member into a tensor.
+
+        Args:
+            name: name of the member without its folder.
+            to: tensor of uint8 with as many values as the member has bytes.
 
         Raises:
-            UnreadableError: if it is damaged.
+            UnreadableError: if the member is damaged.
         """
         begin, member = self._places[name]
         self._file.seek(begin)
@@ -132,10 +146,13 @@ class Archive:
         self._compare(name, member, crc)
 
     def check(self, name: str) -> None:
-        """Check a member that is not read.
+        """Check a member without keeping its bytes.
+
+        Args:
+            name: name of the member without its folder.
 
         Raises:
-            UnreadableError: if it is damaged.
+            UnreadableError: if the member is damaged.
         """
         begin, member = self._places[name]
         self._file.seek(begin)
@@ -148,7 +165,7 @@ class Archive:
         self._compare(name, member, crc)
 
     def names(self) -> list[str]:
-        """Give the members' names without their folder."""
+        """Return the members' names without their folder."""
         return list(self._places)
 
     def _compare(self, name: str, member: zipfile.ZipInfo, crc: int) -> None:

@@ -1,4 +1,4 @@
-"""A real HTTP server that misbehaves as it is told, and a machine without weights."""
+"""A real HTTP server that misbehaves by a script, and a machine without weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Server:
     """Files at paths, and what to do with the coming requests.
 
     ``script`` has a word for each coming request, the last one for all others: ``good``; ``half``
-    and ``stall`` send half of what is asked for and then close or send nothing more; ``drop``
+    and ``stall`` send half of what is requested and then close or send nothing more; ``drop``
     closes without an answer; ``html``, ``quota`` and ``login`` send a page, with ``-octet`` as
     application/octet-stream; ``noranges``; ``other`` sends other bytes; ``slow``; ``truncated``
     says the length of what it cut short; a number is a status.
@@ -169,7 +169,7 @@ class RawServer:
 
 @pytest.fixture
 def raw_server() -> Iterator[Callable[..., RawServer]]:
-    """Make servers that send what they are told: bytes, or a function as RawServer takes it."""
+    """Return a function that makes servers, from bytes or a function as of RawServer."""
     made = []
 
     def make(answer: bytes | Callable[[Callable[[bytes], bool], str], None]) -> RawServer:
@@ -184,7 +184,7 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
 
 @pytest.fixture
 def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Be on a machine without weights or proxy; called with a name, go on at another."""
+    """Move to a machine without weights or proxy; called with a name, to another such machine."""
 
     def move(name: str) -> None:
         folder = tmp_path / name

@@ -80,7 +80,7 @@ def test_a_stream_without_end_has_an_end(
 @pytest.mark.parametrize(
     ("start", "more", "reason"),
     [
-        (PARTIAL + b"\r\n", b"x", "sends more than the 100 bytes asked for"),
+        (PARTIAL + b"\r\n", b"x", "sends more than the 100 bytes requested"),
         (PARTIAL + b"Content-Length: 9000000000\r\n\r\n", b"x", "sends more than the 100 bytes"),
         (PARTIAL + CHUNKED, b"100\r\n" + b"x" * 256 + b"\r\n", "sends more than the 100 bytes"),
         (PARTIAL + CHUNKED + b"10;", b"x", "the connection broke|not HTTP"),
@@ -139,7 +139,7 @@ def test_a_byte_now_and_then_is_not_waited_for(
 def test_all_attempts_together_have_a_time(
     raw_server, tmp_path: Path, hasty: Patience, broken: bool
 ) -> None:
-    """Fast enough and always a bit more, or always a further wait asked for."""
+    """The server is fast enough but never ends, or requests one wait after the other."""
 
     def speak(send: Send, request: str) -> None:
         if broken:

@@ -150,7 +150,7 @@ def test_a_header_that_contradicts_the_directory_is_refused(saved: Path) -> None
     swapped = bytearray(data)
     swapped[local : local + 8], swapped[other : other + 8] = b"w/data/1", b"w/data/0"
     saved.write_bytes(swapped)
-    with pytest.raises(WeightsError, match="is another in its own header"):
+    with pytest.raises(WeightsError, match="has another name or kind in its own header"):
         read_tensors(saved)
     swapped = bytearray(data)
     swapped[local - 30 + 18] ^= 1  # its size
@@ -240,8 +240,8 @@ def test_a_large_header_is_refused_unread(foreign: Path) -> None:
         ("shape", [-4, -15], "has the shape"),
         ("shape", "many", "has the shape 'many'"),
         ("shape", [True, 60], "has the shape"),
-        ("dtype", "F1", "of the type 'F1', which is not known"),
-        ("dtype", [], "which is not known"),
+        ("dtype", "F1", "of the type 'F1', which is unknown"),
+        ("dtype", [], "which is unknown"),
         ("data_offsets", [0, 10**20], "lies at"),
         ("data_offsets", [4, 244], "begins at byte"),
         ("data_offsets", [240, 0], "bytes"),
@@ -263,10 +263,13 @@ def test_a_tensor_in_a_header_that_cannot_be(
     [
         ('{"a":' * 100_000, "cannot be read as a safetensors file"),
         ("{" + '"a":[' + "[" * 100_000, "cannot be read as a safetensors file"),
-        ('{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":1}', "a name is there twice"),
+        (
+            '{"a":{"dtype":"U8","shape":[0],"data_offsets":[0,0]},"a":1}',
+            "the key 'a' is given twice",
+        ),
         ('{"a":5}', "'a' is of the type None"),
-        ('{"__metadata__":[1]}', "its metadata are not names with texts"),
-        ('{"__metadata__":{"a":1}}', "its metadata are not names with texts"),
+        ('{"__metadata__":[1]}', "its metadata are not texts by names"),
+        ('{"__metadata__":{"a":1}}', "its metadata are not texts by names"),
         ('{"__metadata__":{"nr3d.crc32":"0"}}', "checksum"),
         ('{"a":{"dtype":"U8","shape":[1' + "0" * 5000 + '],"data_offsets":[0,0]}}', "cannot be"),
     ],

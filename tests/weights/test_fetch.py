@@ -289,7 +289,7 @@ def size_of(name: str) -> int:
 def test_without_a_network_the_command_says_in_a_line_what_it_tried_and_what_to_do(
     no_weights: object,
 ) -> None:
-    """No name is resolved in this process: the shipped addresses are asked for in vain."""
+    """No name is resolved in this process: the shipped addresses are requested in vain."""
     code = (
         "import socket, sys\n"
         "def nowhere(*args, **kwargs): raise socket.gaierror(-3, 'Temporary failure')\n"

@@ -9,13 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nr3d.errors import WeightsError
-from nr3d.weights import http
 from nr3d.weights.http import Patience, SourceError, download, read_range
 
 CONTENT = os.urandom(320_000)
@@ -233,11 +231,3 @@ def test_a_full_disk_leaves_a_part_that_is_gone_on_with(
     download(url, tmp_path / "part", patience=hasty)
     assert (tmp_path / "part").read_bytes() == CONTENT
     assert server.sent == len(CONTENT) - have
-
-
-def test_users_wait_longer_than_tests(hasty: Patience) -> None:
-    assert http.PATIENCE.attempts == hasty.attempts
-    assert http.PATIENCE.read >= 10
-    patient = {"backoff": 1.0, "longest": 60.0, "connect": 10.0, "read": 30.0}
-    patient |= {"answer": 60.0, "window": 30.0, "total": 43_200.0}
-    assert replace(hasty, **patient) == http.PATIENCE

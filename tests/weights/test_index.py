@@ -6,11 +6,15 @@ import errno
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+import torch
 
+import nr3d
 from nr3d.errors import OutputError, WeightsError
 from nr3d.models import ARCHITECTURES
 from nr3d.weights import (
@@ -213,6 +217,71 @@ def test_measured_figures_come_before_reported_ones() -> None:
     entry = WeightsEntry("nr3d_resnet50.a", metrics=(reported, measured))
     assert entry.values("mars") == measured
     assert entry.values("prid2011") is None
+
+
+# Parsed once
+
+COUNTED = """
+import sys
+opened = []
+sys.addaudithook(lambda event, args: opened.append(str(args[0])) if event == "open" else None)
+import torch, torchreid
+import nr3d
+from nr3d.cli import main
+{use}
+for index in (str(nr3d.weights.index.SHIPPED), str(nr3d.weights.user_index())):
+    print("opened", opened.count(index))
+"""
+USES = {
+    "list": "assert main(['weights', 'list']) == 0; assert main(['weights', 'list']) == 0",
+    "build_model": "for _ in range(2): torchreid.models.build_model("
+    "'nr3d_resnet18_ibn', 3, pretrained='mine', use_gpu=False)",
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_an_index_is_read_once_in_a_process(own_index: Path, tmp_path: Path, use: str) -> None:
+    path = tmp_path / "w.pth"
+    torch.save(nr3d.models.VideoReID(18, 3).state_dict(), path)
+    add(WeightsEntry(ENTRY.name, (Source(path=str(path)),)))
+    done = subprocess.run(
+        [sys.executable, "-c", COUNTED.format(use=USES[use])],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-2:] == ["opened 1", "opened 1"]
+
+
+def test_an_index_that_another_process_changes_is_read_again(own_index: Path) -> None:
+    add(ENTRY)
+    time.sleep(0.06)  # so that it is remembered
+    assert ENTRY.name in available()
+    code = (
+        "from nr3d.weights import Source, WeightsEntry, add\n"
+        "add(WeightsEntry('nr3d_resnet50.b', (Source(path='/b.pth'),)))"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert str(find("nr3d_resnet50.b").sources[0]) == "/b.pth"
+    text = own_index.read_text()
+    own_index.write_text(text.replace("/b.pth", "/c.pth"))
+    assert str(find("nr3d_resnet50.b").sources[0]) == "/c.pth"
+    own_index.unlink()
+    assert ENTRY.name not in available()
+
+
+def test_a_caller_cannot_change_what_others_find(own_index: Path) -> None:
+    add(ENTRY)
+    time.sleep(0.06)  # so that it is remembered
+    for _ in range(2):
+        found = find(ENTRY.name)
+        assert found == ENTRY
+        assert isinstance(found.config, dict)
+        found.config["train"]["lr"] = 1.0
+        found.metrics[0].values.clear()
+        found.versions.clear()
+        available().clear()
 
 
 def add_some(letter: str) -> None:

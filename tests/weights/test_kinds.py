@@ -1,4 +1,4 @@
-"""Files that are no checkpoints: each is told what it is, and what to do with it."""
+"""Files that are not checkpoints: each is named, with advice on what to do."""
 
 from __future__ import annotations
 

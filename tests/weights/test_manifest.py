@@ -142,7 +142,7 @@ def test_an_index_of_any_content_is_one_error(content: str, own_index: Path) -> 
 
 def test_a_manifest_beside_a_file_is_what_it_is_checked_by(tmp_path: Path) -> None:
     torch.save(Small().state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=False)
-    digest = nr3d.weights.cache.sha256_of(tmp_path / "w.pth")
+    digest = nr3d.weights.hashing.sha256_of(tmp_path / "w.pth")
     manifest = tmp_path / "w.yaml"
     fields = {"file": "w.pth", "sha256": digest}
     manifest.write_text(json.dumps({"nr3d_resnet18_ibn.a": fields}))

@@ -1,4 +1,4 @@
-"""Parts of downloads that were cut off: gone on with, or cleared away; nothing stays for good."""
+"""Parts of interrupted downloads: resumed or removed; nothing stays for good."""
 
 from __future__ import annotations
 

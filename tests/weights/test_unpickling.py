@@ -63,7 +63,7 @@ PROGRAMS = {
         "claims 8,589,934,588 bytes in data/0, which has 16",
     ),
     "two dimensions, one stride": (of(tensor("K\2K\2\x86", "K\1\x85")), "do not fit each other"),
-    "a call of a text": (of(b"X\1\0\0\0b)R"), "calls what is no function"),
+    "a call of a text": (of(b"X\1\0\0\0b)R"), "calls something other than a function"),
     "system": (of(b"cposix\nsystem\nX\2\0\0\0id\x85R"), "asks for posix.system"),
     "eval": (of(b"cbuiltins\neval\nX\1\0\0\0" + b"1\x85R"), "asks for builtins.eval"),
     "torch's own loader": (of(b"ctorch\nload\nX\1\0\0\0a\x85R"), "asks for torch.load"),
@@ -98,12 +98,12 @@ PROGRAMS = {
     "a mark left over": (b"\x80\x02(}.", "values are left over"),
     "a memo that is not there": (of(b"h\7"), "its pickle is damaged"),
     "a text that is none": (of(b"X\2\0\0\0\xff\xfe"), "is not a readable checkpoint"),
-    "a protocol to come": (b"\x80\x09}.", "of a protocol that is not known"),
+    "a protocol to come": (b"\x80\x09}.", "of an unknown protocol"),
     "an old instruction": (of(b"I1\n"), "an instruction 0x49"),
     "a list for a tensor": (of(b"ctorch._utils\n_rebuild_tensor_v2\n(]]]]tR"), "is not a readable"),
     "parameters in each other": (
         of(b"ctorch._tensor\n_rebuild_from_type_v2\nq\0(h\0NNNtR"),
-        "of no known kind",
+        "of an unknown kind",
     ),
 }
 
@@ -156,7 +156,7 @@ def test_numpy_texts_are_plain_texts(tmp_path: Path, save: Callable[..., None]) 
 @pytest.mark.parametrize("value", [np.bytes_(b"a"), np.datetime64("2026-01-01"), np.complex64(1j)])
 def test_other_numpy_scalars_are_refused_with_the_reason(tmp_path: Path, value: Any) -> None:
     torch.save({"a": torch.ones(1), "b": value}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth .*(NumPy scalar that is no number|asks for)"):
+    with pytest.raises(WeightsError, match=r"w\.pth .*(NumPy scalar that is neither a number|asks for)"):
         read_checkpoint(tmp_path / "w.pth")
 
 
