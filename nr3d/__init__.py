@@ -16,7 +16,7 @@ from nr3d.host import torchreid as _torchreid
 from nr3d.registry import register_models, register_names
 from nr3d.version import __version__
 
-register_models(models.ARCHITECTURES)
+models.ARCHITECTURES.follow(register_models)
 register_names(
     _torchreid.losses,
     {

@@ -416,7 +416,7 @@ _TABLE = (
     Key(
         "not3d.aggregation",
         "default",
-        Choice(choices=("default", "attention", "mean")),
+        Text(),
         "what makes a clip's feature of its frames'",
         STEPS | FEATURES,
         IMAGES,

@@ -143,6 +143,7 @@ class FrameLoader(GuardedLoader):
             raise ValueError(f"frames is {frames}, expected at least 1 frame a batch")
         self.tracklets = tracklets
         self.order = list(range(len(tracklets)) if order is None else order)
+        self.frames = frames
         super().__init__(
             FrameBatches(tracklets, self.order, frames, threads),
             set() if bad_frames is None else bad_frames,
@@ -153,6 +154,10 @@ class FrameLoader(GuardedLoader):
             prefetch_factor=AHEAD,
             pin_memory=pin_memory,
         )
+
+    def clips_at_once(self, frames: int) -> int:
+        """Return the number of clips of some frames that make a full batch, at least one."""
+        return max(1, self.frames // frames)
 
 
 def _as_it_is(batch: Any) -> Any:

@@ -253,6 +253,10 @@ class TestTracklets(Tracklets):
             return dense_clips(frames, self.seq_len)
         return [evenly(frames, self.seq_len)]
 
+    def settled(self, frames: int) -> int:
+        """Return how many clips the first frames of a tracklet make, however many follow."""
+        return frames // self.seq_len if self.sample_method == "dense" else 0
+
 
 def collate(items: Sequence[TrackletItem | Nr3dError]) -> TrackletItem | Nr3dError:
     """Make a training batch, or give the first error among the items."""

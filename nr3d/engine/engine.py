@@ -46,7 +46,7 @@ from nr3d.files.atomic import sole_writer
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
 from nr3d.metrics import METRICS
-from nr3d.models import BottleneckNorm, synchronise_norms
+from nr3d.models import BottleneckNorm, channels_innermost, synchronise_norms
 from nr3d.processes import stopping
 from nr3d.processes.stopping import Interrupted
 from nr3d.report import write_rankings
@@ -149,7 +149,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.criterion = criterion.to(self.device)
         self.model = model.to(self.device)
         if self.options.channels_last:
-            self.model.to(memory_format=torch.channels_last)
+            channels_innermost(self.model)
         if self.options.sync_norms and self.world.size > 1:
             synchronise_norms(self.model)
         if self.test_options.inference.compile:

@@ -15,7 +15,6 @@ from torch.optim import Optimizer
 from nr3d.config import differences, steps_differing
 from nr3d.engine.randomness import random_states, set_random_states
 from nr3d.errors import WeightsError, parsing, reason_of, shown
-from nr3d.models import AGGREGATIONS
 from nr3d.version import versions
 from nr3d.weights import check_numbers, facts_in, read_checkpoint
 
@@ -140,7 +139,6 @@ def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:
     mean, std = (getattr(transform, name, None) for name in ("mean", "std"))
     height, width = getattr(datamanager, "height", None), getattr(datamanager, "width", None)
     classifier = getattr(network, "classifier", None)
-    kind = type(getattr(network, "aggregation", None))
     return {
         "architecture": getattr(network, "architecture", None),
         "trained_on": list(getattr(datamanager, "sources", None) or ()),
@@ -149,7 +147,7 @@ def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:
         "frames": getattr(datamanager, "seq_len", None),
         "mean": None if mean is None else [round(float(m), 6) for m in mean.flatten()],
         "std": None if std is None else [round(float(s), 6) for s in std.flatten()],
-        "aggregation": next((name for name, known in AGGREGATIONS.items() if known is kind), None),
+        "aggregation": getattr(network, "aggregation_name", None),
         "feature": getattr(network, "feature", None),
     }
 

@@ -1,8 +1,8 @@
-"""The features of tracklets, from full batches of their frames."""
+"""The features of tracklets, from full batches of their frames or clips."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,62 +14,55 @@ from tqdm import tqdm
 
 from nr3d import parallel
 from nr3d.data import FrameLoader, Tracklet
+from nr3d.features.collecting import Collector, Complete, Pooling, TrackletFeature, collector_of
 from nr3d.features.inference import Inference
 from nr3d.features.stock import StockFrames
 from nr3d.metrics import Labels
 
-Floats = npt.NDArray[np.float32]
-
-
-@dataclass(frozen=True)
-class TrackletFeature:
-    """What was extracted of one tracklet."""
-
-    index: int
-    """Its place in the set."""
-    feature: Floats
-    """(D,), pooled over its clips."""
-    clips: int
-    frame_weights: Floats
-    """(frames,), each frame's share in its clip's feature; a clip's shares sum to 1."""
+POOLINGS: dict[str, Pooling] = {
+    "avg": lambda features: features.mean(dim=0),
+    "max": lambda features: features.amax(dim=0),
+}
+"""From a tracklet's clips (n, D) to its feature (D,)."""
 
 
 @dataclass(frozen=True)
 class TrackletFeatures:
-    """One feature per tracklet of a query or gallery set."""
+    """One feature for each tracklet of a query or gallery set."""
 
     features: Tensor
     """(N, D)"""
     labels: Labels
+    """The identity and camera of each."""
     clips: npt.NDArray[np.int64]
-    """(N,), clips of each tracklet."""
+    """(N,), the number of clips of each."""
     frames: npt.NDArray[np.int64]
-    """(N,), frames of each that were read."""
+    """(N,), the number of frames of each that were read."""
     names: Sequence[str]
-    """What to call each in a message."""
+    """The name of each in a message."""
 
 
 def name_of(tracklet: Tracklet) -> str:
-    """Name a tracklet by its first frame, within the folder of that."""
+    """Return a tracklet's name: that of its first frame, within the folder of that."""
     return "/".join(tracklet[0][0].replace("\\", "/").split("/")[-2:])
 
 
 def extract(
     loader: Any, inference: Inference, *, pooling: str = "avg", name: str = ""
 ) -> TrackletFeatures:
-    """Give the feature of every tracklet of a set, in all processes of the run.
+    """Extract the feature of every tracklet of a set, in all processes of the run.
 
     Each process takes the tracklets that its loader gives it.
 
     Args:
         loader: a :class:`nr3d.data.FrameLoader`, or torchreid's loader of test tracklets.
         inference: the network.
-        pooling: from a tracklet's clips to its feature: ``'avg'`` or ``'max'``.
-        name: what the progress bar calls the set.
+        pooling: ``'avg'`` or ``'max'``, from a tracklet's clips to its feature.
+        name: the name of the set in the progress bar.
 
     Raises:
-        DataError: if a frame, or a tracklet's every frame, cannot be read.
-        ValueError: for another pooling.
+        DataError: if a frame, or every frame of a tracklet, cannot be read.
+        ValueError: if there is no such pooling.
     """
     frames = _frames_of(loader)
     rows = list(extract_each(frames, inference, pooling=pooling, name=name))
@@ -88,16 +81,20 @@ def extract(
 def extract_each(
     loader: Any, inference: Inference, *, pooling: str = "avg", name: str = ""
 ) -> Iterator[TrackletFeature]:
-    """Give the feature of each tracklet of this process's loader, as soon as it is known.
+    """Yield the feature of each tracklet of this process's loader, as soon as it is known.
 
-    Arguments and errors are those of :func:`extract`.
+    Frames, or the clips of a network that is not frame-wise, go through it in full batches,
+    whatever their tracklets; see :class:`nr3d.features.collecting.Collector`. Arguments and errors
+    are those of :func:`extract`.
     """
+    if pooling not in POOLINGS:
+        raise ValueError(f"pooling is {pooling!r}, expected one of {list(POOLINGS)}")
     frames = _frames_of(loader)
-    return _each(frames, _Collector(frames, inference, pooling), name)
+    return _each(frames, collector_of(frames, inference, POOLINGS[pooling]), name)
 
 
 def _each(
-    frames: FrameLoader | StockFrames, collector: _Collector, name: str
+    frames: FrameLoader | StockFrames, collector: Collector, name: str
 ) -> Iterator[TrackletFeature]:
     first = parallel.world().first
     with tqdm(
@@ -108,9 +105,8 @@ def _each(
         disable=None if first else True,
     ) as bar:
         # A GPU works on a batch while the features of the one before it are fetched.
-        waiting: _Complete | None = None
-        for batch in frames:
-            computed = collector.add(batch)
+        waiting: Complete | None = None
+        for computed in _computed(frames, collector):
             for row in waiting or ():
                 yield row
                 bar.update()
@@ -120,83 +116,11 @@ def _each(
             bar.update()
 
 
+def _computed(frames: FrameLoader | StockFrames, collector: Collector) -> Iterator[Complete | None]:
+    for batch in frames:
+        yield collector.add(batch)
+    yield collector.finish()
+
+
 def _frames_of(loader: Any) -> FrameLoader | StockFrames:
     return loader if isinstance(loader, FrameLoader | StockFrames) else StockFrames(loader)
-
-
-POOLINGS: dict[str, Callable[[Tensor], Tensor]] = {
-    "avg": lambda features: features.mean(dim=0),
-    "max": lambda features: features.amax(dim=0),
-}
-"""From a tracklet's clips (n, D) to its feature (D,)."""
-
-
-class _Collector:
-    """Puts what the batches give together, tracklet by tracklet."""
-
-    def __init__(
-        self, frames: FrameLoader | StockFrames, inference: Inference, pooling: str
-    ) -> None:
-        self.tracklets = frames.tracklets
-        self.inference = inference
-        if pooling not in POOLINGS:
-            raise ValueError(f"pooling is {pooling!r}, expected one of {list(POOLINGS)}")
-        self.pool = POOLINGS[pooling]
-        self.open: dict[int, list[tuple[Tensor, ...]]] = {}
-
-    def add(self, batch: Any) -> _Complete | None:
-        """Take a batch; give the tracklets that are complete with it, if any."""
-        images, of_tracklet = batch["img"], batch["tracklet"]
-        if len(images):
-            images = images.to(self.inference.device, non_blocking=True)
-            parts = self.inference.of_frames(self.tracklets.transform.normalise(images))
-            indices, counts = torch.unique_consecutive(of_tracklet, return_counts=True)
-            splits = [torch.split(part, counts.tolist()) for part in parts]
-            for index, *own in zip(indices.tolist(), *splits, strict=True):
-                self.open.setdefault(index, []).append(tuple(own))
-        complete = batch["complete"]
-        for index in complete:
-            if index not in self.open:
-                raise self.tracklets.no_frame_left(index)
-        return self._finish(complete, [self.open.pop(index) for index in complete])
-
-    def _finish(self, indices: list[int], read: list[list[tuple[Tensor, ...]]]) -> _Complete | None:
-        if not indices:
-            return None
-        counts = [sum(len(some[0]) for some in own) for own in read]
-        parts = [
-            torch.cat([some[place] for own in read for some in own])
-            for place in range(len(read[0][0]))
-        ]  # (ΣF, ...) each
-        clips, start = [], 0
-        for count in counts:
-            clips.append(torch.tensor(self.tracklets.clips(count)) + start)  # (n, T)
-            start += count
-        places = torch.cat(clips).to(parts[0].device)  # (Σn, T)
-        of_clips = self.inference.of_clips(*(part[places] for part in parts))
-        pooled = torch.stack(
-            [self.pool(own) for own in torch.split(of_clips.features, [len(own) for own in clips])]
-        )
-        # A frame that fills up its clip stands in it more than once.
-        weights = torch.zeros(start, device=places.device)
-        weights.index_add_(0, places.flatten(), of_clips.weights.float().flatten())
-        return _Complete(indices, [len(own) for own in clips], counts, pooled, weights)
-
-
-@dataclass
-class _Complete:
-    """Tracklets that a batch completed; the tensors may still be computed."""
-
-    indices: list[int]
-    clips: list[int]
-    frames: list[int]
-    features: Tensor
-    """(n, D)"""
-    weights: Tensor
-    """(ΣF,)"""
-
-    def __iter__(self) -> Iterator[TrackletFeature]:
-        features = self.features.cpu().numpy()
-        weights = np.split(self.weights.cpu().numpy(), np.cumsum(self.frames)[:-1])
-        for row in zip(self.indices, features, self.clips, weights, strict=True):
-            yield TrackletFeature(*row)

@@ -1,4 +1,4 @@
-"""A network made ready for inference: norms folded, in lower precision, channels last."""
+"""A network made ready for inference: norms folded, in lower precision, channels innermost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from nr3d.features.precision import Precision
 from nr3d.features.resources import explained, require_compiler
-from nr3d.models import ClipFeatures, SpatialTemporalAttention, VideoReID, folded
+from nr3d.models import ClipFeatures, VideoReID, channels_innermost, folded
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ class InferenceOptions:
     """How features are computed.
 
     Args:
-        precision: type of the trunk, as for :class:`Precision`; what comes after it is float32.
-        compile: compile the trunk with ``torch.compile``, which needs a C++ compiler or a GPU.
+        precision: the type of the trunk, as for :class:`Precision`; what comes after the maps is
+            float32.
+        compile: whether to compile the trunk with ``torch.compile``, which needs a C++ compiler or
+            a GPU.
     """
 
     precision: str = "auto"
@@ -30,28 +32,32 @@ class InferenceOptions:
 class Inference:
     """Features from a copy of a network that is made for nothing else.
 
-    The features of clips come in two steps, so that frames of any clips go through the trunk
-    together: :meth:`of_frames`, then :meth:`of_clips`.
+    The features of clips of a frame-wise network come in two steps, so that frames of any clips go
+    through the trunk together: :meth:`of_frames`, then :meth:`of_clips`. A network whose trunk
+    mixes the frames of a clip takes whole clips: :meth:`embed`.
 
     Args:
         model: the network; it is left as it is.
-        device: where to compute.
-        options: how.
+        device: the device to compute on.
+        options: how features are computed. Default is automatic precision, not compiled.
 
     Attributes:
         precision: the type in use.
+        frame_wise: whether the network is frame-wise.
 
     Raises:
-        ValueError: for a precision of another name.
+        ValueError: if there is no precision of that name.
         Nr3dError: if ``torch.compile`` is asked for and does not work.
 
-    Examples::
+    Examples:
         >>> model = VideoReID(depth=18).eval()
         >>> inference = Inference(model, torch.device("cpu"), InferenceOptions("float32"))
         >>> clips = torch.rand(2, 4, 3, 224, 112)
         >>> parts = inference.of_frames(clips.flatten(0, 1))
         >>> features = inference.of_clips(*(part.unflatten(0, (2, 4)) for part in parts)).features
         >>> bool((features - model(clips)).abs().max() < 1e-3)
+        True
+        >>> bool((inference.embed(clips).features - features).abs().max() < 1e-3)
         True
     """
 
@@ -62,18 +68,19 @@ class Inference:
         self.device = device
         self.precision = Precision(options.precision, device, key="test.precision")
         self.model = folded(model).to(device)
+        self.frame_wise = self.model.frame_wise
         trunk: Any = self.model.backbone
-        trunk.to(self.precision.dtype, memory_format=torch.channels_last)
-        if isinstance(self.model.aggregation, SpatialTemporalAttention):
-            # Of all that follows the trunk this alone works on whole maps.
-            self.model.aggregation.spatial.to(self.precision.dtype)
+        trunk.to(self.precision.dtype)
+        channels_innermost(trunk)
+        for layer in self.model.layers_on_maps():
+            layer.to(self.precision.dtype)
         if options.compile:
             require_compiler(device, "test.compile")
             trunk.compile()
 
     @torch.inference_mode()
     def of_frames(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Give what clips need of their frames.
+        """Return what clips need of their frames, from a frame-wise network.
 
         Args:
             images: (N, 3, H, W), normalised.
@@ -87,9 +94,24 @@ class Inference:
 
     @torch.inference_mode()
     def of_clips(self, *parts: Tensor) -> ClipFeatures:
-        """Give the features of clips, (B, T, ...) each part."""
+        """Return the features of clips, from parts (B, T, ...) each."""
         with _explained():
             return self.model.of_clips(*parts)
+
+    @torch.inference_mode()
+    def embed(self, clips: Tensor) -> ClipFeatures:
+        """Return the features of whole clips, from any network.
+
+        Args:
+            clips: (B, T, 3, H, W), normalised.
+
+        Returns:
+            ClipFeatures: float32, ``features`` (B, D), ``scores`` (B, T) and ``weights`` (B, T).
+        """
+        with _explained():
+            parts = self.model.parts_of(clips.to(self.device, self.precision.dtype))
+            aggregated = self.model.of_clips(*(part.float() for part in parts))
+            return aggregated.over_frames(clips.shape[1])
 
 
 def _explained() -> contextlib.AbstractContextManager[None]:

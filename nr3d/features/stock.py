@@ -12,10 +12,10 @@ from nr3d.data import FrameBatch, Tracklet
 
 
 class StockFrames:
-    """The frames of a loader that gives one clip a tracklet, in the tracklets' order.
+    """The frames of a loader of one clip for each tracklet, in the tracklets' order.
 
     Args:
-        loader: gives dicts with ``img`` (B, T, 3, H, W), normalised.
+        loader: torchreid's loader of dicts with ``img`` (B, T, 3, H, W), normalised.
     """
 
     def __init__(self, loader: Any) -> None:
@@ -36,12 +36,16 @@ class StockFrames:
             )
             first += clips
 
+    def clips_at_once(self, frames: int) -> int:
+        """Return the number of clips of a batch, which the loader was made with."""
+        return int(self.loader.batch_size or 1)
+
 
 class StockTracklets:
-    """The tracklets of such a loader, as :class:`nr3d.data.TestTracklets` are asked.
+    """The tracklets of such a loader, with the methods of :class:`nr3d.data.TestTracklets`.
 
     Args:
-        dataset: torchreid's, in the mode of the loader.
+        dataset: torchreid's dataset, in the mode of the loader.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -49,13 +53,17 @@ class StockTracklets:
         self.transform = self
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Give the images, which torchreid's transforms have normalised."""
+        """Return the images as they are: torchreid's transforms have normalised them."""
         return images
 
     def clips(self, frames: int) -> list[list[int]]:
-        """Give the one clip of a tracklet."""
+        """Return the one clip of a tracklet."""
         return [list(range(frames))]
 
+    def settled(self, frames: int) -> int:
+        """Return 0: the one clip of a tracklet takes all of its frames."""
+        return 0
+
     def no_frame_left(self, index: int) -> AssertionError:
-        """Nothing: such a tracklet has its frames, or its loader has failed."""
+        """Return the error of a tracklet without frames, which torchreid's loaders do not have."""
         return AssertionError(f"tracklet {index} without frames")

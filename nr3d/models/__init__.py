@@ -1,19 +1,25 @@
-"""From clips to features: trunk, aggregation, neck and classifier."""
+"""From clips to features: trunk, aggregation, neck and classifier.
 
-from nr3d.models.aggregation import (
+Trunks, aggregations and architectures of one's own are registered by :func:`register_trunk`,
+:func:`register_aggregation` and :func:`register_architecture`.
+"""
+
+from nr3d.models.aggregations import (
     AGGREGATIONS,
     ClipFeatures,
     MeanAggregation,
     SpatialTemporalAttention,
     build_aggregation,
+    register_aggregation,
 )
-from nr3d.models.factory import ARCHITECTURES, Architecture
+from nr3d.models.families import ARCHITECTURES, Architecture, register_architecture
 from nr3d.models.folding import folded
 from nr3d.models.layers.ibn import IBN
+from nr3d.models.layers.memory_format import channels_innermost
 from nr3d.models.layers.neck import BottleneckNorm
 from nr3d.models.layers.normalisation import normalise
 from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm, synchronise_norms
-from nr3d.models.trunks.resnet import FrameTrunk
+from nr3d.models.trunks import TRUNKS, FrameTrunk, register_trunk
 from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
 
 __all__ = [
@@ -22,6 +28,7 @@ __all__ = [
     "IBN",
     "LOSSES",
     "MARS_IDENTITIES",
+    "TRUNKS",
     "Architecture",
     "BottleneckNorm",
     "ClipFeatures",
@@ -31,7 +38,11 @@ __all__ = [
     "SyncedBatchNorm",
     "VideoReID",
     "build_aggregation",
+    "channels_innermost",
     "folded",
     "normalise",
+    "register_aggregation",
+    "register_architecture",
+    "register_trunk",
     "synchronise_norms",
 ]

@@ -3,30 +3,36 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_conv_bn_weights
+from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from nr3d.models.layers.ibn import IBN
 from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm
+from nr3d.models.trunks import FrameTrunk
 from nr3d.models.video_reid import VideoReID
 
 _FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncedBatchNorm)
 
-_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"), ("0", "1"))
-"""A convolution and the norm after it, in the trunk, its blocks and their shortcuts."""
+_OWNERS = (FrameTrunk, BasicBlock, Bottleneck)
+"""The modules in which ``bn1`` is known to follow ``conv1``, and so on."""
+
+_PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
+"""A convolution and the norm after it, in these."""
 
 
 class FoldedIBN(nn.Module):
-    """What is left of an :class:`IBN` whose batch half went into the convolution before it.
+    """The rest of an :class:`IBN` whose batch half went into the convolution before it.
 
     It overwrites its input.
 
     Args:
-        norm: of the first channels, by instance.
+        norm: the normalisation of the first channels, by instance.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -47,39 +53,50 @@ def folded(model: VideoReID) -> VideoReID:
         w' = w \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \quad
         b' = \beta - \mu \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
 
-    The copy gives the features of ``model`` in eval mode, up to rounding, with half of the passes
-    over memory. It cannot be trained. Norms that do not follow a convolution of torch stay, and
-    so do those of classes that are not known here, those without running moments, and those that
-    hooks listen to, or to the convolution before them.
+    The copy returns the features of ``model`` in eval mode, up to rounding, with half of the passes
+    over memory. It cannot be trained. Only the norms of a :class:`FrameTrunk` and of torchvision's
+    residual blocks are folded. Among these, norms that do not follow a 2-D convolution of torch
+    stay, and so do those of classes that are not known here, those without running moments, and
+    those that hooks listen to, or to the convolution before them.
 
     Args:
-        model: left as it is.
+        model: the network; it is left as it is.
 
-    Examples::
+    Examples:
         >>> model = VideoReID(depth=18).eval()
         >>> clips = torch.rand(1, 4, 3, 224, 112)
         >>> bool((folded(model)(clips) - model(clips)).abs().max() < 1e-3)
         True
     """
     model = copy.deepcopy(model).eval()
-    for owner in list(model.backbone.modules()):
-        for of_conv, of_norm in _PAIRS:
-            conv, norm = getattr(owner, of_conv, None), getattr(owner, of_norm, None)
-            if type(conv) is not nn.Conv2d or _has_hooks(conv):
+    for owner, of_conv, of_norm in list(_pairs_in(model.backbone)):
+        conv, norm = getattr(owner, of_conv, None), getattr(owner, of_norm, None)
+        if type(conv) is not nn.Conv2d or _has_hooks(conv):
+            continue
+        if isinstance(norm, _BatchNorm):
+            if type(norm) not in _FOLDABLE or norm.running_mean is None or _has_hooks(norm):
                 continue
-            if isinstance(norm, _BatchNorm):
-                if type(norm) not in _FOLDABLE or norm.running_mean is None or _has_hooks(norm):
-                    continue
-                setattr(owner, of_conv, fuse_conv_bn_eval(conv, norm))
-                setattr(owner, of_norm, nn.Identity())
-            elif type(norm) is IBN and not any(map(_has_hooks, norm.modules())):
-                _fold_half(conv, norm)
-                setattr(owner, of_norm, FoldedIBN(norm.IN))
+            setattr(owner, of_conv, fuse_conv_bn_eval(conv, norm))
+            setattr(owner, of_norm, nn.Identity())
+        elif type(norm) is IBN and not any(map(_has_hooks, norm.modules())):
+            _fold_half(conv, norm)
+            setattr(owner, of_norm, FoldedIBN(norm.IN))
     return model
 
 
+def _pairs_in(trunk: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
+    """Yield the places of convolutions and of the norms after them: owner and two names."""
+    for owner in trunk.modules():
+        if type(owner) in _OWNERS:
+            for of_conv, of_norm in _PAIRS:
+                yield owner, of_conv, of_norm
+            shortcut = getattr(owner, "downsample", None)
+            if type(shortcut) is nn.Sequential:
+                yield shortcut, "0", "1"
+
+
 def _has_hooks(module: nn.Module) -> bool:
-    """Say whether somebody listens to a module's forward pass, or changes it."""
+    """Tell whether somebody listens to a module's forward pass, or changes it."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 

@@ -2,43 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from torch import Tensor, nn
 
-from nr3d.models.aggregation import ClipFeatures, WholeMaps, build_aggregation
+from nr3d.models.aggregations import ClipFeatures, build_aggregation, registry
+from nr3d.models.aggregations.clip_features import WholeMaps, has_stages, parts_of_clips
 from nr3d.models.layers.neck import BottleneckNorm
-from nr3d.models.trunks.resnet import FrameTrunk
+from nr3d.models.trunks import FrameTrunk
+from nr3d.models.trunks.registry import is_frame_wise
 from nr3d.weights.entry import FEATURES, WeightsEntry
+from nr3d.weights.layouts import Layout, register_layout
 
 MARS_IDENTITIES = 625
 """Identities of MARS's training set: the default ``num_classes`` of our models."""
 
 LOSSES = ("softmax", "triplet", "not3d")
-"""What a model can be built for; see :class:`VideoReID`."""
+"""The losses that a model can be built for; see :class:`VideoReID`."""
+
+register_layout(
+    Layout(
+        "nr3d",
+        "nr3d's own models",
+        ("bottleneck.running_mean", "backbone.*"),
+        ((r"((backbone|aggregation|bottleneck|classifier)\..+)", r"\1"),),
+    )
+)
 
 
 class VideoReID(nn.Module):
-    r"""Single-stream 2D network that gives one feature per clip.
+    r"""Network from a clip to one feature.
 
     .. math::
         map_t = \mathrm{trunk}(frame_t), \quad f = \mathrm{aggregation}(map_1 \dots map_T), \quad
         logits = W \cdot \mathrm{BN}(f)
 
-    The feature is :math:`\mathrm{BN}(f)`, or :math:`f` with ``feature='before'``.
+    The feature is :math:`\mathrm{BN}(f)`, or :math:`f` with ``feature='before'``. A trunk that is
+    not frame-wise makes its maps of the whole clip:
+    :math:`map_1 \dots map_{T'} = \mathrm{trunk}(frame_1 \dots frame_T)`.
 
     Reference:
         Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
         Re-identification. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        depth: depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
-        num_classes: K, identities to classify in training. Paper: 625 (MARS).
+        depth: the depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
+        num_classes: K, the number of identities to classify in training. Paper: 625 (MARS).
         loss: what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
-        ibn: IBN-a norms in the trunk. Paper: True.
-        aggregation: ``'attention'`` (paper) or ``'mean'``.
+        ibn: whether the ResNet trunk has IBN-a norms. Paper: True.
+        aggregation: the name of an aggregation: ``'attention'`` (paper), ``'mean'``, or one that
+            :func:`register_aggregation` added.
         feature: ``'after'`` the neck (paper) or ``'before'`` it.
-        last_relu: False for a trunk whose last block is linear; see :class:`FrameTrunk`.
+        last_relu: False for a ResNet trunk whose last block is linear; see :class:`FrameTrunk`.
+        trunk: a trunk instead of the ResNet, as :func:`register_trunk` describes it.
 
     Attributes:
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
@@ -57,11 +74,12 @@ class VideoReID(nn.Module):
           features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`).
 
     Raises:
-        KeyError: for an unknown ``loss``, ``aggregation`` or ``feature``; the message lists the
-            choices.
-        ValueError: if the input has neither 4 nor 5 dimensions or not 3 channels.
+        KeyError: if there is no such ``loss``, ``aggregation`` or ``feature``; the message lists
+            the choices.
+        ValueError: if neither or both of ``depth`` and ``trunk`` are given, or an input has
+            neither 4 nor 5 dimensions or not 3 channels.
 
-    Examples::
+    Examples:
         >>> import torch
         >>> model = VideoReID(depth=18, num_classes=10, loss='not3d').eval()
         >>> model(torch.rand(2, 4, 3, 224, 112)).shape
@@ -70,32 +88,79 @@ class VideoReID(nn.Module):
 
     def __init__(
         self,
-        depth: int,
+        depth: int | None = None,
         num_classes: int = MARS_IDENTITIES,
         loss: str = "softmax",
         ibn: bool = True,
         aggregation: str = "attention",
         feature: str = "after",
         last_relu: bool = True,
+        *,
+        trunk: nn.Module | None = None,
     ) -> None:
         if loss not in LOSSES:
             raise KeyError(f"Unsupported loss: {loss!r}. Must be one of {list(LOSSES)}")
         if feature not in FEATURES:
             raise KeyError(f"Unknown feature: {feature!r}. Must be one of {list(FEATURES)}")
+        if (depth is None) == (trunk is None):
+            raise ValueError(
+                f"depth is {depth} and trunk {trunk and type(trunk).__name__}, expected one of them"
+            )
         super().__init__()
         self.loss = loss
         self.feature = feature
         self.architecture: str | None = None
         self.entry: WeightsEntry | None = None
-        self.backbone = FrameTrunk(depth, ibn, last_relu)
-        self.feature_dim: int = self.backbone.channels
+        chosen: Any = FrameTrunk(depth, ibn, last_relu) if depth is not None else trunk
+        self.backbone: nn.Module = chosen
+        self.feature_dim: int = chosen.channels
         self.aggregation = build_aggregation(aggregation, self.feature_dim)
         self.bottleneck = BottleneckNorm(self.feature_dim)
         self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False)
         nn.init.normal_(self.classifier.weight, std=0.001)
 
+    @property
+    def frame_wise(self) -> bool:
+        """Whether the trunk takes each frame by itself, and not the clip as a whole."""
+        return is_frame_wise(self.backbone)
+
+    @property
+    def aggregation_name(self) -> str | None:
+        """The name of the aggregation; None if it is a module that was not registered."""
+        return registry.name_of(self.aggregation)
+
+    @property
+    def starts_from(self) -> tuple[str, ...]:
+        """Other aggregations whose whole weights may start the network, not their trunk alone."""
+        return registry.starts_from(self.aggregation)
+
+    def aggregation_with(self, tensors: Collection[str]) -> str | None:
+        """Return the name of the registered aggregation that has just some tensors.
+
+        Args:
+            tensors: names, as in the state dict of an aggregation. Where several fit, as none do
+                to the mean, the first that was registered is returned; None where none fits.
+
+        Examples:
+            >>> VideoReID(18).aggregation_with([])
+            'mean'
+        """
+        return registry.with_tensors(tensors, self.feature_dim)
+
+    def layers_on_maps(self) -> list[nn.Module]:
+        """Return the layers after the trunk that compute in its precision in inference."""
+        return registry.layers_on_maps(self.aggregation) or []
+
     def featuremaps(self, clips: Tensor) -> Tensor:
-        """Give the trunk's feature map of every frame, (B, T, C, h, w)."""
+        """Return the trunk's feature map of every frame, (B, T, C, h, w).
+
+        Args:
+            clips: clips (B, T, 3, H, W), or images (N, 3, H, W) as clips of one frame.
+
+        Returns:
+            Tensor: (B, T, C, h, w); of a trunk that is not frame-wise (B, T', C, h, w), or what
+            else its aggregation takes.
+        """
         if clips.dim() == 4:
             clips = clips.unsqueeze(1)  # an image is a clip of one frame
         if clips.dim() != 5 or clips.shape[2] != 3:
@@ -103,37 +168,63 @@ class VideoReID(nn.Module):
                 f"input has shape {tuple(clips.shape)}, expected clips (B, T, 3, H, W) "
                 "or images (N, 3, H, W)"
             )
+        if not self.frame_wise:
+            mixed: Tensor = self.backbone(clips)  # (B, T', C, h, w)
+            return mixed
         maps: Tensor = self.backbone(clips.flatten(0, 1))  # (B·T, C, h, w)
         return maps.view(*clips.shape[:2], *maps.shape[1:])  # (B, T, C, h, w)
 
     def of_frames(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Give what clips need of each of their frames: the first, costly part of :meth:`embed`.
+        """Return what clips need of each of their frames: the first, costly part of :meth:`embed`.
 
         Args:
-            frames: (N, 3, H, W), of any number of clips.
+            frames: (N, 3, H, W), frames of any number of clips.
 
         Returns:
             tuple of Tensor: (N, ...) each, for :meth:`of_clips`.
 
-        Examples::
+        Raises:
+            ValueError: if the trunk is not frame-wise.
+
+        Examples:
             >>> import torch
             >>> model = VideoReID(depth=18).eval()
             >>> where, pooled = model.of_frames(torch.rand(3, 3, 224, 112))
             >>> model.of_clips(where[None], pooled[None]).features.shape
             torch.Size([1, 512])
         """
-        parts: tuple[Tensor, ...] = self._stages.of_frames(self.backbone(frames))
+        if not self.frame_wise:
+            raise ValueError(
+                f"{type(self.backbone).__name__} mixes the frames of a clip, expected a frame-wise "
+                "trunk: call parts_of with whole clips."
+            )
+        parts: tuple[Tensor, ...] = self._stages.of_frames(self._for_stages(self.backbone(frames)))
         return parts
 
+    def parts_of(self, clips: Tensor) -> tuple[Tensor, ...]:
+        """Return what :meth:`of_clips` takes, from clips as a whole; every trunk has it.
+
+        Args:
+            clips: (B, T, 3, H, W), or images (N, 3, H, W).
+
+        Returns:
+            tuple of Tensor: (B, T', ...) each; T' is T for a frame-wise trunk.
+        """
+        return parts_of_clips(self.aggregation, self._for_stages(self.featuremaps(clips)))
+
     def of_clips(self, *parts: Tensor) -> ClipFeatures:
-        """Give the features of clips whose frames :meth:`of_frames` took, (B, T, ...) each part."""
+        """Return the features of clips from what :meth:`of_frames` returned, (B, T, ...) each."""
         return self._after_neck(self._stages.of_clips(*parts))
 
     @property
     def _stages(self) -> Any:
-        """The aggregation's two stages; a module put in its place may have none of its own."""
+        """The aggregation's two stages; one may have none of its own."""
         aggregation = self.aggregation
-        return aggregation if hasattr(aggregation, "of_frames") else WholeMaps(aggregation)
+        return aggregation if has_stages(aggregation) else WholeMaps(aggregation)
+
+    def _for_stages(self, maps: Tensor) -> Tensor:
+        """Return maps in the precision that the aggregation's first stage takes."""
+        return maps.float() if registry.layers_on_maps(self.aggregation) is None else maps
 
     def _after_neck(self, aggregated: ClipFeatures) -> ClipFeatures:
         if self.feature == "before":
@@ -141,7 +232,7 @@ class VideoReID(nn.Module):
         return aggregated._replace(features=self.bottleneck(aggregated.features))
 
     def embed(self, clips: Tensor) -> ClipFeatures:
-        """Give the features with the attention behind them.
+        """Return the features with the attention behind them.
 
         Args:
             clips: (B, T, 3, H, W), or images (N, 3, H, W).
@@ -149,16 +240,18 @@ class VideoReID(nn.Module):
         Returns:
             ClipFeatures: ``features`` (B, D), attention ``scores`` (B, T) and ``weights`` (B, T).
 
-        Examples::
+        Examples:
             >>> import torch
             >>> model = VideoReID(depth=18).eval()
             >>> model.embed(torch.rand(2, 4, 3, 224, 112)).weights.shape
             torch.Size([2, 4])
         """
-        return self._after_neck(self.aggregation(self.featuremaps(clips)))
+        aggregated: ClipFeatures = self.aggregation(self.featuremaps(clips))
+        frames = clips.shape[1] if clips.dim() == 5 else 1
+        return self._after_neck(aggregated).over_frames(frames)
 
     def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Give features in eval mode, and what ``loss`` needs in training."""
+        """Return features in eval mode, and what ``loss`` needs in training."""
         features, scores, _ = self.embed(clips)
         if not self.training:
             return features

@@ -18,7 +18,7 @@ from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
 from nr3d.losses import Not3DLoss
-from nr3d.models import ARCHITECTURES, VideoReID
+from nr3d.models import AGGREGATIONS, ARCHITECTURES, VideoReID
 from nr3d.parallel import world
 from nr3d.weights import load
 
@@ -47,6 +47,12 @@ def check(cfg: CfgNode) -> None:
     if cfg.model.name not in ARCHITECTURES:
         raise ConfigError(
             f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+        )
+    aggregations = ("default", *AGGREGATIONS)
+    if cfg.not3d.aggregation not in aggregations:
+        raise ConfigError(
+            f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
+            f"{', '.join(aggregations)}"
         )
     if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
         raise ConfigError(

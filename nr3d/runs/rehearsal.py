@@ -235,8 +235,15 @@ def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tup
     read = time.perf_counter() - started
     images = loader.tracklets.transform.normalise(batch["img"].to(engine.device))
     inference = engine.inference()
-    inference.of_frames(images)  # warms up
-    network = _seconds(lambda: inference.of_frames(images))
+    clips = torch.tensor(loader.tracklets.clips(len(images)))  # (n, T)
+
+    def network_pass() -> Any:
+        if inference.frame_wise:
+            return inference.of_frames(images)
+        return inference.embed(images[clips])
+
+    network_pass()  # warms up
+    network = _seconds(network_pass)
     read /= max(1, loader.num_workers)  # threads have shared it already
     a_frame = (max(read, network) if loader.num_workers else read + network) / len(images)
     frames = sum(len(paths) for paths in tracklets)

@@ -74,8 +74,8 @@ def plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
             f"transfer.config is {cfg.transfer.config!r}, which is a transfer itself: train that "
             "one, and name its weights by model.load_weights."
         )
-    trunks = [ARCHITECTURES.get(one.model.name) for one in (cfg, first)]
-    if len({(trunk.depth, trunk.ibn) for trunk in trunks if trunk is not None}) > 1:
+    mine, theirs = (ARCHITECTURES.get(one.model.name) for one in (cfg, first))
+    if mine is not None and theirs is not None and not mine.has_trunk_of(theirs):
         raise ConfigError(
             f"model.name is {cfg.model.name!r}, and {first.model.name!r} in transfer.config "
             f"{cfg.transfer.config!r}, whose weights do not fit it: train the same network first."

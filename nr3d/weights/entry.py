@@ -12,7 +12,6 @@ IMAGENET_TAG = "imagenet"
 FEATURES = ("after", "before")
 """Where a network's feature is taken: after the neck's normalisation, or before it."""
 
-AGGREGATED_BY = ("attention", "mean")
 DISTANCES = ("euclidean", "cosine")
 PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
 KINDS = ("reported", "measured")
@@ -84,7 +83,7 @@ class WeightsEntry:
         input_size: rows and columns in pixels.
         frames: T, frames of a clip.
         mean, std: of the pixels' normalisation, per channel, for pixels in 0..1.
-        aggregation: how frames become a clip's feature, ``attention`` or ``mean``.
+        aggregation: the registered name of the aggregation, such as ``attention`` or ``mean``.
         feature: ``after`` or ``before`` the neck's normalisation.
         dist_metric: distance that its features are compared by, ``euclidean`` or ``cosine``.
         metrics: figures by dataset and protocol, reported or measured.

@@ -1,4 +1,4 @@
-"""How published files name their tensors, and a table for each that gives them our names."""
+"""How published files name their tensors, and a table for each that translates to our names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nr3d.errors import WeightsError
+from nr3d.errors import RegistrationError, WeightsError
 from nr3d.weights.states import held_as
 
 
@@ -18,14 +18,17 @@ class Layout:
     """One way to name a video model's tensors.
 
     Args:
-        name: what the index calls it.
+        name: the name that the index calls it by.
         of: whose files have it.
-        signature: keys that every file of it has and no other layout's has together.
+        signature: keys that every file of this layout has, and no other layout's has together. One
+            that ends in ``*`` stands for any key that starts so; the first is a whole key.
         rules: patterns of whole keys, each with our name for it, as :func:`re.sub` takes it.
         unused: patterns of whole keys that our models have no place for, each with what they are.
         trunk_only: True where a file holds a trunk and nothing of a video model.
         last_relu: False where the trunk's last block is linear, so that the same tensors are
             another network in a trunk that has its ReLUs.
+        aggregation: the name of the aggregation that is meant where a file has no tensors of one;
+            None if that is not known.
     """
 
     name: str
@@ -35,98 +38,50 @@ class Layout:
     unused: tuple[tuple[str, str], ...] = ()
     trunk_only: bool = False
     last_relu: bool = True
+    aggregation: str | None = None
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
         """Tell whether a state dict is named so."""
-        return all(key in state for key in self.signature)
+        return all(
+            any(key.startswith(sign[:-1]) for key in state) if sign.endswith("*") else sign in state
+            for sign in self.signature
+        )
 
     def rename(self, key: str) -> str | None:
-        """Give our name of a key, or None if the table has none."""
+        """Return our name of a key, or None if the table has none."""
         for pattern, name in self.rules:
             if re.fullmatch(pattern, key):
                 return re.sub(f"^{pattern}$", name, key)
         return None
 
     def reason_unused(self, key: str) -> str | None:
-        """Say what a key is that our models have no place for, or None."""
+        """Return what a key is that our models have no place for, or None if it is not known."""
         for pattern, reason in self.unused:
             if re.fullmatch(pattern, key):
                 return reason
         return None
 
 
-_ATTENTION = (
-    (r"attention_conv\.(.+)", r"aggregation.spatial.\1"),
-    (r"attention_tconv\.(.+)", r"aggregation.temporal.\1"),
-)
+LAYOUTS: dict[str, Layout] = {}
+"""Layout name to its table. The architectures that they belong to register them."""
 
-LAYOUTS: dict[str, Layout] = {
-    layout.name: layout
-    for layout in (
-        Layout(
-            "nr3d",
-            "nr3d's own models",
-            ("backbone.conv1.weight",),
-            ((r"((backbone|aggregation|bottleneck|classifier)\..+)", r"\1"),),
-        ),
-        Layout(
-            "torchvision",
-            "ImageNet files of torchvision and IBN-Net, and torchreid's ResNets",
-            ("conv1.weight", "layer1.0.conv1.weight"),
-            ((r"((conv1|bn1|layer[1-4])\..+)", r"backbone.\1"),),
-            (
-                (r"fc\..+", "the classifier of the trunk's own training"),
-                (r"classifier\..+", "the classifier of the trunk's own training"),
-            ),
-            trunk_only=True,
-        ),
-        Layout(
-            "not3d",
-            "the Not 3D Re-ID authors' code",
-            ("base.conv1.weight",),
-            (
-                (r"base\.(.+)", r"backbone.\1"),
-                *_ATTENTION,
-                (r"((bottleneck|classifier)\..+)", r"\1"),
-            ),
-            ((r"class_\d+\..+", "a further classifier, for another training set"),),
-        ),
-        Layout(
-            "vprt",
-            "the code of Video Person Re-ID: Fantastic Techniques",
-            ("base.0.weight", "base.4.0.conv1.weight"),
-            (
-                (r"base\.0\.(.+)", r"backbone.conv1.\1"),
-                (r"base\.1\.(.+)", r"backbone.bn1.\1"),
-                (r"base\.4\.(.+)", r"backbone.layer1.\1"),
-                (r"base\.5\.(.+)", r"backbone.layer2.\1"),
-                (r"base\.6\.(.+)", r"backbone.layer3.\1"),
-                (r"base\.7\.(.+)", r"backbone.layer4.\1"),
-                *_ATTENTION,
-                (r"classifier\.bn\.(.+)", r"bottleneck.\1"),
-                (r"classifier\.classifier\.(.+)", r"classifier.\1"),
-            ),
-        ),
-        Layout(
-            "vkd",
-            "the code of Multiple Views Knowledge Distillation",
-            ("backbone.features_layers.0.0.weight",),
-            (
-                (r"backbone\.features_layers\.0\.0\.(.+)", r"backbone.conv1.\1"),
-                (r"backbone\.features_layers\.0\.1\.(.+)", r"backbone.bn1.\1"),
-                (r"backbone\.features_layers\.([1-4])\.0\.(.+)", r"backbone.layer\1.\2"),
-                (r"classifier\.bottleneck\.(.+)", r"bottleneck.\1"),
-                (r"classifier\.classifier\.(.+)", r"classifier.\1"),
-            ),
-            last_relu=False,
-        ),
-    )
-}
-"""Layout name to its table."""
+
+def register_layout(layout: Layout) -> None:
+    """Make a layout known, so that files of it are recognised and loaded.
+
+    Raises:
+        RegistrationError: if there is another layout of that name.
+    """
+    if LAYOUTS.get(layout.name, layout) != layout:
+        raise RegistrationError(
+            f"There already is a layout {layout.name!r}, of {LAYOUTS[layout.name].of}: choose "
+            "another name."
+        )
+    LAYOUTS[layout.name] = layout
 
 
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
-    """Give the layout of a state dict, or None if it is none of :data:`LAYOUTS`."""
+    """Return the layout of a state dict, or None if it is none of :data:`LAYOUTS`."""
     for layout in LAYOUTS.values():
         if layout.matches(state):
             return layout
@@ -140,7 +95,7 @@ def network_in(
 
     Args:
         state: names to tensors.
-        own: of the model that it is for, if it is not one of ours.
+        own: the state dict of the model that it is for, if it is not one of ours.
         path: the file, for messages.
 
     Returns:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor, nn
 
@@ -23,6 +24,7 @@ from nr3d.weights.states import check_numbers, tensors_of
 logger = logging.getLogger(__name__)
 
 _CLASSIFIER = "classifier.weight"
+_AGGREGATION = "aggregation."
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class LoadReport:
         left: the model's keys that keep their start value, each with the reason.
         unused: the file's keys that were not loaded, each with the reason.
         entry: the index entry of the file, None for a path.
+        differs: why the model computes other features than the file's network although it starts
+            from all of its weights; empty if it does not.
     """
 
     path: Path
@@ -44,14 +48,16 @@ class LoadReport:
     left: Mapping[str, str]
     unused: Mapping[str, str]
     entry: WeightsEntry | None = None
+    differs: str = ""
 
     @property
     def whole(self) -> bool:
-        """Whether the model gives the file's features: at most its classifier was left."""
-        return all(key.startswith("classifier.") or _is_counter(key) for key in self.left)
+        """Whether the model computes the file's features: at most its classifier was left."""
+        left = (key for key in self.left if not key.startswith("classifier."))
+        return not self.differs and all(map(_is_counter, left))
 
     def __str__(self) -> str:
-        """Say it in a sentence for each kind, parts instead of keys."""
+        """Return a sentence for each kind, with parts instead of keys."""
         name = f"{self.entry.name} ({self.path})" if self.entry else str(self.path)
         named = f", layout {self.layout}" if self.layout else ""
         lines = [f"Loaded {_parts(self.loaded)} from {name}{named}."]
@@ -59,11 +65,13 @@ class LoadReport:
             for reason in dict.fromkeys(keys.values()):
                 of_it = [key for key, why in keys.items() if why == reason]
                 lines.append(f"{what}: {_parts(of_it)}: {reason}.")
+        if self.differs:
+            lines.append(f"Only a start, its features are others: {self.differs}.")
         return " ".join(lines)
 
 
 def _parts(keys: tuple[str, ...] | list[str]) -> str:
-    """Name the parts that keys belong to, with the number of tensors."""
+    """Return the names of the parts that keys belong to, with the number of tensors."""
     parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
     named = ", ".join(map(_name, parts[:6]))
     more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
@@ -75,11 +83,11 @@ def _is_counter(key: str) -> bool:
 
 
 def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
-    """Load what ``pretrained`` of ``build_model`` asks for.
+    """Load the weights that the argument ``pretrained`` of ``build_model`` names.
 
     Args:
         model: a network with a ``backbone``.
-        name: its registered name.
+        name: the registered name of the network.
         pretrained: ``False`` for nothing; ``True`` for the trunk's ImageNet weights; a tag such as
             ``'mars'``, a whole name such as ``'vkd_resnet50.mars'``, or a path.
 
@@ -99,7 +107,7 @@ def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) 
 
 
 def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> str:
-    """Say what there is instead of a tag, and how to come by it."""
+    """Return what there is instead of a tag, and how to get it."""
     own = describe_user_index()
     add = f"take in a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
     others = [entry.name for entry in entries.values() if tag in entry.trained_on]
@@ -124,15 +132,17 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     The file may be a checkpoint of ours, bare or in a training checkpoint, safetensors, a
     checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with what wrappers put before its
     keys (``module.``, ``_orig_mod.``, ``model.``, …) or without. A classifier of another number of
-    identities is left at its start value. From a network with another aggregation only the trunk is
-    loaded. Both are in the report and logged. What the index or the file says of its use becomes
-    the model's ``entry`` and ``feature``.
+    identities is left at its start value. Of a network with another aggregation only the trunk is
+    loaded, or all that fits where the model's aggregation may start from that one: aggregations
+    are compared by the name that the entry or the file has, and where neither has one by their
+    tensors. What was left is in the report and logged. What the index or the file says of the use
+    of the weights becomes the model's ``entry`` and ``feature``.
 
     Args:
         model: a network of ours; or any other, whose own names the file must then have.
         name_or_path: a name in the index, which is fetched, or a file.
-        whole: refuse a file that leaves more than the classifier at its start value, whose
-            features would mean nothing.
+        whole: whether to refuse a file that leaves more than the classifier at its start value,
+            whose features would mean nothing.
 
     Returns:
         LoadReport: what was loaded, what was left and what was not used, and why.
@@ -142,7 +152,7 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
             file or the model is not explained, or a tensor is not of finite real numbers; the
             model is then as it was.
 
-    Examples::
+    Examples:
         >>> import torch, nr3d
         >>> model = nr3d.models.VideoReID(depth=18, num_classes=5)
         >>> torch.save(model.state_dict(), "weights.pth")
@@ -163,20 +173,15 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
 
     renamed, unused = _rename(state, layout, path)
     unused |= outside
-    left: dict[str, str] = {}
-    why_trunk = _why_only_the_trunk(model, layout, renamed, own) if layout else None
-    if why_trunk:
-        left = {key: why_trunk for key in own if not key.startswith("backbone.")}
-        dropped = {key for key in renamed.values() if not key.startswith("backbone.")}
-        unused |= {key: why_trunk for key, name in renamed.items() if name in dropped}
-    else:
-        theirs = {name: key for key, name in renamed.items()}.get(_CLASSIFIER)
-        if (
-            theirs is not None
-            and _CLASSIFIER in own
-            and len(state[theirs]) != len(own[_CLASSIFIER])
-        ):
-            why = f"{len(state[theirs])} identities in the file, {len(own[_CLASSIFIER])} here"
+    said = entry or entry_in(content, path)
+    match = _match(model, layout, _named_aggregation(said, content, path), renamed, own)
+    left = {key: match.why for key in own if match.leaves(key, renamed.values())}
+    unused |= {key: match.why for key, name in renamed.items() if match.leaves(name, own)}
+    theirs = {name: key for key, name in renamed.items()}.get(_CLASSIFIER)
+    if theirs is not None and theirs not in unused and _CLASSIFIER in own:
+        identities, here = len(state[theirs]), len(own[_CLASSIFIER])
+        if identities != here:
+            why = f"{identities} identities in the file, {here} here"
             heads = [key for key in own if key.startswith("classifier.")]
             left |= dict.fromkeys(heads, why)
             unused |= {key: why for key, name in renamed.items() if name in heads}
@@ -188,24 +193,25 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     of_own = {key: own[name] for key, name in renamed.items() if name in own}
     check_numbers({key: state[key] for key in renamed}, of_own, path)
 
-    report = LoadReport(path, layout.name if layout else None, tuple(used), left, unused, entry)
+    named = layout.name if layout else None
+    differs = match.why if match.starts else ""
+    report = LoadReport(path, named, tuple(used), left, unused, entry, differs)
     if whole and not report.whole:
         raise WeightsError(
             f"{path} does not give this model its features. {report} Build the network that it "
             "was trained as: the same model.name and not3d.aggregation."
         )
-    told = entry or entry_in(content, path)
     model.load_state_dict(used, strict=False)  # checked above
-    if told is not None and report.whole and ours:
-        model.entry = told  # type: ignore[assignment]
-        if told.feature is not None:
-            model.feature = told.feature  # type: ignore[assignment]
+    if said is not None and report.whole and ours:
+        model.entry = said  # type: ignore[assignment]
+        if said.feature is not None:
+            model.feature = said.feature  # type: ignore[assignment]
     logger.info("%s", report)
     return report
 
 
 def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
-    """Give the file, fetched if it is a name in the index."""
+    """Return the entry, if a name in the index was given, and the file, which is fetched."""
     text = str(name_or_path)
     path = expanded(text, WeightsError)
     if isinstance(name_or_path, str) and "/" not in text and "." in text:
@@ -213,7 +219,7 @@ def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
         if text in entries:
             return entries[text], fetch(entries[text])
         if not path.is_file() and text.split(".")[0] in {e.architecture for e in entries.values()}:
-            find(text)  # says what there is
+            find(text)  # its error lists what there is
     return None, path
 
 
@@ -240,7 +246,7 @@ def _check_layout(
 def _rename(
     state: Mapping[str, Tensor], layout: Layout | None, path: Path
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Give our name for each key of the file, and the reason for those that have none."""
+    """Return our name of each key of the file, and the reason for those that have none."""
     if layout is None:
         return {key: key for key in state}, {}
     renamed: dict[str, str] = {}
@@ -264,25 +270,95 @@ def _rename(
     return renamed, unused
 
 
-def _why_only_the_trunk(
-    model: nn.Module, layout: Layout, renamed: Mapping[str, str], own: Mapping[str, Tensor]
+@dataclass(frozen=True)
+class _Match:
+    """How far a file's network is the model's.
+
+    Args:
+        why: why it is another; empty if it is the same.
+        starts: whether the model may start from more of it than the trunk.
+    """
+
+    why: str = ""
+    starts: bool = False
+
+    def leaves(self, key: str, others: Container[str]) -> bool:
+        """Tell whether a tensor remains without its counterpart among the others' names."""
+        if self.starts:
+            return key.startswith(_AGGREGATION) and key not in others
+        return bool(self.why) and not key.startswith("backbone.")
+
+
+def _named_aggregation(
+    said: WeightsEntry | None, content: Mapping[str, Any], path: Path
 ) -> str | None:
-    """Say why no more than the trunk of a file is of use to a model; None if all of it is."""
+    """Return the name of a file's aggregation, as its entry or else the file itself has it."""
+    if said is not None and said.aggregation is None and said.sources:
+        said = entry_in(content, path)  # an entry of the index may say less than the file
+    return None if said is None else said.aggregation
+
+
+def _match(
+    model: nn.Module,
+    layout: Layout | None,
+    named: str | None,
+    renamed: Mapping[str, str],
+    own: Mapping[str, Tensor],
+) -> _Match:
+    """Compare the network of a file with a model.
+
+    Args:
+        model: the network.
+        layout: the file's.
+        named: the name of the file's aggregation, None if it is not known.
+        renamed: the file's keys to our names of them.
+        own: the model's state dict.
+    """
+    if layout is None:
+        return _Match()
     if layout.trunk_only:
-        return "the file holds a trunk only"
-    has, wants = (
-        any(key.startswith("aggregation.") for key in keys) for keys in (renamed.values(), own)
-    )
-    if has != wants:
-        names = {True: "attention", False: "the mean"}
-        return f"the file's network aggregates by {names[has]}, the model by {names[wants]}"
+        return _Match("the file holds a trunk only")
+    mine = getattr(model, "aggregation_name", None)
+    theirs = named or aggregation_in(renamed.values(), layout, model)
+    # Where one of them has no name, what they have is compared, and later each tensor.
+    has, wants = (bool(_in_aggregation(names)) for names in (renamed.values(), own))
+    same = theirs == mine if theirs and mine else has == wants
+    if not same:
+        unknown = "an aggregation without a name"
+        return _Match(
+            f"the file's network aggregates by {theirs or unknown}, the model by {mine or unknown}",
+            starts=theirs in getattr(model, "starts_from", ()),
+        )
     if getattr(model.backbone, "last_relu", True) and not layout.last_relu:
-        return "the last block of the file's trunk is linear, the model's is not"
-    return None
+        return _Match("the last block of the file's trunk is linear, the model's is not")
+    return _Match()
+
+
+def aggregation_in(names: Iterable[str], layout: Layout, model: nn.Module) -> str | None:
+    """Return the name of the aggregation that a file has tensors of; None if none is known.
+
+    Args:
+        names: our names of the file's tensors.
+        layout: the file's.
+        model: the network that it is for, whose own aggregation is preferred.
+    """
+    tensors = _in_aggregation(names)
+    if not tensors and layout.aggregation is not None:
+        return layout.aggregation
+    if tensors == _in_aggregation(model.state_dict()):
+        mine: str | None = getattr(model, "aggregation_name", None)
+        return mine
+    known = getattr(model, "aggregation_with", None)
+    return None if known is None else known(tensors)
+
+
+def _in_aggregation(names: Iterable[str]) -> set[str]:
+    """Return those of a network's names that lie in its aggregation, as they are called there."""
+    return {name.removeprefix(_AGGREGATION) for name in names if name.startswith(_AGGREGATION)}
 
 
 def _name(key: str) -> str:
-    """Give a key as it is, or short and in quotes where it is not a plain name."""
+    """Return a key as it is, or short and in quotes where it is not a plain name."""
     return key if re.fullmatch(r"[\w.-]{1,100}", key) else shown(key)
 
 

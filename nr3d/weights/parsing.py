@@ -12,7 +12,6 @@ from typing import Any
 from nr3d.errors import WeightsError, shown
 from nr3d.files.home import expanded
 from nr3d.weights.entry import (
-    AGGREGATED_BY,
     DISTANCES,
     FEATURES,
     KINDS,
@@ -101,6 +100,13 @@ def _one_of(*choices: str) -> Callable[[object], str]:
         return str(value)
 
     return check
+
+
+def _registered_name(value: object) -> str:
+    """Take the name of an aggregation, also of one that is not registered in this process."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,100}", value):
+        raise _BadValueError(f"is {shown(value)}, expected a name such as attention or mean")
+    return value
 
 
 def _count_to(most: int) -> Callable[[object], int]:
@@ -275,7 +281,7 @@ _FIELDS: dict[str, Callable[[object], Any]] = {
     "frames": _count_to(100_000),
     "mean": _channels,
     "std": _divisors,
-    "aggregation": _one_of(*AGGREGATED_BY),
+    "aggregation": _registered_name,
     "feature": _one_of(*FEATURES),
     "dist_metric": _one_of(*DISTANCES),
     "metrics": _metrics,

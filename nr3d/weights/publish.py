@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from torch import nn
 
 from nr3d.config import yaml_text
-from nr3d.errors import WeightsError, shown, writing
+from nr3d.errors import WeightsError, reason_of, shown, writing
 from nr3d.files.atomic import replacing, sole_writer
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
@@ -22,7 +22,7 @@ from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.hashing import sha256_of
 from nr3d.weights.layouts import network_in, recognise
-from nr3d.weights.loading import LoadReport, load
+from nr3d.weights.loading import LoadReport, aggregation_in, load
 from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint, facts_in
 from nr3d.weights.parsing import parse_entry
 from nr3d.weights.safetensors_file import write_safetensors
@@ -31,13 +31,13 @@ from nr3d.weights.states import tensors_of
 
 @dataclass(frozen=True)
 class Exported:
-    """What an export wrote.
+    """The files of an export.
 
     Args:
         weights: the safetensors file.
         manifest: the index entry as YAML, which ``nr3d weights add`` takes.
         card: the model card, Markdown.
-        entry: what the manifest holds.
+        entry: the entry that the manifest holds.
         report: what of the checkpoint is in the weights.
     """
 
@@ -61,14 +61,14 @@ def export(
 
     Args:
         checkpoint: a training checkpoint, or any file that :func:`nr3d.weights.load` takes.
-        name: ``architecture.tag`` of the entry.
-        out: folder for ``name.safetensors``, ``name.yaml`` (manifest) and ``name.md`` (card).
-        licence: SPDX name.
-        origin: paper or page.
-        replace_files: write over files of these names.
+        name: the entry's ``architecture.tag``.
+        out: the folder for ``name.safetensors``, ``name.yaml`` (manifest) and ``name.md`` (card).
+        licence: the SPDX name of the licence.
+        origin: the paper or page that the weights come from.
+        replace_files: whether to write over files of these names.
 
     Returns:
-        Exported: the files, and the entry in the manifest. What the checkpoint does not tell is
+        Exported: the files, and the entry in the manifest. What the checkpoint does not say is
         None in it.
 
     Raises:
@@ -76,8 +76,11 @@ def export(
             there already; nothing is then written.
         OutputError: if the files cannot be written; those that were there are then as before.
 
-    Examples::
-        exported = nr3d.weights.export("log/mars/model-best.pth.tar", "nr3d_resnet50_ibn.mars")
+    Examples:
+        >>> import torch, nr3d
+        >>> torch.save(nr3d.models.VideoReID(18, 5).state_dict(), "model.pth")
+        >>> nr3d.weights.export("model.pth", "nr3d_resnet18_ibn.mine").weights.name
+        'nr3d_resnet18_ibn.mine.safetensors'
     """
     path, folder = existing(checkpoint), expanded(out, WeightsError)
     weights, manifest, card = (folder / f"{name}.{end}" for end in ("safetensors", "yaml", "md"))
@@ -91,7 +94,7 @@ def export(
             f"{path} was trained as {told}, not as {known.architecture}: name it "
             f"{told}.{known.tag}."
         )
-    model, aggregation, report = _rebuild(path, known.architecture)
+    model, report = _rebuild(path, content, known.architecture, known.aggregation)
     for file in (weights, manifest, card):
         if file.is_dir():
             raise WeightsError(f"{file} is a folder: choose another folder or name.")
@@ -100,7 +103,7 @@ def export(
         known,
         layout="nr3d",
         identities=len(model.state_dict()["classifier.weight"]),
-        aggregation=known.aggregation or aggregation,
+        aggregation=known.aggregation or getattr(model, "aggregation_name", None),
         feature=known.feature or getattr(model, "feature", None),
         licence=licence,
         origin=origin,
@@ -131,9 +134,9 @@ def entry_of_file(
 
     Args:
         path: any file that :func:`nr3d.weights.load` takes.
-        name: ``architecture.tag``.
-        licence: SPDX name.
-        origin: paper or page.
+        name: the entry's ``architecture.tag``.
+        licence: the SPDX name of the licence.
+        origin: the paper or page that the weights come from.
 
     Raises:
         WeightsError: if the file does not fit the named model.
@@ -142,8 +145,10 @@ def entry_of_file(
     parse_entry(name, {}, "--name")
     known = entry_of(path) or WeightsEntry(name)
     architecture = name.split(".")[0]
-    model, aggregation, report = _rebuild(path, architecture)
+    model, report = _rebuild(path, read_checkpoint(path), architecture, known.aggregation)
     classifier = model.state_dict().get("classifier.weight")
+    # A trunk's file says nothing of how the network that it starts aggregates.
+    found = getattr(model, "aggregation_name", None) if report.whole else None
     return replace(
         known,
         name=name,
@@ -151,7 +156,7 @@ def entry_of_file(
         sha256=sha256_of(path),
         size=path.stat().st_size,
         layout=report.layout,
-        aggregation=known.aggregation or aggregation,
+        aggregation=known.aggregation or found,
         identities=None if classifier is None or not report.whole else len(classifier),
         licence=licence or known.licence,
         origin=origin or known.origin,
@@ -160,25 +165,47 @@ def entry_of_file(
     )
 
 
-def _rebuild(path: Path, architecture: str) -> tuple[nn.Module, str | None, LoadReport]:
-    """Build the network that a file was trained as and load it; with its aggregation's name."""
+def _rebuild(
+    path: Path, content: Mapping[str, Any], architecture: str, aggregation: str | None
+) -> tuple[nn.Module, LoadReport]:
+    """Build the network that a file was trained as and load it.
+
+    Args:
+        path: the file.
+        content: what was read of it.
+        architecture: the registered name of the network.
+        aggregation: the name of its aggregation, if the file has it.
+    """
     if architecture not in registered_models():
         raise WeightsError(
             f"There is no model {architecture}: the name starts with one of `nr3d models`."
         )
-    state = tensors_of(read_checkpoint(path), path)
-    state, _ = network_in(state, None, path)
+    state, _ = network_in(tensors_of(content, path), None, path)
     layout = recognise(state)
     names = {key: (layout.rename(key) if layout else key) or key for key in state}
     heads = [key for key, name in names.items() if name == "classifier.weight"]
-    options: dict[str, Any] = {"pretrained": False, "use_gpu": False}
-    if layout is not None and not layout.trunk_only:
-        attends = any(name.startswith("aggregation.") for name in names.values())
-        options["aggregation"] = "attention" if attends else "mean"
     identities = len(state[heads[0]]) if heads else 1
-    model: nn.Module = torchreid.models.build_model(architecture, identities, **options)
-    report = load(model, path, whole=layout is None or not layout.trunk_only)
-    return model, options.get("aggregation"), report
+    whole = layout is None or not layout.trunk_only
+
+    def build(**options: Any) -> nn.Module:
+        model: nn.Module = torchreid.models.build_model(
+            architecture, identities, pretrained=False, use_gpu=False, **options
+        )
+        return model
+
+    model = build()
+    mine = getattr(model, "aggregation_name", None)
+    if mine is not None and layout is not None and whole:
+        theirs = aggregation or aggregation_in(names.values(), layout, model)
+        if theirs not in (None, mine):
+            try:
+                model = build(aggregation=theirs)
+            except KeyError as error:
+                raise WeightsError(
+                    f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
+                    f"known here: {reason_of(error)}. Import what registers it first."
+                ) from error
+    return model, load(model, path, whole=whole)
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:
@@ -188,7 +215,7 @@ def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> Non
 
 
 def _keep(files: Sequence[Path], replace: bool) -> None:
-    """Refuse to write over files."""
+    """Refuse to write over files that are there."""
     present = [file for file in files if file.exists()]
     if present and not replace:
         raise WeightsError(
@@ -215,7 +242,7 @@ _MANIFEST_HEADER = (
 
 
 def _card(entry: WeightsEntry) -> str:
-    """Write the model card: what it is, how to use it, how good it is, where it comes from."""
+    """Return the model card: what it is, how to use it, how good it is, where it comes from."""
 
     def said(value: object) -> str:
         return "not known" if value in (None, (), {}, "") else str(value)

@@ -51,7 +51,7 @@ def test_the_papers_network_has_the_papers_size_part_by_part() -> None:
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("dims", [4, 5])
 def test_outputs_of_each_mode(name: str, dims: int) -> None:
-    width = WIDTH[ARCHITECTURES[name].depth]
+    width = WIDTH[ARCHITECTURES[name].trunk_options["depth"]]
     shape = (3, 2, 3, 64, 32) if dims == 5 else (3, 3, 64, 32)
     clips, frames = torch.rand(shape), shape[1] if dims == 5 else 1
     expected = {

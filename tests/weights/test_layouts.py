@@ -224,7 +224,7 @@ def test_a_networks_of_another_aggregation_gives_its_trunk_and_says_so(tmp_path:
     for key, value in model.state_dict().items():
         trunk = key.startswith("backbone.")
         assert torch.equal(value, source.state_dict()[key] if trunk else before[key]), key
-    why = "the file's network aggregates by the mean, the model by attention"
+    why = "the file's network aggregates by mean, the model by attention"
     assert {key.split(".")[0] for key in report.left} == {"aggregation", "bottleneck", "classifier"}
     assert {key.split(".")[0] for key in report.unused} == {"bottleneck", "classifier"}
     assert set(report.left.values()) == set(report.unused.values()) == {why}

@@ -6,16 +6,33 @@ from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from nr3d.models.layers.ibn import IBN
+from nr3d.models.trunks.registry import register_trunk
+from nr3d.weights.layouts import Layout, register_layout
 
-# depth: (block, blocks in each of the four stages)
 DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
     18: (BasicBlock, [2, 2, 2, 2]),
     34: (BasicBlock, [3, 4, 6, 3]),
     50: (Bottleneck, [3, 4, 6, 3]),
     101: (Bottleneck, [3, 4, 23, 3]),
 }
+"""Depth to its block, and the number of blocks in each of the four stages."""
+
+register_layout(
+    Layout(
+        "torchvision",
+        "ImageNet files of torchvision and IBN-Net, and torchreid's ResNets",
+        ("conv1.weight", "layer1.0.conv1.weight"),
+        ((r"((conv1|bn1|layer[1-4])\..+)", r"backbone.\1"),),
+        (
+            (r"fc\..+", "the classifier of the trunk's own training"),
+            (r"classifier\..+", "the classifier of the trunk's own training"),
+        ),
+        trunk_only=True,
+    )
+)
 
 
+@register_trunk("resnet")
 class FrameTrunk(ResNet):  # type: ignore[misc]
     r"""ResNet up to its last feature map, with IBN-a norms and last stride 1.
 
@@ -31,27 +48,31 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         Distillation. ECCV 2020. arXiv:2007.04174, as its published code and weights have it.
 
     Args:
-        depth: 18, 34, 50 or 101.
-        ibn: IBN-a norms in stages 1 to 3. Default is True.
-        last_relu: False leaves out every ReLU of the last block, so that the map may be negative.
+        depth: the number of layers: 18, 34, 50 (paper) or 101.
+        ibn: whether stages 1 to 3 have IBN-a norms. Default is True.
+        last_relu: False to leave out every ReLU of the last block, so that the map may be negative.
             Default is True.
 
     Attributes:
-        channels: C of the feature map: 512 for depth 18 and 34, else 2048.
-        last_relu: as given.
+        channels: C, the number of channels of the feature map: 512 for depth 18 and 34, else 2048.
+        last_relu: whether the last block has its ReLUs.
 
     Shape:
         - Input: :math:`(N, 3, H, W)`
         - Output: :math:`(N, C, H/16, W/16)`; 224×112 pixels give 14×7.
 
     Raises:
-        ValueError: for another depth.
+        ValueError: if there is no such depth.
 
-    Examples::
+    Examples:
         >>> import torch
         >>> FrameTrunk(50)(torch.rand(1, 3, 224, 112)).shape
         torch.Size([1, 2048, 14, 7])
     """
+
+    frame_wise = True
+    tensors_by = ("depth", "ibn")
+    """A linear last block has the same tensors as one with ReLUs."""
 
     def __init__(self, depth: int, ibn: bool = True, last_relu: bool = True) -> None:
         if depth not in DEPTHS:
@@ -75,7 +96,7 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
             self.layer4[-1].relu = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Give the last stage's feature map of each image."""
+        """Return the last stage's feature map of each image."""
         x = self.maxpool(self.relu(self.bn1(self.conv1(images))))  # (N, 64, H/4, W/4)
         x = self.layer1(x)
         x = self.layer2(x)  # (N, ., H/8, W/8)

@@ -1,0 +1,19 @@
+"""Aggregations: from the frames' feature maps to one clip feature."""
+
+from nr3d.models.aggregations.attention import SpatialTemporalAttention
+from nr3d.models.aggregations.clip_features import ClipFeatures
+from nr3d.models.aggregations.mean import MeanAggregation
+from nr3d.models.aggregations.registry import (
+    AGGREGATIONS,
+    build_aggregation,
+    register_aggregation,
+)
+
+__all__ = [
+    "AGGREGATIONS",
+    "ClipFeatures",
+    "MeanAggregation",
+    "SpatialTemporalAttention",
+    "build_aggregation",
+    "register_aggregation",
+]

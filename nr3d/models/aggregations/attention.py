@@ -1,0 +1,90 @@
+"""The method's spatial-temporal attention."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nr3d.models.aggregations.clip_features import ClipFeatures, aggregate
+from nr3d.models.aggregations.registry import register_aggregation
+
+
+@register_aggregation("attention")
+class SpatialTemporalAttention(nn.Module):
+    r"""Weight a clip's frames by a two-layer spatial-temporal attention.
+
+    .. math::
+        s = \mathrm{ReLU}(\mathrm{Conv1d}(\mathrm{ReLU}(\mathrm{Conv2d}(map)))), \quad
+        w = \mathrm{softmax}_t(s), \quad f = \sum_t w_t \, \mathrm{GAP}(map_t)
+
+    The Conv2d's kernel is the whole map, so that it sees where in the frame something is; the
+    Conv1d runs over time.
+
+    Reference:
+        Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
+        Re-identification. ICPR 2020. arXiv:2008.06318. Deviation: a map of another size is first
+        brought to ``map_size`` by adaptive average pooling, so that any input size works; it is
+        the identity at the paper's 224×112 pixels.
+
+    Args:
+        channels: C, the number of channels of the feature maps. Paper: 2048.
+        hidden: the number of channels between the two layers. Paper: 256.
+        map_size: the kernel of the spatial layer, rows and columns. Paper: (14, 7).
+
+    Shape:
+        - Input: :math:`(B, T, C, h, w)`
+        - Output: :class:`ClipFeatures` of :math:`(B, C)`, :math:`(B, T)`, :math:`(B, T)`
+
+    Raises:
+        ValueError: if the input is not five-dimensional.
+
+    Examples:
+        >>> attention = SpatialTemporalAttention(512)
+        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.shape
+        torch.Size([2, 4])
+    """
+
+    on_maps = ("spatial",)
+    """The only layer that works on whole maps; it computes in the trunk's precision."""
+
+    def __init__(
+        self, channels: int, hidden: int = 256, map_size: tuple[int, int] = (14, 7)
+    ) -> None:
+        super().__init__()
+        self.map_size = map_size
+        self.spatial = nn.Conv2d(channels, hidden, kernel_size=map_size)
+        self.temporal = nn.Conv1d(hidden, 1, kernel_size=3, padding=1)
+
+    def forward(self, maps: Tensor) -> ClipFeatures:
+        """Aggregate the frames' maps."""
+        return aggregate(self, maps)
+
+    def of_frames(self, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what is where in maps (N, C, h, w): (N, 256), and their means: (N, C)."""
+        where = F.relu(self.see(maps)).flatten(1)  # (N, 256)
+        return where, maps.mean(dim=(2, 3))
+
+    def of_clips(self, where: Tensor, pooled: Tensor) -> ClipFeatures:
+        """Aggregate clips (B, T, 256) and (B, T, C) of what :meth:`of_frames` returned."""
+        over_time = where.transpose(1, 2)  # (B, 256, T)
+        scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
+        weights = scores.softmax(dim=1)  # (B, T)
+        features = torch.einsum("bt,btc->bc", weights.to(pooled.dtype), pooled)
+        return ClipFeatures(features, scores, weights)
+
+    def see(self, maps: Tensor) -> Tensor:
+        """Apply the spatial layer to maps (N, C, h, w) pooled to ``map_size``: (N, 256, 1, 1)."""
+        rows, columns = maps.shape[-2:]
+        if (rows, columns) == self.map_size:
+            seen: Tensor = self.spatial(maps)
+        elif rows * columns >= self.map_size[0] * self.map_size[1]:
+            seen = self.spatial(F.adaptive_avg_pool2d(maps, self.map_size))
+        else:
+            # Pooling is linear: rather than blow a small map up, pool the kernel to its size.
+            # Row i of the matrix is what a one at place i of the map becomes.
+            places = torch.eye(rows * columns, dtype=maps.dtype, device=maps.device)
+            pooling = F.adaptive_avg_pool2d(places.view(-1, 1, rows, columns), self.map_size)
+            kernel = self.spatial.weight.flatten(2) @ pooling.flatten(1).T  # (256, C, h·w)
+            seen = F.linear(maps.flatten(1), kernel.flatten(1), self.spatial.bias)[:, :, None, None]
+        return seen

@@ -1,0 +1,140 @@
+"""An architecture: a network by name, as torchreid's model factory calls it."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nr3d.errors import RegistrationError
+from nr3d.models.registered import Registered
+from nr3d.models.trunks.registry import TRUNKS, tensors_of
+from nr3d.models.video_reid import MARS_IDENTITIES, VideoReID
+from nr3d.weights import load_pretrained
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A registered network: what it is made of, and what is known of it.
+
+    Args:
+        name: the name that torchreid's ``build_model`` takes.
+        trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
+        trunk_options: what the trunk is built with.
+        aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
+        feature: where its feature is taken: ``'after'`` the neck's normalisation or ``'before'``.
+        summary: what it is, in a line of ``nr3d models``.
+        size: the number of parameters with MARS's 625 identities and its own aggregation; None
+            if it is to be counted.
+    """
+
+    name: str
+    trunk: str = "resnet"
+    trunk_options: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    aggregation: str = "attention"
+    feature: str = "after"
+    summary: str = ""
+    size: int | None = None
+
+    @functools.cached_property
+    def parameters(self) -> int:
+        """The number of parameters with 625 identities and its own aggregation."""
+        if self.size is not None:
+            return self.size
+        return sum(parameter.numel() for parameter in self(pretrained=False).parameters())
+
+    def has_trunk_of(self, other: Architecture) -> bool:
+        """Tell whether the trunk's tensors are those of another's, which may then start it."""
+        mine, theirs = (tensors_of(one.trunk, one.trunk_options) for one in (self, other))
+        return mine == theirs
+
+    def __call__(
+        self,
+        num_classes: int = MARS_IDENTITIES,
+        loss: str = "softmax",
+        pretrained: bool | str | Path = True,
+        use_gpu: bool = True,
+        aggregation: str | None = None,
+    ) -> VideoReID:
+        """Build the network.
+
+        Args:
+            num_classes: K, the number of identities to classify in training. Default is 625,
+                MARS's.
+            loss: ``'softmax'``, ``'triplet'`` or ``'not3d'``: what training mode returns.
+            pretrained: ``True`` to load the trunk's ImageNet weights; a tag such as ``'mars'``, a
+                whole name such as ``'vkd_resnet50.mars'`` or the path of a file to load those;
+                ``False`` to leave the network as it is initialised.
+            use_gpu: torchreid's argument; a network is always built on the CPU.
+            aggregation: the name of an aggregation. Default is the network's own.
+
+        Raises:
+            KeyError: if there is no such ``loss`` or ``aggregation``; the message lists the
+                choices.
+            WeightsError: if the weights cannot be found, downloaded, verified or loaded.
+        """
+        model = VideoReID(
+            num_classes=num_classes,
+            loss=loss,
+            aggregation=self.aggregation if aggregation is None else aggregation,
+            feature=self.feature,
+            trunk=TRUNKS.find(self.trunk)(**self.trunk_options),
+        )
+        model.architecture = self.name
+        load_pretrained(model, self.name, pretrained)
+        return model
+
+
+ARCHITECTURES: Registered[Architecture] = Registered("architecture")
+"""Name of an architecture to the architecture, which builds its network when it is called."""
+
+
+def register_architecture(
+    name: str,
+    trunk: str,
+    trunk_options: Mapping[str, Any] | None = None,
+    *,
+    aggregation: str = "attention",
+    feature: str = "after",
+    summary: str = "",
+    parameters: int | None = None,
+) -> Architecture:
+    """Register a network, here and with torchreid's ``build_model``.
+
+    Args:
+        name: the name, of letters, digits and underscores.
+        trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
+        trunk_options: what the trunk is built with.
+        aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
+        feature: where its feature is taken: ``'after'`` the neck's normalisation or ``'before'``.
+        summary: what it is, in a line of ``nr3d models``.
+        parameters: the number of parameters with MARS's 625 identities; counted where it is not
+            given.
+
+    Returns:
+        Architecture: what was registered.
+
+    Raises:
+        RegistrationError: if the name cannot be used, or torchreid or nr3d has it for something
+            else.
+
+    Examples:
+        >>> import nr3d, torchreid
+        >>> options = {"depth": 18, "ibn": False}
+        >>> mine = nr3d.models.register_architecture("my_resnet18", "resnet", options)
+        >>> torchreid.models.build_model("my_resnet18", 5, pretrained=False).feature_dim
+        512
+        >>> nr3d.models.ARCHITECTURES.remove("my_resnet18")  # so that no other example sees it
+    """
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise RegistrationError(
+            f"{name!r} cannot be the name of an architecture, expected letters, digits and "
+            "underscores."
+        )
+    options = dict(trunk_options or {})
+    architecture = Architecture(name, trunk, options, aggregation, feature, summary, parameters)
+    ARCHITECTURES.add(name, architecture)
+    return architecture
