@@ -322,9 +322,12 @@ _TABLE = (
         TRAIN,
         own=True,
     ),
-    # softmax and triplet alone are torchreid's own engines'.
-    Key("loss.name", "not3d", Choice(choices=("not3d",)), "the loss", STEPS, TRAIN),
+    # Losses can be registered from outside: which there are is checked where one is built.
+    Key("loss.name", "not3d", Text(), "the training loss", STEPS, TRAIN),
     Key("loss.softmax.label_smooth", True, Flag(), "whether labels are smoothed", STEPS, TRAIN),
+    Key("loss.triplet.margin", 0.3, WEIGHT, "the margin of the loss triplet", STEPS, TRAIN),
+    Key("loss.triplet.weight_t", 1.0, WEIGHT, "the weight of its triplets", STEPS, TRAIN),
+    Key("loss.triplet.weight_x", 0.0, WEIGHT, "the weight of its cross entropy", STEPS, TRAIN),
     # Testing.
     Key(
         "test.batch_size",

@@ -1,9 +1,9 @@
-"""One step of training: forward pass, losses, backward pass, and both optimizers."""
+"""One step of training: forward pass, losses, backward pass, and all optimizers."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,9 @@ from torch.optim import Optimizer
 
 from nr3d import parallel
 from nr3d.features.precision import Precision
+from nr3d.features.resources import explained
 from nr3d.host import torchreid
-from nr3d.losses import Not3DLoss
+from nr3d.losses import Criterion
 
 
 @dataclass(frozen=True)
@@ -24,16 +25,17 @@ class StepOptions:
     """How a training step is computed; nothing here is the method's own.
 
     Args:
-        precision: ``'auto'``, ``'bf16'``, ``'fp16'`` or ``'float32'``; see :class:`Precision`.
+        precision: number type of the model's passes: ``'auto'``, ``'bf16'``, ``'fp16'`` or
+            ``'float32'``; see :class:`Precision`.
         channels_last: keep images and kernels with the channels innermost.
         compile: compile the trunk with ``torch.compile``, which needs a C++ compiler or a GPU.
-        accumulation_steps: batches whose gradients make one step of the optimizer.
-        checkpoint_steps: steps between checkpoints within an epoch; 0 for none.
+        accumulation_steps: number of batches whose gradients make one step of the optimizer.
+        checkpoint_steps: number of steps between checkpoints within an epoch; 0 for none.
         gather_features: with several processes, compute the losses of the batch of all of them.
         sync_norms: with several processes, normalise by the batch of all of them.
 
     Raises:
-        ValueError: for a count out of its range.
+        ValueError: if a count is out of its range.
     """
 
     precision: str = "auto"
@@ -51,15 +53,15 @@ class StepOptions:
 
 
 class TrainingStep:
-    """Learns from a batch, or with accumulation from several.
+    """Learning from a batch, or with accumulation from several.
 
     Args:
-        model: built with ``loss='not3d'``, or that in ``DistributedDataParallel``.
-        criterion: its losses.
-        optimizer: of the model's parameters.
-        center_optimizer: of the centers, whose gradient then does not carry the center loss's
-            weight.
-        precision: that the model computes in.
+        model: network whose output is the one that the criterion needs, as it is or in
+            ``DistributedDataParallel``.
+        criterion: training loss.
+        optimizer: optimizer of the model's parameters.
+        loss_optimizers: optimizers of the criterion's own parameters.
+        precision: number type that the model computes in.
         options: how a step is computed.
 
     Attributes:
@@ -69,16 +71,16 @@ class TrainingStep:
     def __init__(
         self,
         model: nn.Module,
-        criterion: Not3DLoss,
+        criterion: Criterion,
         optimizer: Optimizer,
-        center_optimizer: Optimizer,
+        loss_optimizers: Sequence[Optimizer],
         precision: Precision,
         options: StepOptions,
     ) -> None:
         self.model = model
         self.criterion = criterion
         self.optimizer = optimizer
-        self.center_optimizer = center_optimizer
+        self.loss_optimizers = tuple(loss_optimizers)
         self.precision = precision
         self.options = options
 
@@ -86,21 +88,21 @@ class TrainingStep:
         """Take one step, or with accumulation a part of one.
 
         Args:
-            data: a training batch.
-            position: of the batch in its epoch, from 0.
-            batches: of the epoch.
+            data: training batch.
+            position: position of the batch in its epoch, from 0.
+            batches: number of batches of the epoch.
 
         Returns:
             dict: the total, each unweighted loss term and the accuracy in percent; with several
-            processes, of the batch of all of them. What is not finite is in it: nothing is then
-            stepped.
+            processes, those of the batch of all of them. If the total is not finite, no optimizer
+            was stepped.
         """
         every = self.options.accumulation_steps
         first = position // every * every
         parts = min(every, batches - first)
         if position == first:
-            self.optimizer.zero_grad()
-            self.center_optimizer.zero_grad()
+            for optimizer in (self.optimizer, *self.loss_optimizers):
+                optimizer.zero_grad()
         last = position == first + parts - 1
         with self._averaging(last):
             total, summary = self._losses(data)
@@ -119,38 +121,53 @@ class TrainingStep:
         return contextlib.nullcontext()
 
     def _losses(self, data: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Give a batch's total loss to go back from, and what to report of it."""
+        """Return a batch's total loss to go back from, and what to report of it."""
         device = self.precision.device
-        clips, pids = data["img"].to(device), data["pid"].to(device)  # (B, T, 3, H, W), (B,)
+        clips = data["img"].to(device)  # (B, T, 3, H, W)
+        wanted = ("pid", *self.criterion.batch_extras)
+        batch: dict[str, Tensor] = {key: data[key].to(device) for key in wanted if key in data}
         with self.precision.autocast():
-            logits, features, scores = self.model(clips)
-        erased = data.get("erased")
-        erased = torch.zeros_like(scores) if erased is None else erased.to(device)  # (B, T)
-        logits, features, scores = logits.float(), features.float(), scores.float()
+            outputs = self.model(clips)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        outputs = tuple(output.float() for output in outputs)
         if self.options.gather_features:
-            logits, features, scores = map(parallel.gather, (logits, features, scores))
-            pids, erased = parallel.gather(pids), parallel.gather(erased)
-        total, terms = self.criterion(logits, features, scores, pids, erased)
+            outputs = tuple(map(parallel.gather, outputs))
+            batch = {key: parallel.gather(value) for key, value in batch.items()}
+        total, terms = self.criterion.losses(outputs, batch)
         summary = {"loss": total.detach()} | {f"loss_{name}": x for name, x in terms.items()}
-        summary["acc"] = torchreid.metrics.accuracy(logits.detach(), pids)[0].reshape(())
+        accuracy = torchreid.metrics.accuracy(outputs[0].detach(), batch["pid"])[0]
+        summary["acc"] = accuracy.reshape(())
         if parallel.world().size > 1 and not self.options.gather_features:
             means = parallel.add_up(torch.stack(list(summary.values()))) / parallel.world().size
             summary = dict(zip(summary, means.unbind(), strict=True))
         return total, summary
 
     def update(self) -> None:
-        """Step both optimizers by the gradients that are there."""
+        """Step all optimizers by the gradients that are there."""
         scaler = self.precision.scaler
-        centers = self.criterion.center_weight > 0
-        if centers:
-            scaled = [p.grad for p in self.criterion.center.parameters() if p.grad is not None]
-            for grad in scaled:
+        own = [(each, _gradients_of(each)) for each in self.loss_optimizers]
+        for _, gradients in own:
+            for gradient in gradients:
                 # Equal on all processes, to the last bit.
-                grad.copy_(parallel.add_up(grad.contiguous()) / parallel.world().size)
-            scaler.unscale_(self.center_optimizer)
-            for grad in scaled:
-                grad /= self.criterion.center_weight
+                mean = parallel.add_up(gradient.contiguous()) / parallel.world().size
+                gradient.copy_(mean)
         scaler.step(self.optimizer)
-        if centers:
-            scaler.step(self.center_optimizer)
+        for optimizer, gradients in own:
+            if gradients:
+                scaler.step(optimizer)
         scaler.update()
+
+
+def _gradients_of(optimizer: Optimizer) -> list[Tensor]:
+    parameters = (p for group in optimizer.param_groups for p in group["params"])
+    return [p.grad for p in parameters if p.grad is not None]
+
+
+def explained_step() -> contextlib.AbstractContextManager[None]:
+    """Say what to do where a training step lacks memory or a compiler."""
+    return explained(
+        "train.batch_size",
+        compile_key="train.compile",
+        more=" Raise train.accumulation_steps by the same factor to keep the clips of a step; "
+        "model.resume continues from the last checkpoint.",
+    )

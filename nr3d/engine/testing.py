@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,15 @@ import numpy.typing as npt
 import torch
 
 from nr3d import parallel
+from nr3d.data import Tracklet
 from nr3d.engine.results import TestResult
+from nr3d.errors import DataError
 from nr3d.features.extraction import TrackletFeatures, extract
 from nr3d.features.inference import Inference, InferenceOptions
 from nr3d.features.resources import explained
-from nr3d.metrics import DISTRACTORS, EVALUATORS, MAX_RANK, PROTOCOLS, rank
+from nr3d.files.atomic import sole_writer
+from nr3d.metrics import DISTRACTORS, EVALUATORS, MAX_RANK, METRICS, PROTOCOLS, rank
+from nr3d.report import write_rankings
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,15 @@ class TestOptions:
 
     Args:
         inference: how features are computed.
-        protocol: of :data:`nr3d.metrics.PROTOCOLS`, the one that counts.
-        all_protocols_on: datasets that are judged by the others too.
-        evaluator: ``'nr3d'``, or ``'torchreid'`` for torchreid's own.
-        distractors: ``'keep'`` or ``'drop'`` the gallery's people that no query shows.
-        memory: bytes that a ranking may take beside the features.
-        details: give intervals, figures by tracklet length and by pair of cameras.
+        protocol: protocol that counts, one of :data:`nr3d.metrics.PROTOCOLS`.
+        all_protocols_on: names of the datasets that are judged by the other protocols too.
+        evaluator: code that judges a ranking: ``'nr3d'``, or ``'torchreid'`` for torchreid's own.
+        distractors: ``'keep'`` or ``'drop'`` the gallery tracklets of people that no query shows.
+        memory: memory that a ranking may take beside the features, in bytes.
+        details: compute intervals, and figures by tracklet length and by pair of cameras.
 
     Raises:
-        ValueError: for an option that does not exist, or does not go with the others.
+        ValueError: if an option does not exist, or does not go with the others.
     """
 
     __test__ = False  # not a pytest class
@@ -63,7 +68,7 @@ class TestOptions:
             )
 
     def protocols(self, dataset: str) -> tuple[str, ...]:
-        """Which protocols a dataset is judged by; the one that counts is the first."""
+        """Return the protocols that a dataset is judged by, the one that counts first."""
         if dataset not in self.all_protocols_on or self.evaluator == "torchreid":
             return (self.protocol,)
         return (self.protocol, *(name for name in PROTOCOLS if name != self.protocol))
@@ -71,18 +76,19 @@ class TestOptions:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a ranking was found to be."""
+    """What the ranking of a dataset's gallery is worth, by each protocol."""
 
     results: Mapping[str, TestResult]
-    """By protocol; the one that counts is the first."""
+    """Protocol to its result, the protocol that counts first."""
     distances: npt.NDArray[np.float32] | None
-    """(Q, G), what the gallery was ranked by; None where it takes more than the memory given."""
+    """(Q, G) distances that the gallery was ranked by, infinite for what was left out; None where
+    they take more than the memory of the test, and in other processes than the first."""
     query_distances: npt.NDArray[np.float32] | None = None
-    """(Q, Q), what the queries were ranked by, where the protocol that counts ranks them too."""
+    """(Q, Q) distances of the queries, where the protocol that counts ranks them too."""
 
     @property
     def result(self) -> TestResult:
-        """By the protocol that counts."""
+        """Result by the protocol that counts."""
         return next(iter(self.results.values()))
 
 
@@ -98,7 +104,39 @@ def checked_ranks(ranks: Sequence[int]) -> list[int]:
     return ranks
 
 
-def evaluate_dataset(
+def check_test(
+    options: TestOptions,
+    dist_metric: str,
+    ranks: Sequence[int],
+    topk: int,
+    use_metric_cuhk03: bool,
+) -> list[int]:
+    """Refuse arguments of a test before the hours that lie before their use.
+
+    Args:
+        options: how the test is judged.
+        dist_metric, ranks, use_metric_cuhk03: as for torchreid's ``Engine.test``.
+        topk: number of matches to draw of a query.
+
+    Returns:
+        list: the ranks.
+
+    Raises:
+        ValueError: if an argument is not usable, or does not go with the options.
+    """
+    if dist_metric not in METRICS:
+        raise ValueError(f"dist_metric is {dist_metric!r}, expected one of {list(METRICS)}")
+    if topk < 1:
+        raise ValueError(f"visrank_topk is {topk}, expected at least 1")
+    if use_metric_cuhk03 and options.protocol != "torchreid":
+        raise ValueError(
+            f"use_metric_cuhk03 is a protocol of its own and the protocol is "
+            f"{options.protocol!r}, expected 'torchreid' with it"
+        )
+    return checked_ranks(ranks)
+
+
+def judge_dataset(
     name: str,
     loaders: Mapping[str, Any],
     inference: Inference,
@@ -107,21 +145,21 @@ def evaluate_dataset(
     options: TestOptions,
     **rank_options: Any,
 ) -> Judgement:
-    """Extract the features of a dataset's queries and gallery, and rank them.
+    """Extract the features of a dataset's queries and gallery, and judge their ranking.
 
     With several processes all extract, the first ranks, and all get the results.
 
     Args:
-        name: of the dataset.
-        loaders: of ``query`` and ``gallery``.
-        inference: the network.
-        pooling: from a tracklet's clips to its feature: ``'avg'`` or ``'max'``.
-        options: how it is judged.
+        name: name of the dataset.
+        loaders: its loaders, by ``query`` and ``gallery``.
+        inference: network, ready to extract features.
+        pooling: how the features of a tracklet's clips make its own: ``'avg'`` or ``'max'``.
+        options: how the ranking is judged.
         rank_options: as for :func:`judge`.
 
     Raises:
         DataError: if a frame or a dataset is not usable.
-        ValueError: for an unknown metric or protocol.
+        ValueError: if the metric or protocol is unknown.
     """
     started = time.perf_counter()
     query, gallery = (
@@ -160,27 +198,24 @@ def judge(
     """Rank a gallery for its queries, and judge the ranking.
 
     Args:
-        name: of the dataset.
-        query, gallery: their features.
-        ranks: to report; rank-1 always is.
-        options: how it is judged.
-        device: where distances are computed. Default is the processor.
-        extract_seconds: that the features took.
-        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested; the result's
-            protocol is then ``'cuhk03'``.
+        name: name of the dataset.
+        query, gallery: features of the two sets.
+        ranks: ranks to report; rank-1 always is.
+        options: how the ranking is judged.
+        device: device that computes the distances. Default is the processor.
+        extract_seconds: wall-clock duration of the extraction, in seconds.
+        use_metric_cuhk03: keep one gallery tracklet per person, drawn at random, as CUHK03 is
+            tested; the result's protocol is then ``'cuhk03'``.
         rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
             :func:`nr3d.metrics.rank`.
 
     Raises:
         DataError: if there is nothing to rank, or a feature is not finite.
-        ValueError: for an unknown metric or protocol.
+        ValueError: if the metric or protocol is unknown.
     """
     started = time.perf_counter()
-    ranks = sorted({1, *checked_ranks(ranks)})
-    if use_metric_cuhk03 and options.protocol != "torchreid":
-        raise ValueError(
-            f"use_metric_cuhk03 goes with the protocol 'torchreid' alone, not {options.protocol!r}"
-        )
+    metric = rank_options.get("dist_metric", METRICS[0])
+    ranks = sorted({1, *check_test(options, metric, ranks, 1, use_metric_cuhk03)})
     rankings = rank(
         query.features,
         gallery.features,
@@ -230,3 +265,49 @@ def judge(
     }
     first = next(iter(rankings.values()))
     return Judgement(results, first.distances, first.query_distances)
+
+
+def draw_judgement(
+    judgement: Judgement,
+    query: Sequence[Tracklet],
+    gallery: Sequence[Tracklet],
+    folder: Path,
+    *,
+    topk: int,
+) -> list[Path]:
+    """Draw the rankings of all queries of a dataset, by the protocol that counts.
+
+    Args:
+        judgement: judgement of the dataset.
+        query, gallery: torchreid's tuples of the two sets.
+        folder: folder that gets the pictures in ``visrank_<dataset>``.
+        topk: number of matches to draw of a query.
+
+    Returns:
+        list: files of the pages, in order.
+
+    Raises:
+        DataError: if the distances were too large to be kept.
+    """
+    result, distances = judgement.result, judgement.distances
+    if distances is None:
+        raise DataError(
+            f"The {result.query} x {result.gallery} distances of {result.dataset} take more "
+            "than test.memory_gib: raise it, or test without test.visrank."
+        )
+    if judgement.query_distances is not None:
+        distances = np.concatenate([distances, judgement.query_distances], axis=1)
+        gallery = [*gallery, *query]
+    of = result.dataset
+    if result.protocol != "torchreid":
+        of = f"{of} by {result.protocol}"
+    pictures = folder / f"visrank_{result.dataset}"
+    with sole_writer(pictures):
+        return write_rankings(
+            distances,
+            query,
+            gallery,
+            pictures,
+            topk=topk,
+            title=f"{of}: rank-1 {result.rank1:.1%}, mAP {result.mAP:.1%}",
+        )

@@ -1,16 +1,24 @@
-"""Training losses of Not 3D Re-ID: one a file, each a pure function and the module around it."""
+"""Training losses: one a file, and the protocol that the engine knows them by."""
 
 from nr3d.losses.center import CenterLoss, center_loss
+from nr3d.losses.criterion import CRITERIA, Criterion, register_criterion
 from nr3d.losses.erasing_attention import ErasingAttentionLoss, erasing_attention_loss
 from nr3d.losses.not3d import Not3DLoss
 from nr3d.losses.ranked_list import RankedListLoss, ranked_list_loss
+from nr3d.losses.softmax import SoftmaxCriterion
+from nr3d.losses.triplet import TripletCriterion
 
 __all__ = [
+    "CRITERIA",
     "CenterLoss",
+    "Criterion",
     "ErasingAttentionLoss",
     "Not3DLoss",
     "RankedListLoss",
+    "SoftmaxCriterion",
+    "TripletCriterion",
     "center_loss",
     "erasing_attention_loss",
     "ranked_list_loss",
+    "register_criterion",
 ]

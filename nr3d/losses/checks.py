@@ -2,6 +2,7 @@
 
 import math
 
+import torch
 from torch import Tensor
 
 
@@ -83,4 +84,23 @@ def check_pid_range(pids: Tensor, num_classes: int) -> None:
         raise ValueError(
             f"expected pids from 0 to {num_classes - 1} for {num_classes} classes, got pids from "
             f"{lowest} to {highest}; relabel the training identities to 0..K-1"
+        )
+
+
+def check_two_identities(pids: Tensor) -> None:
+    """Check that a batch has a negative to mine.
+
+    Args:
+        pids: identity labels.
+
+    Shape:
+        - pids: (B,)
+
+    Raises:
+        ValueError: if all labels are the same.
+    """
+    if torch.equal(pids, pids[:1].expand_as(pids)):
+        raise ValueError(
+            f"the triplet loss needs two identities in a batch, got {len(pids)} clips of one; "
+            "draw batches with RandomIdentitySampler"
         )

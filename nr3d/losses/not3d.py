@@ -1,14 +1,24 @@
 """The training loss of Not 3D Re-ID: four named terms and their weighted sum."""
 
-from typing import Literal, TypeAlias
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim import SGD, Optimizer
 
 from nr3d.host import torchreid
 from nr3d.losses.center import CenterLoss, CenterReduction
-from nr3d.losses.checks import check_finite_at_least, check_matrix_and_pids, check_pid_range
+from nr3d.losses.checks import (
+    check_finite_at_least,
+    check_matrix_and_pids,
+    check_pid_range,
+    check_two_identities,
+)
+from nr3d.losses.criterion import Criterion, register_criterion
 from nr3d.losses.erasing_attention import ErasingAttentionLoss
 from nr3d.losses.precision import accumulation_dtype, without_autocast
 from nr3d.losses.ranked_list import RankedListLoss
@@ -18,8 +28,12 @@ MetricLoss: TypeAlias = Literal["ranked_list", "triplet"]
 TRIPLET_MARGIN = 0.3
 """torchreid's default."""
 
+LABEL_SMOOTHING = 0.1
+"""The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
 
-class Not3DLoss(nn.Module):
+
+@register_criterion("not3d")
+class Not3DLoss(Criterion):
     """Weighted sum of identity, ranked list, center and erasing-attention loss.
 
     With the default weights, β = 0.0005 and cross entropy with label smoothing ε as ID::
@@ -80,12 +94,28 @@ class Not3DLoss(nn.Module):
         ['id', 'ranked_list', 'center', 'erasing_attention']
     """
 
+    model_loss = "not3d"
+    batch_extras = ("erased",)
+    settings: ClassVar[Mapping[str, str]] = {
+        "label_smooth": "loss.softmax.label_smooth",
+        "margin": "not3d.margin",
+        "alpha": "not3d.alpha",
+        "temperature": "not3d.temperature",
+        "negative_weight": "not3d.negative_weight",
+        "center_reduction": "not3d.center_reduction",
+        "id_weight": "not3d.id_weight",
+        "ranked_list_weight": "not3d.ranked_list_weight",
+        "center_weight": "not3d.center_weight",
+        "erasing_attention_weight": "not3d.erasing_attention_weight",
+        "metric_loss": "not3d.metric_loss",
+    }
+
     def __init__(
         self,
         num_classes: int,
         feature_dim: int,
         *,
-        label_smoothing: float = 0.1,
+        label_smoothing: float = LABEL_SMOOTHING,
         margin: float = 1.3,
         alpha: float = 2.0,
         temperature: float = 1.0,
@@ -97,7 +127,6 @@ class Not3DLoss(nn.Module):
         erasing_attention_weight: float = 1.0,
         metric_loss: MetricLoss = "ranked_list",
     ) -> None:
-        """See the class."""
         super().__init__()
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
@@ -125,6 +154,52 @@ class Not3DLoss(nn.Module):
         self.center = CenterLoss(num_classes, feature_dim, center_reduction)
         self.erasing_attention = ErasingAttentionLoss()
         self.triplet = torchreid.losses.TripletLoss(TRIPLET_MARGIN)
+
+    @classmethod
+    def configured(
+        cls, num_classes: int, feature_dim: int, settings: Mapping[str, Any]
+    ) -> Not3DLoss:
+        """Build the loss that a configuration describes, which turns smoothing on or off."""
+        rest = dict(settings)
+        smoothing = LABEL_SMOOTHING if rest.pop("label_smooth", True) else 0.0
+        return cls(num_classes, feature_dim, label_smoothing=smoothing, **rest)
+
+    def losses(
+        self, outputs: tuple[Tensor, ...], batch: Mapping[str, Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the total of a batch and its terms; without ``erased`` no frame was erased."""
+        logits, features, scores = outputs
+        erased = batch.get("erased")
+        erased = torch.zeros_like(scores) if erased is None else erased  # (B, T)
+        found: tuple[Tensor, dict[str, Tensor]] = self(
+            logits, features, scores, batch["pid"], erased
+        )
+        return found
+
+    def states(self) -> dict[str, nn.Module]:
+        """Return the centers, as ``centers``."""
+        return {"centers": self.center}
+
+    def optimizers(self, lr: float) -> dict[str, Optimizer]:
+        """Return the centers' SGD, whose gradient does not carry ``center_weight``.
+
+        Args:
+            lr: learning rate of the centers. Paper: 0.5.
+        """
+        optimizer = SGD(self.center.parameters(), lr=lr)
+        optimizer.register_step_pre_hook(self._divide_weight_out)
+        return {"center_optimizer": optimizer}
+
+    def _divide_weight_out(self, optimizer: Optimizer, *_: Any) -> None:
+        """Take the weight out of the centers' gradient; at weight 0 they stay where they are."""
+        for group in optimizer.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is None:
+                    continue
+                if self.center_weight > 0:
+                    parameter.grad /= self.center_weight
+                else:
+                    parameter.grad = None
 
     def forward(
         self,
@@ -162,11 +237,7 @@ class Not3DLoss(nn.Module):
         if self.metric_loss == "ranked_list":
             ranked: Tensor = self.ranked_list(features, pids)
             return ranked
-        if torch.equal(pids, pids[:1].expand_as(pids)):
-            raise ValueError(
-                f"the triplet loss needs two identities in a batch, got {len(pids)} clips of one; "
-                "draw batches with RandomIdentitySampler"
-            )
+        check_two_identities(pids)
         # Distances are differences of large squares: no fewer digits than the others have.
         with without_autocast(features):
             hard: Tensor = self.triplet(features.to(accumulation_dtype(features)), pids)

@@ -11,19 +11,16 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from nr3d.config import check_values
+from nr3d.config import check_values, leaves
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
 from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
-from nr3d.losses import Not3DLoss
+from nr3d.losses import CRITERIA, Criterion
 from nr3d.models import AGGREGATIONS, ARCHITECTURES, VideoReID
 from nr3d.parallel import world
 from nr3d.weights import load
-
-LABEL_SMOOTHING = 0.1
-"""The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
 
 
 @contextlib.contextmanager
@@ -53,6 +50,10 @@ def check(cfg: CfgNode) -> None:
         raise ConfigError(
             f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
             f"{', '.join(aggregations)}"
+        )
+    if cfg.loss.name not in CRITERIA:
+        raise ConfigError(
+            f"loss.name is {shown(cfg.loss.name)}, expected one of {', '.join(CRITERIA)}"
         )
     if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
         raise ConfigError(
@@ -179,7 +180,7 @@ def build_model(
         model: VideoReID = torchreid.models.build_model(
             cfg.model.name,
             num_classes,
-            loss="not3d",
+            loss=CRITERIA[cfg.loss.name].model_loss,
             pretrained=pretrained,
             use_gpu=cfg.use_gpu,
             aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
@@ -236,28 +237,13 @@ def build_engine(
         if type(optimizer) is torch.optim.Adam:
             for group in optimizer.param_groups:
                 group["fused"] = True  # one pass over the memory; torchreid has no switch for it
-        criterion = Not3DLoss(
-            model.classifier.out_features,
-            model.feature_dim,
-            label_smoothing=LABEL_SMOOTHING if cfg.loss.softmax.label_smooth else 0.0,
-            margin=cfg.not3d.margin,
-            alpha=cfg.not3d.alpha,
-            temperature=cfg.not3d.temperature,
-            negative_weight=cfg.not3d.negative_weight,
-            center_reduction=cfg.not3d.center_reduction,
-            id_weight=cfg.not3d.id_weight,
-            ranked_list_weight=cfg.not3d.ranked_list_weight,
-            center_weight=cfg.not3d.center_weight,
-            erasing_attention_weight=cfg.not3d.erasing_attention_weight,
-            metric_loss=cfg.not3d.metric_loss,
-        )
         return VideoNot3DEngine(
             datamanager,
             model,
             optimizer,
             _build_scheduler(cfg, optimizer),
             use_gpu=cfg.use_gpu,
-            criterion=criterion,
+            criterion=_build_criterion(cfg, model),
             center_lr=cfg.not3d.center_lr,
             pooling_method=cfg.video.pooling_method,
             options=StepOptions(
@@ -272,6 +258,12 @@ def build_engine(
             test_options=test_options(cfg, whole=testing),
             config=as_mapping(cfg),
         )
+
+
+def _build_criterion(cfg: CfgNode, model: VideoReID) -> Criterion:
+    kind, values = CRITERIA[cfg.loss.name], dict(leaves(cfg))
+    settings = {argument: values[key] for argument, key in kind.settings.items()}
+    return kind.configured(model.classifier.out_features, model.feature_dim, settings)
 
 
 def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:

@@ -188,7 +188,7 @@ def _rehearse(
     checkpoint = _bytes_of(
         [
             engine.model.state_dict(),
-            engine.criterion.center.state_dict(),
+            *(module.state_dict() for module in engine.criterion.states().values()),
             engine.optimizer.state_dict(),
         ]
     )

@@ -131,7 +131,7 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
         (["--config", "mars", "test.dist_metric", "l1"], "expected one of euclidean, cosine"),
         (["--config", "mars", "test.ranks", "[0]"], "expected ranks from 1 to 50"),
         (["--config", "mars", "model.resume", "gone.pth"], "No checkpoint at gone.pth"),
-        (["--config", "mars", "loss.name", "triplet"], "loss.name is 'triplet', expected one of"),
+        (["--config", "mars", "loss.name", "arcface"], "loss.name is 'arcface', expected one of"),
         (
             ["--config", "mars", "video.pooling_method", "x"],
             "pooling_method is 'x', expected one of avg, max",

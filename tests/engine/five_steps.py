@@ -14,6 +14,7 @@ import torch
 from nr3d import parallel
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine
+from nr3d.engine.loop import begin
 from nr3d.features import InferenceOptions, extract
 from nr3d.host import torchreid
 
@@ -45,7 +46,7 @@ def main() -> None:
         test = TestOptions(InferenceOptions("float32"))
         step = StepOptions(**options)
         engine = VideoNot3DEngine(data, model, optimizer, options=step, test_options=test)
-        engine._begin(0, out + ".run", freezes=False)
+        begin(engine, 0, out + ".run", freezes=False)
         engine.set_model_mode("train")
         engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
         # Opens every parameter, as torchreid does in each epoch.
@@ -62,7 +63,7 @@ def main() -> None:
         gallery = engine.test_loader["mars"]["gallery"]
         found = extract(gallery, engine.inference())
         if parallel.world().first:
-            engine.writer.close()
+            engine.journal.close()
             torch.save(
                 {
                     "losses": losses,

@@ -167,7 +167,7 @@ def test_a_checkpoint_of_another_run_says_what_differs(
     again.config = {"train": {"lr": 1e-2}, "data": {"save_dir": "b"}}
     with caplog.at_level("WARNING", logger="nr3d"):
         again.resume(path)
-    assert "goes on with another configuration or other versions (train.lr 0.001, now 0.01)" in (
+    assert "is resumed with another configuration or other versions (train.lr 0.001, now 0.01)" in (
         caplog.text
     )
 

@@ -10,8 +10,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nr3d.engine.state import Progress, restore_run, run_state
+from nr3d.engine.restoring import restore_run
+from nr3d.engine.state import Progress, RunParts, run_state
 from nr3d.errors import WeightsError
+from nr3d.features import Precision
 from nr3d.weights import write_checkpoint
 
 FACTS = {"architecture": "small", "identities": 3, "config": {"train": {"lr": 0.1}}}
@@ -27,23 +29,27 @@ class Run:
         self.optimizer = torch.optim.Adam(self.model.parameters(), 0.1)
         self.center_optimizer = torch.optim.SGD(self.center.parameters(), 0.5, momentum=0.9)
         self.scheduler = torch.optim.lr_scheduler.StepLR(self.optimizer, 2)
-        self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self.center(self.model(torch.rand(4, 2))).square().sum().backward()
         self.optimizer.step()
         self.center_optimizer.step()
 
-    def parts(self) -> tuple[Any, ...]:
-        both = (self.optimizer, self.center_optimizer)
-        return (self.model, self.center, *both, self.scheduler)
+    def parts(self, loss: str = "not3d") -> RunParts:
+        return RunParts(
+            self.model,
+            self.optimizer,
+            self.scheduler,
+            Precision("float32", torch.device("cpu")),
+            loss,
+            {"centers": self.center},
+            {"center_optimizer": self.center_optimizer},
+        )
 
     def state(self) -> dict[str, Any]:
         progress = Progress(2, 5, {"loss": (1.5, 3)}, 0.25)
-        return run_state(
-            *self.parts(), scaler=self.scaler, progress=progress, rank1=None, facts=FACTS
-        )
+        return run_state(self.parts(), progress=progress, rank1=None, facts=FACTS)
 
-    def restored(self, path: Path) -> Progress:
-        return restore_run(path, *self.parts(), scaler=self.scaler, facts=FACTS)
+    def restored(self, path: Path, loss: str = "not3d") -> Progress:
+        return restore_run(path, self.parts(loss), facts=FACTS)
 
 
 def test_a_run_is_restored(tmp_path: Path) -> None:
@@ -52,7 +58,7 @@ def test_a_run_is_restored(tmp_path: Path) -> None:
     progress = other.restored(tmp_path / "w.pth")
     assert (progress.epoch, progress.step, progress.best_rank1) == (2, 5, 0.25)
     assert progress.sums == {"loss": (1.5, 3)}
-    for mine, theirs in zip(other.parts()[:2], one.parts()[:2], strict=True):
+    for mine, theirs in ((other.model, one.model), (other.center, one.center)):
         states = mine.state_dict(), theirs.state_dict()
         assert all(torch.equal(states[0][key], value) for key, value in states[1].items())
     average = other.optimizer.state_dict()["state"][0]["exp_avg"]

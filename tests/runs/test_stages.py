@@ -13,7 +13,7 @@ import torch
 
 from nr3d.cli import main
 from nr3d.config import KEYS, Command, load_config
-from nr3d.engine import BEST, LAST, VideoNot3DEngine
+from nr3d.engine import BEST, LAST, VideoNot3DEngine, loop
 from nr3d.errors import ConfigError, DataError, Nr3dError
 from nr3d.runs import experiment, rehearsal, stages
 from nr3d.runs.building import as_mapping
@@ -176,13 +176,13 @@ def test_a_transfer_trains_the_first_and_starts_from_its_best(
     words = changes(reid_data, out, "transfer.save_dir", str(first))
     plan = stages.plan("prid2011_from_mars", words)
     starts: list[dict[str, torch.Tensor]] = []
-    begin = VideoNot3DEngine._begin
+    begin = loop.begin
 
     def beginning(engine: VideoNot3DEngine, *args: Any, **kwargs: Any) -> None:
         starts.append({k: v.clone() for k, v in engine.model.state_dict().items()})
         begin(engine, *args, **kwargs)
 
-    monkeypatch.setattr(VideoNot3DEngine, "_begin", beginning)
+    monkeypatch.setattr(loop, "begin", beginning)
     outcome = stages.train(plan)
     assert set(outcome.results) == {"prid2011"}
     best = read_checkpoint(first / BEST)

@@ -1,0 +1,143 @@
+"""What a run tells while it goes: lines on standard output, records and curves."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from nr3d.engine.records import append_record, drop_records_after
+from nr3d.engine.results import TestResult
+from nr3d.engine.scalars import ScalarLog
+
+
+class Journal:
+    """Prints as torchreid's engines do, and fills ``metrics.jsonl`` and TensorBoard's file.
+
+    Args:
+        first: whether this is the process that reports; the others say nothing.
+
+    Attributes:
+        training: whether the curves of a training run are open.
+    """
+
+    def __init__(self, first: bool) -> None:
+        self.first = first
+        self._curves: ScalarLog | None = None
+
+    @property
+    def training(self) -> bool:
+        """Whether a training run is under way, whose tests belong to an epoch."""
+        return self._curves is not None
+
+    def open(
+        self, save_dir: str | Path, *, epoch: int, untested: bool, first_step: int | None
+    ) -> None:
+        """Begin to report a training run.
+
+        What a stopped run wrote after its last checkpoint is dropped, since it is written again.
+
+        Args:
+            save_dir: the run's folder.
+            epoch: number of finished epochs.
+            untested: whether the test after the last of them is still to come.
+            first_step: number of finished batches of all epochs; None for a new run.
+        """
+        if self.first:
+            drop_records_after(save_dir, epoch, untested=untested)
+            self._curves = ScalarLog(save_dir, purge_step=first_step)
+
+    def close(self) -> None:
+        """Write what is left of the curves."""
+        if self._curves is not None:
+            self._curves.close()
+            self._curves = None
+
+    def say(self, line: str) -> None:
+        """Print a line without breaking a progress bar."""
+        if self.first:
+            tqdm.write(line)
+            sys.stdout.flush()  # also where it is a file that somebody follows
+
+    def bar(self, total: int, done: int, title: str) -> tqdm[Any]:
+        """Return the progress bar of an epoch, hidden in other processes than the first."""
+        return tqdm(
+            total=total,
+            initial=done,
+            desc=title,
+            unit="batch",
+            leave=False,
+            disable=None if self.first else True,
+        )
+
+    def step(self, summary: Mapping[str, float], number: int) -> None:
+        """Add a step's figures to the curves.
+
+        Args:
+            summary: figures by name.
+            number: number of the step in the whole run, from 0.
+        """
+        if self._curves is not None:
+            for name, value in summary.items():
+                self._curves.add_scalar(f"Train/{name}", value, number)
+
+    def epoch(self, record: dict[str, Any], max_epoch: int, save_dir: str | Path) -> None:
+        """Record an epoch and print its line."""
+        self._record(save_dir, record)
+        terms = "  ".join(f"{k} {v:.4g}" for k, v in record.items() if k.startswith("loss"))
+        self.say(
+            f"epoch {record['epoch']}/{max_epoch}  {terms}  acc {record['acc']:.1f}  "
+            f"lr {record['lr']:.2e}  {record['seconds']:.1f} s"
+        )
+
+    def test(
+        self,
+        result: TestResult,
+        ranks: Sequence[int],
+        save_dir: str | Path,
+        *,
+        epoch: int,
+        bad_frames: int,
+    ) -> None:
+        """Print a test's figures as torchreid does, and record them.
+
+        Args:
+            result: what the test found.
+            ranks: ranks to print, from 1.
+            save_dir: folder of the records; empty for none.
+            epoch: epoch of the run, from 0.
+            bad_frames: number of frames left out so far.
+        """
+        self.say("** Results **" if result.protocol == "torchreid" else f"** {result.protocol} **")
+        self.say(f"mAP: {result.mAP:.1%}")
+        self.say("CMC curve")
+        for r in ranks:
+            self.say(f"Rank-{r:<3}: {result.ranks[r]:.1%}")
+        self.record_test(result, save_dir, epoch=epoch, bad_frames=bad_frames)
+
+    def record_test(
+        self, result: TestResult, save_dir: str | Path, *, epoch: int, bad_frames: int = 0
+    ) -> None:
+        """Record a test's figures; arguments as for :meth:`test`."""
+        if self._curves is not None:
+            self._curves.add_scalar(f"Test/{result.dataset}/rank1", result.rank1, epoch)
+            self._curves.add_scalar(f"Test/{result.dataset}/mAP", result.mAP, epoch)
+        if save_dir:
+            record = {
+                "kind": "test",
+                "epoch": epoch + 1 if self.training else None,
+                "dataset": result.dataset,
+                "protocol": result.protocol,
+                "distractors_dropped": result.distractors_dropped,
+                **result.figures,
+                "bad_frames": bad_frames,
+                "seconds": round(result.extract_seconds + result.rank_seconds, 3),
+            }
+            self._record(save_dir, record)
+
+    def _record(self, save_dir: str | Path, record: dict[str, Any]) -> None:
+        if self.first:
+            append_record(save_dir, record)

@@ -1,0 +1,213 @@
+"""The training loop: the epochs of a run, and the batches of an epoch."""
+
+from __future__ import annotations
+
+import datetime
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch.nn.parallel import DistributedDataParallel
+
+from nr3d import parallel
+from nr3d.engine.batches import on_device
+from nr3d.engine.randomness import set_random_states
+from nr3d.engine.safe_points import stop_if_asked, stop_within_epoch, test_or_stop
+from nr3d.engine.state import Progress
+from nr3d.engine.step import explained_step
+from nr3d.errors import Nr3dError
+from nr3d.host import torchreid
+from nr3d.models import BottleneckNorm
+from nr3d.processes import stopping
+
+if TYPE_CHECKING:
+    from nr3d.engine.engine import VideoNot3DEngine
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run, by the arguments of torchreid's ``Engine.run``.
+
+    Args:
+        save_dir: the run's folder.
+        start_epoch, max_epoch: number of epochs finished before the run, and at its end.
+        print_freq: number of batches from line to line; 0 for no line between epochs.
+        fixbase_epoch: number of epochs at the start in which ``open_layers`` alone learn.
+        open_layers: names of those parts of the model.
+        start_eval: number of the first epoch that may be tested, from 1.
+        eval_freq: number of epochs from test to test; -1 for the last alone.
+        test: arguments of the engine's ``test``.
+    """
+
+    save_dir: str
+    start_epoch: int
+    max_epoch: int
+    print_freq: int
+    fixbase_epoch: int
+    open_layers: str | list[str] | None
+    start_eval: int
+    eval_freq: int
+    test: Mapping[str, Any]
+
+    def tests_after(self, epochs: int) -> bool:
+        """Whether a test is due after so many epochs."""
+        due = self.eval_freq > 0 and epochs >= self.start_eval and epochs % self.eval_freq == 0
+        return due or epochs == self.max_epoch
+
+
+def run_epochs(engine: VideoNot3DEngine, run: Run) -> None:
+    """Train and test a run to its last epoch, or until it is asked to stop.
+
+    Args:
+        engine: engine whose ``train``, ``test`` and ``save_model`` are called.
+        run: what to train.
+
+    Raises:
+        Nr3dError: if the loss is no longer finite, or the data is not usable.
+        Interrupted: if the run was asked to stop; its last checkpoint is then written.
+    """
+    started = time.perf_counter()
+    engine.start_epoch, engine.max_epoch = run.start_epoch, run.max_epoch
+    begin(engine, run.start_epoch, run.save_dir, freezes=run.fixbase_epoch > 0)
+    try:
+        with stopping.at_safe_points():
+            engine.journal.say("=> Start training")
+            if engine.progress.untested:
+                engine.epoch = run.start_epoch - 1
+                engine.save_model(engine.epoch, test_or_stop(engine, run.test), run.save_dir)
+            elif run.start_epoch >= run.max_epoch > 0:
+                epochs = f"{run.start_epoch} of {run.max_epoch} epochs are done"
+                engine.journal.say(f"=> Nothing left to train: {epochs}")
+                with stopping.at_once():
+                    engine.test(**run.test)
+            for epoch in range(run.start_epoch, run.max_epoch):
+                engine.epoch = epoch
+                _run_epoch(engine, run)
+        elapsed = datetime.timedelta(seconds=round(time.perf_counter() - started))
+        engine.journal.say(f"Elapsed {elapsed}")
+    finally:
+        engine.journal.close()
+
+
+def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes: bool) -> None:
+    """Take up a run where its checkpoint left it, or begin a new one.
+
+    Args:
+        engine: engine of the run.
+        start_epoch: number of finished epochs.
+        save_dir: the run's folder.
+        freezes: whether parts of the model learn nothing in some epochs.
+    """
+    progress = engine.progress
+    if progress.epoch != start_epoch:
+        progress = engine.progress = Progress(start_epoch, best_rank1=progress.best_rank1)
+    elif progress.random is not None:
+        set_random_states(progress.random)
+        progress.random = None
+    if engine.world.size > 1:
+        parallel.copy_from_first([p.data for p in engine.criterion.parameters()])
+        for module in engine.model.modules():
+            if isinstance(module, BottleneckNorm):
+                module.freeze()  # an earlier run() opened it, and no gradient is waited for
+        engine.step.model = DistributedDataParallel(
+            engine.model,
+            device_ids=[engine.device.index] if engine.device.type == "cuda" else None,
+            find_unused_parameters=freezes or engine.criterion.leaves_parameters_out,
+        )
+    begun = start_epoch * engine.num_batches + progress.step
+    engine.journal.open(
+        save_dir, epoch=start_epoch, untested=progress.untested, first_step=begun or None
+    )
+
+
+def _run_epoch(engine: VideoNot3DEngine, run: Run) -> None:
+    """Train one epoch, test where that is due, and write the checkpoint after it."""
+    started = time.perf_counter()
+    lr = engine.get_current_lr()
+    losses = engine.train(run.print_freq, run.fixbase_epoch, run.open_layers, run.save_dir)
+    done = engine.epoch + 1
+    record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
+    record["bad_frames"] = len(engine.bad_frames())
+    record["seconds"] = round(time.perf_counter() - started, 3)
+    engine.journal.epoch(record, run.max_epoch, run.save_dir)
+    rank1 = test_or_stop(engine, run.test) if run.tests_after(done) else None
+    engine.save_model(engine.epoch, rank1, run.save_dir)
+    if done < run.max_epoch:  # else there is no more to stop
+        stop_if_asked(engine, run.save_dir, written=True)
+
+
+def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dict[str, float]:
+    """Train what is left of an epoch.
+
+    Args:
+        engine: engine whose ``forward_backward`` takes each batch.
+        print_freq: number of batches from line to line; 0 for none.
+        save_dir: folder of the checkpoints within the epoch.
+
+    Returns:
+        dict: each figure's mean over the epoch, by name.
+
+    Raises:
+        Nr3dError: if there is no whole batch, or the data cannot go to the batch to start from.
+        Interrupted: if the run was asked to stop; its last checkpoint is then written.
+    """
+    progress = engine.progress
+    if hasattr(engine.train_loader, "set_epoch"):
+        engine.train_loader.set_epoch(engine.epoch, progress.step)
+    elif progress.step:
+        raise Nr3dError(
+            f"The checkpoint stands at batch {progress.step} of an epoch, which this data cannot "
+            "start from: train with nr3d.data.ClipDataManager."
+        )
+    engine.num_batches = len(engine.train_loader)
+    if engine.num_batches == 0:
+        raise Nr3dError(
+            "The training set gives no whole batch: set train.batch_size to fewer clips."
+        )
+    meter = _meter_of(progress.sums)
+    title = f"Epoch {engine.epoch + 1}/{engine.max_epoch}"
+    with (
+        explained_step(),
+        engine.journal.bar(engine.num_batches, progress.step, title) as bar,
+    ):
+        batches = on_device(engine.train_loader, engine.device)
+        for number, data in enumerate(batches, progress.step):
+            engine.batch_idx = number
+            summary = engine.forward_backward(data)
+            meter.update(summary)
+            progress.step = number + 1
+            bar.set_postfix(loss=f"{summary['loss']:.3f}", refresh=False)
+            bar.update()
+            if print_freq > 0 and progress.step % print_freq == 0:
+                engine.journal.say(
+                    f"epoch: [{engine.epoch + 1}/{engine.max_epoch}]"
+                    f"[{progress.step}/{engine.num_batches}]\t{meter}\t"
+                    f"lr {engine.get_current_lr():.6f}"
+                )
+            engine.journal.step(summary, engine.epoch * engine.num_batches + number)
+            progress.sums = {k: (m.sum, m.count) for k, m in meter.meters.items()}
+            due = _checkpoint_due(engine)
+            if due:
+                engine.checkpoints.write_last(progress, save_dir)
+            stop_within_epoch(engine, save_dir, written=due)
+    return {name: value.avg for name, value in meter.meters.items()}
+
+
+def _checkpoint_due(engine: VideoNot3DEngine) -> bool:
+    """Whether a checkpoint within the epoch falls after the batch just done."""
+    done, every = engine.batch_idx + 1, engine.options.checkpoint_steps
+    return (
+        every > 0
+        and done % (every * engine.options.accumulation_steps) == 0
+        and done < engine.num_batches
+    )
+
+
+def _meter_of(sums: Mapping[str, tuple[float, int]]) -> Any:
+    """Return torchreid's meter with what an epoch had summed up before it was stopped."""
+    meter = torchreid.utils.MetricMeter()
+    for name, (total, count) in sums.items():
+        one = meter.meters[name]
+        one.sum, one.count, one.avg = total, count, total / count
+    return meter
