@@ -105,7 +105,7 @@ def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
             "model-last.pth.tar",
             "holds an earlier run: resume it with model.resume {out}/model-la",
         ),
-        ("model-best.pth.tar", "start from its weights by model.load_weights {out}/model-best"),
+        ("model-best.pth.tar", "start from its weights with model.load_weights {out}/model-best"),
         ("result.json", "(result.json): give this one another data.save_dir, or delete the fo"),
         ("splits.json", "(splits.json): give this one another data.save_dir, or delete the fo"),
         ("events.out.tfevents.17.host.1.0", "(events.out.tfevents.17.host.1.0): give this one"),
