@@ -12,7 +12,7 @@ from yacs.config import CfgNode
 
 from nr3d import parallel
 from nr3d.config import Command
-from nr3d.data.splits import SPLIT_FILES, read_splits
+from nr3d.data.datasets.splits import SPLIT_FILES, read_splits
 from nr3d.errors import ConfigError, DataError, shown
 from nr3d.files.home import expanded
 from nr3d.files.json_files import write_json

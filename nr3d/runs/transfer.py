@@ -10,7 +10,7 @@ from yacs.config import CfgNode
 
 from nr3d import parallel
 from nr3d.config import KEYS, Command, load_config
-from nr3d.data.splits import SPLIT_FILES
+from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.engine import BEST
 from nr3d.errors import ConfigError
 from nr3d.models import ARCHITECTURES

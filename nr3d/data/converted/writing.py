@@ -1,4 +1,4 @@
-"""Makes a plain tree of frames a dataset: who trains, who tests, and which tracklets ask."""
+"""Conversion of a plain tree of frames: who trains, who tests, and which tracklets are queries."""
 
 from __future__ import annotations
 
@@ -8,20 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from nr3d.data.converted.dataset import (
-    INDEX,
-    Index,
-    refuse_taken,
-    register_converted,
-    strangers,
-)
+from nr3d.data.converted.dataset import refuse_taken, register_converted
+from nr3d.data.converted.index import INDEX, Index, strangers
 from nr3d.data.converted.tree import SHAPE, PlainTracklet, Tree, scan
 from nr3d.errors import ConfigError, DataError
 from nr3d.files.home import expanded
 from nr3d.files.new_files import refuse_over, write_new
 
 _FEWEST = 3
-"""Identities: two to train, since one has nobody to be told from, and one to test."""
+"""Least number of identities: two to train, to be told from each other, and one to test."""
 
 
 @dataclass(frozen=True)

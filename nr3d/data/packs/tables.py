@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.data.loading import load_dataset
 from nr3d.data.packs.reading import NO_SPLIT, PARTS
-from nr3d.data.splits import SPLIT_FILES
-from nr3d.data.threads import spread
+from nr3d.data.packs.threads import spread
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.files.regular_files import look

@@ -22,7 +22,7 @@ import numpy as np
 from nr3d.data.decoding import MAX_BYTES
 from nr3d.data.packs.reading import FORMAT, PARTS, VERSION, tables_digest
 from nr3d.data.packs.tables import PackTables, list_frames
-from nr3d.data.threads import spread
+from nr3d.data.packs.threads import spread
 from nr3d.errors import ConfigError, DataError
 from nr3d.files import hdf5
 from nr3d.files.atomic import sole_writer

@@ -42,8 +42,6 @@ from nr3d.config import features_settings
 
 FORMAT, VERSION = "nr3d features", 2
 
-SPLITS = ("train", "query", "gallery")
-
 DTYPES = ("float32", "float16")
 """Types that features can be kept in."""
 

@@ -20,7 +20,8 @@ from nr3d.checking import check_dataset
 from nr3d.cli import main
 from nr3d.cli.data import describe
 from nr3d.data import ClipDataManager, convert, register_converted
-from nr3d.data.converted.dataset import INDEX, ConvertedDataset, read_index
+from nr3d.data.converted.dataset import ConvertedDataset
+from nr3d.data.converted.index import INDEX, read_index
 from nr3d.data.converted.writing import Conversion
 from nr3d.errors import ConfigError, DataError, RegistrationError
 from nr3d.host import torchreid
