@@ -12,9 +12,10 @@ from typing import Any
 
 from nr3d.data.converted.dataset import is_converted, register_converted
 from nr3d.data.converted.index import INDEX, index_mend
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.folders import is_name
 from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
-from nr3d.data.packs.reading import NO_SPLIT, PARTS, Pack, open_pack
+from nr3d.data.packs.reading import NO_SPLIT, Pack, open_pack
 from nr3d.errors import ConfigError, DataError, Nr3dError, reason_of
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
@@ -73,7 +74,7 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
             f"{pack.dataset}: set data.split_id {pack.split_id}, or pack the other: nr3d pack "
             f"--root DIR --dataset {pack.dataset} --split-id {split_id} --out FILE"
         )
-    return _assembled(pack.dataset, *map(pack.tracklets, PARTS), combineall=combineall)
+    return _assembled(pack.dataset, *map(pack.tracklets, SPLITS), combineall=combineall)
 
 
 def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: bool) -> Any:

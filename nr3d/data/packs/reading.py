@@ -43,14 +43,13 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, printable, shown
 from nr3d.files.hdf5 import reading
 from nr3d.files.home import expanded
 
 FORMAT = "nr3d-pack"
 VERSION = 1
-
-PARTS = ("train", "query", "gallery")
 
 NO_SPLIT = -1
 """``split_id`` of a dataset that has no splits."""
@@ -87,10 +86,10 @@ def tables_digest(
         dataset: torchreid's name.
         split_id: its split.
         frames: ``offset``, ``length`` and ``path``, the last as bytes.
-        parts: of each of :data:`PARTS` the tables of its tracklets.
+        parts: of each of :data:`SPLITS` the tables of its tracklets.
     """
     tables = {f"frames/{name}": frames[name] for name in ("offset", "length", "path")}
-    tables |= {f"{part}/{name}": parts[part][name] for part in PARTS for name in _COLUMNS}
+    tables |= {f"{part}/{name}": parts[part][name] for part in SPLITS for name in _COLUMNS}
     head = [dataset, split_id, {name: len(table) for name, table in tables.items()}]
     digest = hashlib.sha256(json.dumps(head).encode())
     for name, table in tables.items():
@@ -166,7 +165,7 @@ class Pack:
             self.names: npt.NDArray[np.bytes_] = _column(file["frames/path"], frames, "S")
             self._parts: dict[str, dict[str, _Table]] = {
                 part: {name: _column(file[part][name], _REPEATS * frames + 1) for name in _COLUMNS}
-                for part in PARTS
+                for part in SPLITS
             }
             self._start = file["bytes"].id.get_offset() or 0  # None where it has no byte
             self._check(size - self._start)
@@ -214,7 +213,7 @@ class Pack:
         return index < len(self) and self.names[index] == name.encode("utf-8", "surrogateescape")
 
     def tracklets(self, part: str) -> list[tuple[tuple[str, ...], int, int, int]]:
-        """Give torchreid's tuples of one of :data:`PARTS`: frame paths, pid, camid, dsetid."""
+        """Give torchreid's tuples of one of :data:`SPLITS`: frame paths, pid, camid, dsetid."""
         table = self._parts[part]
         start, frame = table["start"].tolist(), table["frame"].tolist()
         facts = zip(*(table[name].tolist() for name in ("pid", "camid", "dsetid")), strict=True)

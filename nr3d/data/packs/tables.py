@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.data.loading import load_dataset
-from nr3d.data.packs.reading import NO_SPLIT, PARTS
+from nr3d.data.packs.reading import NO_SPLIT
 from nr3d.data.packs.threads import spread
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
@@ -52,7 +53,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     """
     root = expanded(root, DataError).resolve()
     loaded = load_dataset(dataset, root, split_id, combineall=False)
-    tracklets = {part: getattr(loaded, part) for part in PARTS}
+    tracklets = {part: getattr(loaded, part) for part in SPLITS}
     below = os.path.join(root, "")  # noqa: PTH118 (Path drops the slash at the end)
 
     def name(path: str) -> str:
@@ -63,10 +64,10 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
             )
         return path.removeprefix(below)
 
-    names = sorted({name(p) for part in PARTS for paths, *_ in tracklets[part] for p in paths})
+    names = sorted({name(p) for part in SPLITS for paths, *_ in tracklets[part] for p in paths})
     index = {name: place for place, name in enumerate(names)}
     parts = {}
-    for part in PARTS:
+    for part in SPLITS:
         if not (names and tracklets[part]):
             raise DataError(
                 f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: torchreid "
@@ -84,7 +85,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     length, modified = _look(root, dataset, names, workers)
     split_id = split_id if dataset in SPLIT_FILES else NO_SPLIT
     source = hashlib.sha256(json.dumps([str(root), dataset, split_id, names]).encode())
-    for table in (length, modified, *(table for part in PARTS for table in parts[part].values())):
+    for table in (length, modified, *(table for part in SPLITS for table in parts[part].values())):
         source.update(table.tobytes())
     offset = np.cumsum(length) - length
     return PackTables(root, dataset, split_id, names, length, offset, parts, source.hexdigest())

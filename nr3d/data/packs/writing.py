@@ -19,8 +19,9 @@ from pathlib import Path
 
 import numpy as np
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.decoding import MAX_BYTES
-from nr3d.data.packs.reading import FORMAT, PARTS, VERSION, tables_digest
+from nr3d.data.packs.reading import FORMAT, VERSION, tables_digest
 from nr3d.data.packs.tables import PackTables, list_frames
 from nr3d.data.packs.threads import spread
 from nr3d.errors import ConfigError, DataError
@@ -102,7 +103,7 @@ def pack(
                 for _ in progress(frames, len(tables.names)):
                     pass
             _finish(partial, out)
-    tracklets = sum(len(tables.parts[part]["pid"]) for part in PARTS)
+    tracklets = sum(len(tables.parts[part]["pid"]) for part in SPLITS)
     return Packing(out, len(tables.names), tracklets, out.stat().st_size)
 
 
@@ -138,7 +139,9 @@ def _begin(partial: Path, tables: PackTables) -> None:
         "frames/offset": tables.offset,
         "frames/length": tables.length,
         **{
-            f"{part}/{key}": tables.parts[part][key] for part in PARTS for key in tables.parts[part]
+            f"{part}/{key}": tables.parts[part][key]
+            for part in SPLITS
+            for key in tables.parts[part]
         },
     }
 
