@@ -126,7 +126,7 @@ def rehearse_plan(plan: Plan, *, anew: bool = False) -> dict[str, Rehearsal]:
     Raises:
         Nr3dError: for everything that would stop the run and that the user can fix.
     """
-    with opened(plan.cfg, Command.TRAIN) as run:
+    with opened(plan.started, Command.TRAIN) as run:
         first = unfinished_first(plan)
         if first is None:
             return {"run": rehearse_run(run, anew=anew)}

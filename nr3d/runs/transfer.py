@@ -29,12 +29,19 @@ class Plan:
     """A training, and the one that comes before it.
 
     Args:
-        cfg: the configuration to train; it starts from the best weights of ``first``, if any.
+        cfg: the configuration to train.
         first: the configuration to train before it; None if there is none.
     """
 
     cfg: CfgNode
     first: CfgNode | None = None
+
+    @property
+    def started(self) -> CfgNode:
+        """The configuration to train, which starts from the best weights of the first, if any."""
+        if self.first is None:
+            return self.cfg
+        return changed(self.cfg, "model.load_weights", str(Path(self.first.data.save_dir) / BEST))
 
 
 def load_plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
@@ -84,13 +91,10 @@ def on_split(plan: Plan, split: int) -> Plan:
         split: number of the split, from 0.
     """
     cfg, first = changed(plan.cfg, "data.split_id", split), plan.first
-    if first is None:
-        return Plan(cfg)
-    if set(first.data.sources) & set(cfg.data.targets) & SPLIT_FILES.keys():
+    if first is not None and set(first.data.sources) & set(cfg.data.targets) & SPLIT_FILES.keys():
         first = changed(first, "data.split_id", split)
         first = changed(first, "data.save_dir", f"{first.data.save_dir}/split{split}")
-    best = Path(first.data.save_dir) / BEST
-    return Plan(changed(cfg, "model.load_weights", str(best)), first)
+    return Plan(cfg, first)
 
 
 def train_plan(plan: Plan, *, anew: bool = False) -> Outcome:
@@ -106,7 +110,7 @@ def train_plan(plan: Plan, *, anew: bool = False) -> Outcome:
     Raises:
         Nr3dError: for every failure that the user can fix; the message says how.
     """
-    with opened(plan.cfg, Command.TRAIN) as run, sole_run(plan.cfg.data.save_dir):
+    with opened(plan.started, Command.TRAIN) as run, sole_run(plan.cfg.data.save_dir):
         first = unfinished_first(plan)
         if first is not None:
             # The second is checked before the hours that the first may take.

@@ -1,4 +1,4 @@
-"""What a pack will hold: a dataset's files, their sizes, and its tracklets as tables."""
+"""The content of a future pack: a dataset's files, their sizes, and its tracklets as tables."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from nr3d.files.regular_files import look
 
 @dataclass(frozen=True)
 class PackTables:
-    """A dataset as it will be packed: see :mod:`nr3d.data.packs.reading`.
+    """A dataset as it will be packed; see :mod:`nr3d.data.packs.reading`.
 
     Args:
         root: folder that holds the datasets' folders.
-        dataset: torchreid's name.
-        split_id: its split.
-        names: the frames' files below the root, sorted.
-        length, offset: their sizes in bytes, and where they start.
-        parts: of each part the tables of its tracklets.
-        source: tells it from any other, and from the same with files that were changed.
+        dataset: torchreid's name of the dataset.
+        split_id: number of the split, from 0.
+        names: paths of the frames' files below the root, sorted.
+        length: (N,), sizes of the files, in bytes.
+        offset: (N,), offsets of the files in the pack, in bytes.
+        parts: tables of the tracklets, by split.
+        source: SHA-256 of everything that makes the dataset another one, changed files included.
     """
 
     root: Path
@@ -46,10 +47,16 @@ class PackTables:
 
 
 def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> PackTables:
-    """Load a dataset and look at its files.
+    """Load a dataset and look up the sizes of its files.
+
+    Args:
+        root: folder that holds the datasets' folders.
+        dataset: torchreid's name of the dataset, or the folder of a converted one.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        workers: number of threads.
 
     Raises:
-        DataError: if it cannot be loaded, or a file is missing.
+        DataError: if the dataset cannot be loaded, or a file is missing.
     """
     root = expanded(root, DataError).resolve()
     loaded = load_dataset(dataset, root, split_id, combineall=False)
@@ -92,7 +99,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
 
 
 def _look(root: Path, dataset: str, names: list[str], workers: int) -> npt.NDArray[np.int64]:
-    """Give the files' sizes in bytes and times in nanoseconds, (2, N)."""
+    """Return the sizes of files in bytes and their times in nanoseconds, (2, N)."""
 
     def look(block: range) -> list[tuple[int, int] | None]:
         return [_size_and_time(root / names[index]) for index in block]
