@@ -23,7 +23,7 @@ class Outcome:
     results: Mapping[str, TestResult]
     """Results of the last test by the protocol that counts, by dataset."""
     by_protocol: Mapping[str, Mapping[str, TestResult]]
-    """Results of the last test by every protocol that was asked for, by dataset and protocol."""
+    """Results of the last test by every protocol that was used, by dataset and protocol."""
     best_rank1: float | None
     """Best rank-1 of the run's tests, from 0 to 1; None if the run did not train."""
     seconds: float

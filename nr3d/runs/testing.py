@@ -53,8 +53,8 @@ def config_to_test(
     entry = entry_of(weights)
     facts = {} if entry is None else entry.changes()
     if facts:
-        told = ", ".join(f"{key} {value}" for key, value in facts.items())
-        logger.info("%s is tested with %s, unless KEY VALUE says otherwise", weights, told)
+        known = ", ".join(f"{key} {value}" for key, value in facts.items())
+        logger.info("%s is tested with %s, unless KEY VALUE says otherwise", weights, known)
     words = [word for key, value in facts.items() for word in (key, str(value))]
     return load_config(name_or_path, [*words, "model.load_weights", str(weights), *changes])
 

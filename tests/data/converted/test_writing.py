@@ -204,7 +204,7 @@ def test_names_that_are_no_unicode_go_all_the_way(tmp_path: Path, plain_tree: Wr
     made = convert(home)
     assert made.name == f"shop {LATIN}"
     read = read_index(home)
-    paths = {path for split in read.tuples(home) for paths, _, _ in split for path in paths}
+    paths = {path for split in read.parts(home) for paths, _, _ in split for path in paths}
     assert paths == {str(path) for path in home.glob("*/*/*/*.jpg")}
     report = check_dataset(made.name, tmp_path)
     assert {finding.level for finding in report.findings} <= {"warning"}, report.findings
