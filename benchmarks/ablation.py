@@ -31,7 +31,7 @@ from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, dense
 from nr3d.engine import LAST
 from nr3d.features import Inference, InferenceOptions, extract_each
 from nr3d.models import VideoReID
-from nr3d.runs import building, experiment
+from nr3d.runs import building, training
 from nr3d.synthetic import read_occlusion, write_mars
 
 VARIANTS: dict[str, tuple[str, list[str]]] = {
@@ -137,7 +137,7 @@ def run(variant: str, seed: int, args: argparse.Namespace, root: Path) -> dict[s
     save_dir = args.work / f"{variant}-seed{seed}"
     shutil.rmtree(save_dir, ignore_errors=True)  # left by an interrupted run
     cfg = configuration(variant, seed, args.epochs, root, save_dir)
-    outcome = experiment.train(cfg)
+    outcome = training.train(cfg)
     result = outcome.results["mars"]
     query, gallery = outcome.tracklets["mars"]
 
@@ -146,7 +146,7 @@ def run(variant: str, seed: int, args: argparse.Namespace, root: Path) -> dict[s
     trained.model.load_weights = str(save_dir / LAST)
     people = len({pid for _, pid, *_ in building.build_datamanager(cfg).train_tracklets})
     attention = attention_on_occlusion(
-        building.build_model(trained, people, pretrained=False, whole=True),
+        building.build_model(trained, people, training=False),
         [*query, *gallery],
         read_occlusion(root / "mars"),
         ClipTransform(cfg.data.height, cfg.data.width),

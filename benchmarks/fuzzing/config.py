@@ -19,7 +19,7 @@ from fuzzing import RIGHT, WrongError, damaged, refusal
 from nr3d.config import KEYS, config_of, default_config, load_config, shipped_configs
 from nr3d.config import loading as shipped
 from nr3d.errors import ConfigError
-from nr3d.runs import building
+from nr3d.runs import configuration
 
 MOST_SECONDS = 1.0
 """CPU seconds allowed for one input; a busy machine takes longer by the clock."""
@@ -72,7 +72,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
         begun = time.process_time()
         try:
             cfg = load_config(name, changes)
-            building.check(cfg)
+            configuration.check(cfg)
         except ConfigError as error:
             outcome = refusal(error)
         else:
@@ -87,7 +87,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
 def _whole() -> str:
     """Return a configuration file with the default of every key."""
-    config = building.as_mapping(default_config())
+    config = configuration.as_mapping(default_config())
     return "".join(f"{section}: {json.dumps(values)}\n" for section, values in config.items())
 
 
@@ -158,6 +158,6 @@ def _require_whole(cfg: Any) -> None:
             value = value[part]
         if type(value) is not type(key.default) and key.name != "model.pretrained":
             raise WrongError(f"{key.name} is {value!r:.100}")
-    stored = json.loads(json.dumps(building.as_mapping(cfg)))
+    stored = json.loads(json.dumps(configuration.as_mapping(cfg)))
     if config_of(stored) != cfg:
         raise WrongError("the configuration differs when it is read again")

@@ -18,8 +18,9 @@ from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
 from nr3d.config import load_config
 from nr3d.engine.records import FILE_NAME, append_record, drop_records_after, read_records
 from nr3d.errors import ConfigError, DataError
-from nr3d.runs import stages, table
-from nr3d.runs.building import as_mapping
+from nr3d.runs import table
+from nr3d.runs.configuration import as_mapping, changed
+from nr3d.runs.standing import standing
 
 _VALUES = (
     *([], {}, 5, 0, -1, 1.5, None, True, "", "x", "mars", [[]], [None], {"a": {}}, 10**30),
@@ -73,13 +74,13 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
         try:
             read = table.read_rows([alone])
             if name == "result.json":
-                stages.standing(stages.changed(cfg, "data.save_dir", str(alone)))
+                standing(changed(cfg, "data.save_dir", str(alone)))
         except (DataError, ConfigError) as error:
             return refusal(error, str(alone))
         markdown = table.as_markdown(read)
         if len(markdown.splitlines()) != 2 + len({(r.model, r.trained_first_on) for r in read}):
             raise WrongError(f"a table of {markdown!r}")
-        json.dumps(table.as_mapping(read), allow_nan=False)
+        json.dumps(table.as_json(read), allow_nan=False)
         return RIGHT if _plain(read) == _plain(rows[name]) else UNCHECKED
 
     def of_records(rng: np.random.Generator) -> str:
@@ -103,8 +104,8 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
     return lambda rng: of_records(rng) if rng.integers(3) == 0 else of_results(rng)
 
 
-def _plain(rows: list[table.Row]) -> Any:
-    return [{**row, "folder": ""} for row in table.as_mapping(rows)["rows"]]
+def _plain(rows: list[table.TableRow]) -> Any:
+    return [{**row, "folder": ""} for row in table.as_json(rows)["rows"]]
 
 
 def _has_nan(records: list[dict[str, Any]]) -> bool:

@@ -22,9 +22,9 @@ from scipy.io import loadmat, savemat
 from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
 from nr3d.checking import check_dataset
 from nr3d.data import convert
-from nr3d.data.converted.dataset import INDEX
+from nr3d.data.converted.index import INDEX
+from nr3d.data.datasets.splits import ILIDSVID_TABLE
 from nr3d.data.loading import load_dataset
-from nr3d.data.splits import ILIDSVID_TABLE
 from nr3d.errors import ConfigError, DataError
 from nr3d.synthetic import write_mars, write_prid2011
 

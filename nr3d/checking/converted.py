@@ -1,35 +1,25 @@
-"""Converted datasets: the index, and the tree that it is about."""
+"""Check of a converted dataset: its index, and the tree that the index describes."""
 
 from __future__ import annotations
 
-from collections import Counter
-
-from nr3d.checking.answers import check_answers
-from nr3d.checking.findings import Report
-from nr3d.checking.frames import check_order
-from nr3d.checking.parts import Parts
-from nr3d.data.converted.dataset import (
-    INDEX,
-    SPLITS,
-    Index,
-    index_mend,
-    parse_index,
-    read_index,
-    strangers,
-)
-from nr3d.data.converted.tree import SHAPE, PlainTracklet, scan
+from nr3d.checking.order import check_order
+from nr3d.data.converted.index import INDEX, index_mend, parse_index, strangers
+from nr3d.data.converted.reading import check_index
+from nr3d.data.converted.tree import SHAPE, scan
+from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.frames import IMAGES
 from nr3d.errors import DataError
 
 
 def check_converted(report: Report) -> list[str]:
-    """Check all of a converted dataset but whether its frames can be decoded.
+    """Check everything of a converted dataset except whether its frames can be decoded.
 
     Args:
-        report: of the dataset, whose folder is there; takes the counts and findings.
+        report: report of the dataset, whose folder exists; it takes the counts and findings.
 
     Returns:
-        list: the frames that its index names and that are there.
+        list: paths of the frames that the index names and that exist.
     """
     tree = scan(report.folder)
     again = index_mend(report.folder)
@@ -52,7 +42,7 @@ def check_converted(report: Report) -> list[str]:
     except DataError as error:
         report.add("error", str(error), again)
         return []
-    training, testing, listed = _check_index(report, index, again)
+    training, testing, listed = check_index(report, index, again)
     report.counts |= {
         "train identities": len(training),
         "test identities": len(testing),
@@ -87,51 +77,3 @@ def check_converted(report: Report) -> list[str]:
         ],
     )
     return found
-
-
-def read_converted(report: Report, _: int = 0) -> Parts | None:
-    """Read a converted dataset's tracklets, or report why they cannot be.
-
-    The frames are not looked for.
-
-    Args:
-        report: of the dataset; takes the findings.
-
-    Raises:
-        DataError: if its index is missing or is no such file.
-    """
-    index = read_index(report.folder)
-    _check_index(report, index, index_mend(report.folder))
-    return None if report.of("error") else Parts(*index.tuples(report.folder))
-
-
-def _check_index(
-    report: Report, index: Index, again: str
-) -> tuple[set[str], set[str], list[PlainTracklet]]:
-    """Check who is in which split; give who trains, who tests, and all tracklets."""
-    listed = index.of(*SPLITS)
-    training, testing = (
-        {tracklet.identity for tracklet in index.of(*splits)}
-        for splits in (("train",), ("query", "gallery"))
-    )
-    report.add(
-        "error",
-        f"Identities that both train and test in {INDEX}",
-        again,
-        sorted(training & testing),
-    )
-    times = Counter(tracklet.place for tracklet in listed)
-    report.add(
-        "error",
-        f"Tracklets that {INDEX} has more than once",
-        again,
-        [place for place, count in times.items() if count > 1],
-    )
-    check_answers(
-        report,
-        INDEX,
-        [(tracklet.place, tracklet.identity, tracklet.camera) for tracklet in index.of("query")],
-        [(tracklet.identity, tracklet.camera) for tracklet in index.of("gallery")],
-        again,
-    )
-    return training, testing, listed

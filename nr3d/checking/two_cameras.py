@@ -1,114 +1,12 @@
-"""What PRID2011 and iLIDS-VID share: a tracklet under each of two cameras, and half splits."""
+"""Check of the frames of PRID2011 and iLIDS-VID, with a tracklet under each of two cameras."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from nr3d.checking.findings import Report
-from nr3d.checking.frames import check_order
-from nr3d.checking.parts import Parts, Tracklets
-from nr3d.data.converted.tree import names_in
-from nr3d.data.frames import in_time_order, is_image
-from nr3d.data.splits import Split
-from nr3d.errors import ConfigError
-
-People = Mapping[str, Sequence[str]]
-"""A camera's people: name of the folder → its images in time order."""
-
-
-def people_under(report: Report, camera: str) -> People:
-    """List a camera's folder, of a path under the dataset's."""
-    folder = str(report.folder / camera)
-    people, _ = names_in(folder)
-    return {
-        person: in_time_order(
-            [name for name in names_in(f"{folder}/{person}")[1] if is_image(name)]
-        )
-        for person in people
-    }
-
-
-def check_splits(
-    report: Report, source: str, splits: Sequence[Split], mend: str, first: int = 0
-) -> list[str]:
-    """Check who is in which split.
-
-    Args:
-        report: of the dataset; takes the counts and findings.
-        source: file of the splits.
-        splits: what it holds.
-        mend: how to come by a right one.
-        first: number of the first of them.
-
-    Returns:
-        list: the people of all splits, in order.
-    """
-    both: list[str] = []
-    twice: list[str] = []
-    for number, split in enumerate(splits, start=first):
-        shared = sorted(set(split["train"]) & set(split["test"]))
-        both.extend(f"split {number}: {person}" for person in shared)
-        twice.extend(
-            f"split {number}: {person} ({part})"
-            for part in ("train", "test")
-            for person, times in Counter(split[part]).items()
-            if times > 1
-        )
-    report.add("error", f"People who both train and test in {source}", mend, both)
-    report.add("error", f"People who are twice in a half of a split in {source}", mend, twice)
-    sizes = [(len(split["train"]), len(split["test"])) for split in splits]
-    usual = Counter(sizes).most_common(1)[0][0]
-    report.add(
-        "warning",
-        f"Splits of other sizes than the others in {source}",
-        mend,
-        [
-            f"split {number}: {train} people to train and {test} to test, others {usual[0]} and "
-            f"{usual[1]}"
-            for number, (train, test) in enumerate(sizes)
-            if (train, test) != usual
-        ],
-    )
-    report.counts["splits"] = len(splits)
-    report.counts["train people a split"], report.counts["test people a split"] = usual
-    return sorted({person for split in splits for part in split.values() for person in part})
-
-
-def find_sequences(
-    report: Report, cameras: Mapping[str, People], people: Sequence[str], source: str, again: str
-) -> dict[str, dict[str, Sequence[str]]]:
-    """Look for the frames of people under both cameras.
-
-    Args:
-        report: of the dataset; takes the errors.
-        cameras: their folders' paths under the dataset's, and who is there.
-        people: names of their folders.
-        source: file of the splits.
-        again: how to come by the frames that are missing.
-
-    Returns:
-        dict: of each camera and person the frames that the loader uses, in time order.
-    """
-    absent: list[str] = []
-    empty: list[str] = []
-    found: dict[str, dict[str, Sequence[str]]] = {camera: {} for camera in cameras}
-    for camera, there in cameras.items():
-        for person in people:
-            if person not in there:
-                absent.append(f"{camera}/{person}")
-            elif names := [name for name in there[person] if name.endswith(".png")]:
-                found[camera][person] = names
-            else:
-                empty.append(f"{camera}/{person}")
-    report.add("error", f"People of {source} without a folder under a camera", again, absent)
-    report.add(
-        "error",
-        f"Folders of people of {source} without a .png, where the loader stops",
-        again,
-        empty,
-    )
-    return found
+from nr3d.checking.order import check_order
+from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.two_cameras import People, find_sequences
 
 
 def check_sequences(
@@ -117,14 +15,14 @@ def check_sequences(
     """Check the frames of the people of the splits.
 
     Args:
-        report: of the dataset; takes the findings.
-        cameras: their folders' paths under the dataset's, and who is there.
-        people: of all splits.
-        source: file of the splits.
-        again: how to come by the frames that are missing.
+        report: report of the dataset, which takes the findings.
+        cameras: the people under each camera, by the path of its folder under the dataset's.
+        people: names of the people of all splits.
+        source: name of the file of the splits.
+        again: what to do to get missing frames.
 
     Returns:
-        list: the frames that the loader uses.
+        list: paths of the frames that the loader uses.
     """
     found = find_sequences(report, cameras, people, source, again)
     unseen: list[str] = []
@@ -151,54 +49,3 @@ def check_sequences(
         "but for it.",
     )
     return [f"{report.folder}/{place}/{name}" for place, names in tracklets for name in names]
-
-
-def read_sequences(
-    report: Report,
-    cameras: Mapping[str, People],
-    splits: Sequence[Split],
-    number: int,
-    source: str,
-    mend: str,
-    again: str,
-) -> Parts | None:
-    """Read the tracklets of a split as torchreid does, or report why they cannot be.
-
-    Args:
-        report: of the dataset; takes the errors.
-        cameras: their folders' paths under the dataset's, and who is there.
-        splits: all there are.
-        number: of the one that is asked for, from 0.
-        source: file of the splits.
-        mend: how to come by right splits.
-        again: how to come by the frames that are missing.
-
-    Raises:
-        ConfigError: if there is no such split.
-    """
-    if not 0 <= number < len(splits):
-        raise ConfigError(
-            f"data.split_id is {number}, and {source} in {report.folder} has {len(splits)} "
-            f"splits: set it to one from 0 to {len(splits) - 1}."
-        )
-    split = splits[number]
-    people = check_splits(report, source, [split], mend, first=number)
-    found = find_sequences(report, cameras, people, source, again)
-    if report.of("error"):
-        return None
-
-    def of(part: str, *taken: int) -> Tracklets:
-        homes = list(enumerate(cameras))
-        return [
-            (
-                tuple(
-                    f"{report.folder}/{camera}/{person}/{name}" for name in found[camera][person]
-                ),
-                pid,
-                camid,
-            )
-            for pid, person in enumerate(split[part])
-            for camid, camera in [homes[index] for index in taken]
-        ]
-
-    return Parts(of("train", 0, 1), of("test", 0), of("test", 1))

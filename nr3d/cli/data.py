@@ -14,7 +14,7 @@ from nr3d.cli.output import add_json_option, write_json
 from nr3d.config import default_config, load_config
 from nr3d.data import convert, write_prid2011_splits
 from nr3d.data.converted.writing import Conversion
-from nr3d.data.splits import PRID2011_MIN_FRAMES
+from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 
 _SHOWN = 6

@@ -14,7 +14,8 @@ from nr3d.config import load_config
 from nr3d.engine import BEST
 from nr3d.files.atomic import sole_writer
 from nr3d.report import draw_ranking, save_picture
-from nr3d.runs import experiment
+from nr3d.runs.testing import evaluate_weights
+from nr3d.runs.training import train
 
 IDENTITIES = 160
 FRAMES = (4, 6)
@@ -50,8 +51,8 @@ def _run(args: argparse.Namespace, out: Path) -> None:
     changes = ["data.root", str(out / "data"), "data.save_dir", str(out / "run")]
     cfg = load_config("synthetic", [*changes, "train.seed", str(args.seed)])
 
-    before = experiment.evaluate(cfg)
-    after = experiment.train(cfg)
+    before = evaluate_weights(cfg)
+    after = train(cfg)
     (name,) = after.results
 
     picture = out / "ranking.png"

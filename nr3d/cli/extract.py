@@ -11,7 +11,8 @@ from nr3d.cli.output import print_bad_frames
 from nr3d.config import Command
 from nr3d.features import SPLITS
 from nr3d.features.store.layout import DTYPES
-from nr3d.runs import experiment, extracting
+from nr3d.runs.extraction import extract_dataset
+from nr3d.runs.testing import config_to_test
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -47,9 +48,9 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Extract, and say what there is."""
-    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args, Command.EXTRACT))
+    cfg = config_to_test(args.config, args.weights, changes_of(args, Command.EXTRACT))
     splits = [split.strip() for split in args.split.split(",") if split.strip()]
-    done = extracting.extract(cfg, args.out, splits, args.dtype)
+    done = extract_dataset(cfg, args.out, splits, args.dtype)
     rate = f", {done.frames / done.seconds:.1f} frames/s" if done.frames else ""
     held = ", ".join(f"{count} {split}" for split, count in done.counts.items())
     print(

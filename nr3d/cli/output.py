@@ -11,7 +11,7 @@ from nr3d.engine import TestResult
 from nr3d.files import json_files
 from nr3d.metrics import RULES
 from nr3d.parallel import launched
-from nr3d.runs.experiment import Outcome
+from nr3d.runs.outcome import Outcome
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:

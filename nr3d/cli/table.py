@@ -39,4 +39,4 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.markdown is not None:
         write_text(args.markdown, text + "\n")
-    write_json(args.json, table.as_mapping(rows))
+    write_json(args.json, table.as_json(rows))

@@ -10,7 +10,8 @@ from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
 from nr3d.config import Command
 from nr3d.errors import ConfigError
-from nr3d.runs import experiment, extracting
+from nr3d.runs.outcome import summaries
+from nr3d.runs.testing import config_to_test, evaluate_features, evaluate_weights
 from nr3d.version import versions
 
 
@@ -44,18 +45,18 @@ def run(args: argparse.Namespace) -> None:
                 "--features has the configuration and weights that it was made with: leave out "
                 "--config, --root and --weights"
             )
-        results = extracting.evaluate(args.features, args.changes)
+        results = evaluate_features(args.features, args.changes)
         print_results([results])
         content = {
             "features": str(args.features),
-            "results": experiment.summaries([results]),
+            "results": summaries([results]),
             "versions": versions(),
         }
         write_json(args.json, content)
         return
     if not (args.config and args.weights):
         raise ConfigError("give --config and --weights, or --features")
-    cfg = experiment.config_to_test(args.config, args.weights, changes_of(args, Command.TEST))
-    outcome = experiment.evaluate(cfg)
+    cfg = config_to_test(args.config, args.weights, changes_of(args, Command.TEST))
+    outcome = evaluate_weights(cfg)
     print_outcome(outcome)
     write_json(args.json, outcome.summary())

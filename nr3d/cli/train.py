@@ -13,7 +13,7 @@ from nr3d.config import Command
 from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError
 from nr3d.processes.stopping import Interrupted
-from nr3d.runs import rehearsal, stages
+from nr3d.runs import rehearsal, splits, transfer
 
 
 def add_parser(commands: Any) -> argparse.ArgumentParser:
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    plan = stages.plan(args.config, changes_of(args, Command.TRAIN))
+    plan = transfer.load_plan(args.config, changes_of(args, Command.TRAIN))
     try:
         _run(args, plan)
     except Interrupted as stopped:
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _run(args: argparse.Namespace, plan: stages.Plan) -> None:
+def _run(args: argparse.Namespace, plan: transfer.Plan) -> None:
     if args.dry_run:
         if args.splits is None:
             found = rehearsal.rehearse_plan(plan)
@@ -64,13 +64,13 @@ def _run(args: argparse.Namespace, plan: stages.Plan) -> None:
             print(one)
         write_json(args.json, {name: one.to_mapping() for name, one in found.items()})
     elif args.splits is not None:
-        summary = stages.train_splits(plan, _splits(args.splits))
+        summary = splits.train_splits(plan, _splits(args.splits))
         print()
         print(_splits_table(summary))
         print(f"Runs:        {summary['save_dir']}/split*")
         write_json(args.json, summary)
     else:
-        outcome = stages.train(plan)
+        outcome = transfer.train_plan(plan)
         print_outcome(outcome)
         print(f"Checkpoints: {outcome.save_dir / BEST} (best rank-1), {outcome.save_dir / LAST}")
         write_json(args.json, outcome.summary())

@@ -56,8 +56,8 @@ def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNod
     """Make a configuration of the plain values of one, and change it.
 
     Args:
-        content: sections and keys, as :func:`nr3d.runs.building.as_mapping` gives them; keys that
-            are not there have their defaults.
+        content: sections and keys, as :func:`nr3d.runs.configuration.as_mapping` gives them; keys
+            that are not there have their defaults.
         changes: as for :func:`load_config`.
 
     Raises:

@@ -1,4 +1,4 @@
-"""From the bytes of an image file to an upright RGB image of 8 bits, or a reason why not."""
+"""Decoding of image files to upright RGB images of 8 bits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from PIL import Image, UnidentifiedImageError
 from nr3d.errors import reason_of
 
 MAX_PIXELS = 36_000_000
-"""Of a frame: one of 8K video has 35 million. An image in memory takes some 12 bytes a pixel."""
+"""Largest number of pixels of a frame; 8K video has 35 million, of about 12 bytes in memory."""
 
 MAX_BYTES = 256 * 2**20
-"""Of a frame's file: more than :data:`MAX_PIXELS` take uncompressed in RGB and 16 bits."""
+"""Largest size of a frame's file, in bytes; :data:`MAX_PIXELS` in RGB of 16 bits take less."""
 
 CONVERT = "convert it to 8 bits"
-"""How the reason ends for an image that is whole, and of a kind that is not used."""
+"""Ending of the reason for an image that is whole, but of a kind that is not used."""
 
-# Imported before there are threads and processes, which would wait for one another's imports.
+# Imported before there are threads and processes, which would wait for each other's imports.
 for _plugin in ("Jpeg", "Mpo", "Png", "Bmp", "Ppm", "Tiff", "WebP", "Gif", "Avif", "Jpeg2K"):
     with contextlib.suppress(ImportError):  # older Pillows read no AVIF
         importlib.import_module(f"PIL.{_plugin}ImagePlugin")
@@ -33,11 +33,11 @@ _FORMATS = tuple(
     for name in ("JPEG", "PNG", "BMP", "DIB", "PPM", "TIFF", "WEBP", "GIF", "AVIF", "JPEG2000")
     if name in Image.OPEN
 )
-"""What a frame may be whatever its name. Pillow knows more, and starts Ghostscript for one."""
+"""Formats that a frame may have, whatever its name; Pillow starts Ghostscript for another one."""
 
 _EIGHT_BITS = {"1", "L", "LA", "P", "PA", "CMYK", "YCbCr", "HSV", "LAB"}
 _EIGHT_BITS |= {"RGB", "RGBA", "RGBX", "RGBa"}
-"""Pillow's modes with a known way to RGB."""
+"""Pillow's modes that convert to RGB in a defined way."""
 
 _ORIENTATION = 0x0112
 _UPRIGHT = {
@@ -49,14 +49,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF's orientation → what turns the stored image upright; 1 is upright."""
+"""Transpositions that turn a stored image upright, by EXIF's orientation; 1 is upright."""
 
-# TIFF's tags.
+# Tags of TIFF, and a value of the second one.
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 class UndecodableError(ValueError):
-    """Bytes that are no usable image; the message goes on after the file's name: "is empty"."""
+    """Error of bytes that are no usable image; the message continues a file's name: "is empty"."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class Decoded:
     """An image, and how it was stored.
 
     Args:
-        image: RGB, upright.
-        turned: whether its EXIF said that it is not stored upright.
+        image: the upright image, in RGB.
+        turned: whether EXIF says that the image is not stored upright.
     """
 
     image: Image.Image
@@ -73,17 +73,17 @@ class Decoded:
 
 
 def decode(data: bytes) -> Decoded:
-    """Decode an image file's bytes.
+    """Decode the content of an image file.
 
-    Of an animation or a file of several images the first is taken. Alpha and colour profiles do
-    not count. Images of 16 bits keep their upper 8. The orientation that EXIF tells is applied.
+    The first image of an animation or of a file of several images is taken. Alpha and colour
+    profiles are ignored. Images of 16 bits keep their upper 8 bits. EXIF's orientation is applied.
 
     Args:
-        data: the whole file.
+        data: content of the whole file.
 
     Raises:
-        UndecodableError: for whatever is no image, damaged, larger than any frame, or has values of
-            an unknown range.
+        UndecodableError: if the content is no image, is damaged, is larger than any frame, or has
+            values of an unknown range.
     """
     if not data:
         raise UndecodableError("is empty")
@@ -95,7 +95,7 @@ def decode(data: bytes) -> Decoded:
     try:
         with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
             _refuse_size(image)
-            # A TIFF is turned while it is loaded, and a PNG may tell behind its pixels.
+            # Pillow turns a TIFF while loading it, and a PNG may hold its EXIF behind its pixels.
             turned = image.format == "TIFF" and _orientation(image) in _UPRIGHT
             image.load()
             orientation = _orientation(image)
@@ -110,14 +110,14 @@ def decode(data: bytes) -> Decoded:
         raise UndecodableError("is not an image") from None
     except Image.DecompressionBombError as error:
         raise UndecodableError(f"is no video frame ({reason_of(error)})") from error
-    # Each of Pillow's plugins raises its own on damaged files: OSError, SyntaxError, RuntimeError…
+    # Pillow's plugins raise all kinds of errors on damaged files: OSError, SyntaxError, …
     except Exception as error:
         raise UndecodableError(f"cannot be read ({reason_of(error)})") from error
 
 
 @functools.cache
 def _quiet() -> None:
-    """Keep Pillow from warnings of what is of no account in a file, or fails here."""
+    """Silence Pillow's warnings, about things that do not matter here or raise an error anyway."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
@@ -134,16 +134,16 @@ def _refuse_size(image: Image.Image) -> None:
 def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # noqa: BLE001 - a broken EXIF says nothing, and the image may be whole
+    except Exception:  # noqa: BLE001 - the image may be whole although its EXIF is broken
         return 1
     return orientation if isinstance(orientation, int) else 1
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """Give an image as one of 8 bits a value, or refuse it."""
+    """Return an image with 8 bits a value, or refuse it."""
     mode = image.mode
     if mode in _EIGHT_BITS:
-        # It would not be used, but warned of.
+        # Pillow would warn about it without using it.
         image.info.pop("transparency", None)
         return image
     if mode.startswith("I;16") or (mode == "I" and image.format in ("PNG", "PPM")):
@@ -159,7 +159,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def _bits_of_tiff(image: Image.Image) -> int:
-    """Give the bits of a TIFF's values, 12 or 16."""
+    """Return the number of bits of a TIFF's values, 12 or 16."""
     tags = image.tag_v2  # type: ignore[attr-defined]
     if tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
         raise UndecodableError(

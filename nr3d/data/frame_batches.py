@@ -1,4 +1,4 @@
-"""The frames of many test tracklets in full batches, each read once."""
+"""Frames of many test tracklets in full batches, each read once."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from nr3d.data.tracklets import TestTracklets
 Pixels = npt.NDArray[np.uint8]
 
 AHEAD = 4
-"""Batches that each loader process makes before they are asked for."""
+"""Number of batches that each loader process makes ahead."""
 
 
 class FrameBatch(TypedDict):
-    """Frames of one tracklet after the other; a tracklet may go on in the next batch."""
+    """Frames of one tracklet after the other; a tracklet may continue in the next batch."""
 
     img: Tensor
-    """(N, H, W, 3), uint8: resized, not yet normalised."""
+    """(N, H, W, 3), uint8, resized and not yet normalised frames."""
     tracklet: Tensor
-    """(N,), the index of each frame's tracklet."""
+    """(N,), index of the tracklet of each frame."""
     complete: list[int]
-    """Tracklets whose last frame is in this batch, in order."""
+    """Indices of the tracklets whose last frame is in this batch, in order."""
     bad_frames: list[str]
-    """Frames that could not be read and were left out."""
+    """Paths of the frames that could not be read and were left out."""
 
 
 class FrameBatches(Dataset[FrameBatch]):
-    """Cut the frames of tracklets, one after the other, into batches of the same size.
+    """Dataset of batches of the same size, cut from the frames of tracklets in a row.
 
     Args:
-        tracklets: where the frames come from.
+        tracklets: the tracklets.
         order: indices of the tracklets to read, in this order.
-        size: N, frames of a batch; the last has what is left.
-        threads: that read a batch together.
+        size: N, number of frames of a batch; the last batch has what is left.
+        threads: number of threads that read a batch together.
 
     Raises:
         FrameError: when a batch is made, if a frame cannot be read.
@@ -56,7 +56,7 @@ class FrameBatches(Dataset[FrameBatch]):
         self.order = list(order)
         self.size = size
         self.threads = threads
-        # Where each tracklet ends in the row of all frames.
+        # The end of each tracklet in the row of all frames.
         self.ends = list(accumulate(len(tracklets.positions(index)) for index in self.order))
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class FrameBatches(Dataset[FrameBatch]):
             return self.tracklets.pixels(*frame, bad)
 
         if self.threads > 1:
-            with ThreadPoolExecutor(self.threads) as pool:  # Pillow lets other threads run
+            with ThreadPoolExecutor(self.threads) as pool:  # Pillow runs without the GIL
                 found = list(pool.map(pixels, wanted))
         else:
             found = [pixels(frame) for frame in wanted]
@@ -89,7 +89,7 @@ class FrameBatches(Dataset[FrameBatch]):
         )
 
     def _frames_of(self, batch: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """Give a batch's tracklets and positions, and the tracklets that end in it."""
+        """Return tracklet and position of each frame in a batch, and the tracklets that it ends."""
         first, last = batch * self.size, min((batch + 1) * self.size, self.ends[-1])
         wanted: list[tuple[int, int]] = []
         complete = []
@@ -107,22 +107,22 @@ class FrameBatches(Dataset[FrameBatch]):
 
 
 class FrameLoader(GuardedLoader):
-    """Give the frames of test tracklets in full batches.
+    """Loader of the frames of test tracklets in full batches.
 
-    With a GPU, loader processes make them ahead. Where the processor itself computes, they would
-    take from it what they save: threads read a batch when it is asked for.
+    With a GPU, loader processes make batches ahead. If the CPU itself computes, such processes
+    would take from it what they save; threads then read a batch when it is needed.
 
-    A batch is a :class:`FrameBatch`; :meth:`nr3d.data.TestTracklets.clips` says which clips the
-    frames of a tracklet make, and ``tracklets.transform.normalise`` what the network sees of them.
+    A batch is a :class:`FrameBatch`. :meth:`nr3d.data.TestTracklets.clips` returns the clips that
+    the frames of a tracklet make, and ``tracklets.transform.normalise`` the input of the network.
 
     Args:
-        tracklets: where the frames come from.
-        order: indices of the tracklets to read, in this order; default is all.
-        frames: N, frames of a batch.
-        workers: loader processes.
-        threads: that read a batch together.
-        pin_memory: for a GPU.
-        bad_frames: gathers the frames that were left out.
+        tracklets: the tracklets.
+        order: indices of the tracklets to read, in this order. Default is all.
+        frames: N, number of frames of a batch.
+        workers: number of loader processes.
+        threads: number of threads that read a batch together.
+        pin_memory: whether to pin the memory of the batches, for a GPU.
+        bad_frames: set that takes the paths of the frames that are left out.
 
     Raises:
         ValueError: if ``frames`` is less than 1.

@@ -1,4 +1,4 @@
-"""Frames of a tracklet: which files they are, their time order, and reading them."""
+"""Frames of a tracklet: their files, their time order, and their reading."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from nr3d.errors import DataError, FrameError, reason_of
 from nr3d.files.regular_files import NotRegularError, read_regular
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
-"""How a frame's file name ends, in small letters."""
+"""Endings of the names of frames' files, in lower case."""
 
 _NUMBER = re.compile(r"(\d+)")
 
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What the process lacks, and another frame would lack as well."""
+"""Errors of a process without resources, which are not the fault of a frame."""
 
 
 def is_image(name: str) -> bool:
-    """Whether a file name is an image's, and not a hidden one.
+    """Return whether a file name is that of an image, and not hidden.
 
-    Examples::
+    Examples:
         >>> is_image("0001.JPG"), is_image("._0001.jpg"), is_image("Thumbs.db")
         (True, False, False)
     """
@@ -35,29 +35,29 @@ def is_image(name: str) -> bool:
 
 
 def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
-    """Sort a tracklet's frames by name, numbers by their value.
+    """Return a tracklet's frames sorted by name, with numbers sorted by value.
 
     Some of torchreid's datasets (PRID2011, iLIDS-VID) list a folder in whatever order the file
     system returns.
 
     Args:
-        paths: frame files, named by one pattern with the frame's number in it.
+        paths: paths of the frames, named by one pattern that contains the number of the frame.
 
-    Examples::
+    Examples:
         >>> in_time_order(["a/10.png", "a/9.png"])
         ('a/9.png', 'a/10.png')
     """
 
     def key(path: str) -> tuple[list[tuple[int, int, str]], str]:
         parts = _NUMBER.split(Path(path).name)
-        # A number and a text compare whatever stands at the same place in two names.
+        # The first value makes numbers and texts at the same place in two names comparable.
         return [(0, *_by_value(part)) if part.isdecimal() else (1, 0, part) for part in parts], path
 
     return tuple(sorted(paths, key=key))
 
 
 def _by_value(digits: str) -> tuple[int, str]:
-    """Give what sorts as a number of any length does, which ``int`` refuses."""
+    """Return a key that sorts digits by value, however many; ``int`` refuses very long numbers."""
     if not digits.isascii():
         digits = "".join(str(unicodedata.decimal(digit)) for digit in digits)
     digits = digits.lstrip("0")
@@ -65,29 +65,27 @@ def _by_value(digits: str) -> tuple[int, str]:
 
 
 def read_frame(path: str, tracklet: str) -> Image.Image:
-    """Read one frame whole, once.
+    """Read one frame, with a single read of its whole file.
 
     Args:
-        path: the image file, or what stands for it in a pack.
-        tracklet: what to call its tracklet in an error.
+        path: path of the image file, or the path that stands for it in a pack.
+        tracklet: label of its tracklet, for an error.
 
     Returns:
-        Image: RGB of 8 bits, upright: see :func:`nr3d.data.decoding.decode`.
+        Image: the upright image, in RGB of 8 bits; see :func:`nr3d.data.decoding.decode`.
 
     Raises:
-        FrameError: if the file is missing, no file, truncated, too large or not a usable image, or
-            a pack damaged there.
-        DataError: if the process cannot open another file, which says nothing of the frame.
+        FrameError: if the file is missing, no regular file, truncated, too large or no usable
+            image, or if a pack is damaged there.
+        DataError: if the process cannot open another file, which is not the frame's fault.
     """
     return decode_frame(path, tracklet).image
 
 
 def decode_frame(path: str, tracklet: str) -> Decoded:
-    """Read a frame as :func:`read_frame` does, and say how it was stored.
+    """Read a frame as :func:`read_frame` does, and return how it was stored too.
 
-    Raises:
-        FrameError: as for :func:`read_frame`.
-        DataError: likewise.
+    Arguments and errors are those of :func:`read_frame`.
     """
     try:
         data = packed_bytes(path)
@@ -105,12 +103,12 @@ def decode_frame(path: str, tracklet: str) -> Decoded:
                 "Raise the limit (ulimit -n), or lower data.workers."
             ) from error
         reason = f"cannot be read ({reason_of(error)})"
-    # A path that cannot be one, or no memory for the file.
+    # The path is impossible, or there is no memory for the file.
     except (ValueError, MemoryError) as error:
         reason = f"cannot be read ({reason_of(error)})"
     unusable = FrameError(
         f"Frame {path} of tracklet {tracklet} {reason}. Restore the file, or set data.bad_frames "
-        "to 'skip' to go on with the tracklet's other frames."
+        "to 'skip' to use the tracklet's other frames."
     )
     unusable.reason = reason
     raise unusable

@@ -1,4 +1,4 @@
-"""Loaders whose errors reach the user as they were raised, or as one line that says what to do."""
+"""Loaders whose errors reach the user as raised, or as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from nr3d.data.loader_deaths import MORE_ROOM, raise_death, told_of_deaths
+from nr3d.data.loader_deaths import MORE_ROOM, explain_deaths, raise_death
 from nr3d.data.memory import SHARED, free_shared, loaders_that_fit
 from nr3d.errors import DataError, Nr3dError, reason_of
 from nr3d.processes.children import are_signals_handled, follow_parent, held_back
@@ -21,16 +21,19 @@ from nr3d.processes.children import are_signals_handled, follow_parent, held_bac
 logger = logging.getLogger(__name__)
 
 AHEAD = 2
-"""Batches that each loader process makes before they are asked for, as torch's default is."""
+"""Number of batches that each loader process makes ahead; torch's default."""
 
 _NO_ROOM = re.compile(r"shared memory|/dev/shm|No space left", re.IGNORECASE)
 
 
 class Guarded(Dataset[Any]):
-    """A dataset whose errors for the user travel from a loader process as values.
+    """Dataset whose errors for the user leave a loader process as values.
 
-    torch re-raises what a loader process raises with its traceback as the message, which is no
-    longer the one clear line; :class:`GuardedLoader` raises the error as it was.
+    torch re-raises an error of a loader process with its traceback as the message, which is not one
+    clear line any more; :class:`GuardedLoader` raises the error as it was.
+
+    Args:
+        dataset: the dataset that makes the items.
     """
 
     def __init__(self, dataset: Dataset[Any]) -> None:
@@ -52,10 +55,10 @@ class Guarded(Dataset[Any]):
 
 
 class _Shared:
-    """Puts what is collated into shared memory at once, where a loader process made it.
+    """Collation that puts a batch of a loader process into shared memory at once.
 
-    torch does so as it sends a batch, in a thread whose errors nobody hears of: the other side
-    would wait for ever.
+    torch does so when it sends the batch, in a thread whose errors are lost; the other side would
+    then wait for ever.
     """
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
@@ -80,15 +83,18 @@ class _Shared:
 
 
 class GuardedLoader(DataLoader[Any]):
-    """A loader that raises its dataset's own errors and gathers the frames that were left out.
+    """Loader that raises its dataset's own errors and gathers the frames that were left out.
 
     Args:
-        dataset: its items, or what is collated of them, are dicts with ``bad_frames``.
-        bad_frames: where these are gathered.
-        collate_fn: makes a batch of the items.
-        batch_bytes: size of a batch. With less room for them in the shared memory there are fewer
-            loader processes; the batches are the same.
-        num_workers, prefetch_factor, persistent_workers, options: of torch's loader.
+        dataset: dataset whose items, or batches of items, are dicts with ``bad_frames``.
+        bad_frames: set that takes the paths in ``bad_frames``.
+        collate_fn: function that makes a batch of items.
+        batch_bytes: size of a batch, in bytes. If the shared memory has too little room for the
+            batches, there are fewer loader processes; the batches are the same.
+        num_workers: number of loader processes.
+        prefetch_factor: number of batches that each loader process makes ahead.
+        persistent_workers: whether the loader processes stay for the next epoch.
+        options: other options of torch's loader.
     """
 
     def __init__(
@@ -112,8 +118,8 @@ class GuardedLoader(DataLoader[Any]):
             )
         if fitting and are_signals_handled():
             options["worker_init_fn"] = _begin
-        # A generator of its own: a loader draws a number as it starts, and the run's must not
-        # depend on how often that was. The items have seeds of their own.
+        # A loader draws a number when it starts. With a generator of its own, the draws of the run
+        # do not depend on the number of starts; the items have seeds of their own.
         super().__init__(
             Guarded(dataset),
             generator=torch.Generator(),
@@ -129,13 +135,13 @@ class GuardedLoader(DataLoader[Any]):
         with held_back() if self.worker_init_fn is _begin else contextlib.nullcontext():
             batches = super().__iter__()
         if self.num_workers:
-            told_of_deaths()
+            explain_deaths()
         while True:
             try:
                 batch = next(batches)
             except StopIteration:
                 return
-            # A batch that was sent cannot be received from a process that has ended since.
+            # A batch cannot be received from a process that has ended after sending it.
             except (RuntimeError, OSError, EOFError) as error:
                 raise_death(error, getattr(batches, "_workers", ()))
                 raise
@@ -147,10 +153,10 @@ class GuardedLoader(DataLoader[Any]):
 
 @functools.cache
 def _warn(message: str) -> None:
-    """Say it once: a run has several loaders."""
+    """Log a warning once, although a run has several loaders."""
     logger.warning("%s", message)
 
 
 def _begin(worker: int) -> None:
-    """Let a loader process go on when the run is asked to stop: its step is finished first."""
+    """Let a loader process work on when the run is asked to stop, to finish its step first."""
     follow_parent()

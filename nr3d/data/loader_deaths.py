@@ -1,4 +1,4 @@
-"""What it means that a loader process has ended, and what to do."""
+"""Explanation of the end of a loader process, and what to do about it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nr3d.data.memory import SHARED
 from nr3d.errors import DataError, Nr3dError
 
 MORE_ROOM = f"make {SHARED} larger (docker run --shm-size 8g, or --ipc host), or set data.workers 0"
-"""What to do about shared memory that is too small."""
+"""Advice about shared memory that is too small."""
 
 # torch: "DataLoader worker (pid 7) is killed by signal: Killed. ", "DataLoader worker (pid(s) 7, 8)
 # exited unexpectedly", "… with exit code 1. Details are lost".
@@ -24,26 +24,27 @@ _DEATH = re.compile(
 )
 
 _SECONDS = 2.0
-"""That a process may take from breaking a connection to its end."""
+"""Longest time from the break of a connection to the end of its process, in seconds."""
 
-_told: set[str] = set()
-"""Processes whose end was told: torch's handler of the signal may come after that."""
+_reported: set[str] = set()
+"""Processes whose end was reported; torch's handler of the signal may run after that."""
 
 
 def raise_death(error: Exception, workers: Sequence[BaseProcess] = ()) -> None:
-    """Raise a loader process's end as one line, if that is what an error comes of; else return.
+    """Raise the end of a loader process as one line, if it is the cause of an error.
 
     Args:
-        error: what came out of torch's loader.
-        workers: its processes.
+        error: the error that torch's loader raised.
+        workers: the loader processes.
 
     Raises:
-        DataError: that says how it ended, what the cause usually is and what to do.
+        DataError: if a process has ended; the message says how, what the usual cause is and what to
+            do.
     """
     if isinstance(error, Nr3dError):
         return
     said = _DEATH.search(str(error))
-    # What a process raises itself comes as "Caught ValueError in DataLoader worker process 0".
+    # An error within a process arrives as "Caught ValueError in DataLoader worker process 0".
     if said is None and (isinstance(error, RuntimeError) or str(error).startswith("Caught ")):
         return
     until = time.monotonic() + _SECONDS
@@ -60,27 +61,27 @@ def raise_death(error: Exception, workers: Sequence[BaseProcess] = ()) -> None:
         how = how or said[2] or said[3]
     elif not ended:
         return
-    _told.update(pids)
-    raise DataError(_explained(how or "for a reason that is not known", pids)) from error
+    _reported.update(pids)
+    raise DataError(_explained(how or "for an unknown reason", pids)) from error
 
 
 def _explained(how: str, pids: set[str]) -> str:
     if how == "Bus error":
         why = f"usually the shared memory is full: {MORE_ROOM}"
     elif how == "Segmentation fault":
-        why = "find a frame that ends whoever decodes it by nr3d data check"
+        why = "find the frame that crashes its decoder with nr3d data check"
     else:
         why = "usually the memory is full: set data.workers or the batch size lower"
     return (
         f"A process that loads frames has ended ({how}; pid {', '.join(sorted(pids))}): {why}. A "
-        "training goes on with model.resume and its last checkpoint."
+        "training is resumed with model.resume and its last checkpoint."
     )
 
 
 class _Handler:
-    """Handles the signal of a child's end as torch's handler does, and explains its error.
+    """Handler of the signal of a child's end, which explains the error of torch's handler.
 
-    That comes wherever the program is at that moment, mostly not in the loader.
+    The error appears wherever the program is at that moment, usually not in the loader.
     """
 
     def __init__(self, handler: Callable[[int, Any], Any]) -> None:
@@ -91,16 +92,16 @@ class _Handler:
             self.handler(number, frame)
         except RuntimeError as error:
             said = _DEATH.search(str(error))
-            if said is not None and _told.issuperset(said[1].split(", ")):
+            if said is not None and _reported.issuperset(said[1].split(", ")):
                 return
             raise_death(error)
             raise
 
 
-def told_of_deaths() -> None:
-    """Have the end of a loader process explained that torch's handler of its signal notices.
+def explain_deaths() -> None:
+    """Explain the end of loader processes that torch's handler of the signal notices.
 
-    torch sets its handler as it starts the first loader process, which must be before.
+    This must be called after torch has started the first loader process and thus set its handler.
     """
     if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
         return

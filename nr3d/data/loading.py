@@ -1,4 +1,4 @@
-"""Datasets as torchreid's objects, from their folders or from a pack."""
+"""torchreid's dataset objects, loaded from the datasets' folders or from a pack."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.checking.layouts import LAYOUTS, read_tracklets, refuse_other_name
-from nr3d.data.converted.dataset import INDEX, index_mend, is_converted, register_converted
-from nr3d.data.converted.tree import is_name
-from nr3d.data.packs.reading import NO_SPLIT, PARTS, Pack, open_pack
+from nr3d.data.converted.dataset import is_converted, register_converted
+from nr3d.data.converted.index import INDEX, index_mend
+from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.folders import is_name
+from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
+from nr3d.data.packs.reading import NO_SPLIT, Pack, open_pack
 from nr3d.errors import ConfigError, DataError, Nr3dError, reason_of
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
@@ -30,18 +32,21 @@ def load_datasets(
     split_id: int = 0,
     combineall: bool = False,
 ) -> dict[str, Any]:
-    """Load torchreid's video datasets, the one that is packed from its pack.
+    """Load torchreid's video datasets, the packed one from its pack.
 
     Args:
-        names: torchreid's names.
-        root: folder that holds the datasets' folders; need not be there if all are packed.
-        pack: file of one of the datasets; empty for none.
-        split_id: split of PRID2011 and iLIDS-VID, from 0.
-        combineall: train on train, query and gallery together.
+        names: torchreid's names of the datasets.
+        root: folder that holds the datasets' folders; it need not exist if all are packed.
+        pack: path of the pack of one of the datasets; empty for none.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        combineall: whether to train on train, query and gallery together.
+
+    Returns:
+        dict: torchreid's dataset objects, by name.
 
     Raises:
-        DataError: if a dataset or the pack cannot be loaded, or the pack is of no dataset named.
-        ConfigError: if there is no such split, or the pack is of another.
+        DataError: if a dataset or the pack cannot be loaded, or the pack is of another dataset.
+        ConfigError: if there is no such split, or the pack is of another split.
     """
     packed = open_pack(pack) if str(pack) else None
     if packed is not None and packed.dataset not in names:
@@ -58,10 +63,10 @@ def load_datasets(
 
 
 def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
-    """Load the dataset of a pack.
+    """Load the dataset of a pack; arguments as for :func:`load_datasets`.
 
     Raises:
-        ConfigError: if it is of another split.
+        ConfigError: if the pack is of another split.
     """
     if pack.split_id not in (NO_SPLIT, split_id):
         raise ConfigError(
@@ -69,12 +74,12 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
             f"{pack.dataset}: set data.split_id {pack.split_id}, or pack the other: nr3d pack "
             f"--root DIR --dataset {pack.dataset} --split-id {split_id} --out FILE"
         )
-    return _assembled(pack.dataset, *map(pack.tracklets, PARTS), combineall=combineall)
+    return _assembled(pack.dataset, *map(pack.tracklets, SPLITS), combineall=combineall)
 
 
 def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: bool) -> Any:
-    """Make torchreid's dataset of tracklets, without its own reading of files."""
-    # The dataset's own class combines all in its own way; only its tracklets come from elsewhere.
+    """Return torchreid's dataset object of given tracklets, without its own reading of files."""
+    # The dataset's own class may combine all in a way of its own; only its tracklets are ours.
     own = registered_video_datasets().get(name)
     plain: type[Any] = torchreid.data.VideoDataset
     kind: type[Any] = own if isinstance(own, type) else plain
@@ -96,9 +101,9 @@ def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: b
 
 
 def _combine(dataset: Any) -> None:
-    """Train on train, query and gallery together.
+    """Make a dataset train on train, query and gallery together.
 
-    torchreid's own stops at a query whose person is not in the gallery.
+    torchreid's own way of doing so stops at a query whose person is not in the gallery.
     """
     testing = [*dataset.query, *dataset.gallery]
     first = dataset.num_train_pids
@@ -112,20 +117,20 @@ def _combine(dataset: Any) -> None:
 
 
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
-    """Load one of torchreid's video datasets, quietly, with an error that says what to do.
+    """Load one of torchreid's video datasets without printing anything.
 
-    Those that ``nr3d data check`` knows are read here and not by torchreid, to the same tracklets:
-    what the check passes loads, wherever it lies and whatever numbers its tables are kept as, and
-    what cannot be loaded is said in the check's words.
+    The datasets of :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
+    tracklets: what ``nr3d data check`` passes can be loaded, wherever it lies and whatever type of
+    number its tables hold, and what cannot be loaded is refused in the words of the check.
 
     Args:
-        name: torchreid's name, or the folder of a converted dataset.
+        name: torchreid's name of the dataset, or the folder of a converted dataset.
         root: folder that holds the datasets' folders.
-        split_id: split of PRID2011 and iLIDS-VID, from 0.
-        combineall: train on train, query and gallery together.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        combineall: whether to train on train, query and gallery together.
 
     Raises:
-        DataError: if it cannot be loaded.
+        DataError: if the dataset cannot be loaded; the message says what to do.
         ConfigError: if there is no such split.
     """
     try:
@@ -154,10 +159,10 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
             )
     except Nr3dError:
         raise
-    # A reader of torchreid's or the user's own raises whatever it stumbles over.
+    # Readers of torchreid and of the user raise any kind of error.
     except Exception as error:
         for made in set(root.iterdir()) - before:
-            # torchreid makes a folder to download into and leaves it when that fails.
+            # torchreid creates a folder to download into, and leaves it behind if that fails.
             if made.is_dir() and not any(made.iterdir()):
                 made.rmdir()
         reason = reason_of(error)
@@ -172,7 +177,7 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
 
 
 def _register_own(name: str, root: Path) -> bool:
-    """Register a converted dataset that is meant by a name; give whether one is meant."""
+    """Register a converted dataset if a name is that of one; return whether it is."""
     folder = root / name
     if not is_name(name):
         return False
@@ -191,13 +196,13 @@ def _register_own(name: str, root: Path) -> bool:
 
 
 def _unused(image: Any) -> Any:
-    """A transform for torchreid's datasets, which refuse None; frames are read by ours."""
+    """Stand in for the transform that torchreid's datasets require; nr3d reads frames itself."""
     return image
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Send what torchreid prints while it loads to the log."""
+    """Send what torchreid prints in a block to the log."""
     printed = io.StringIO()
     try:
         with contextlib.redirect_stdout(printed):

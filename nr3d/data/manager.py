@@ -1,4 +1,4 @@
-"""Clips from torchreid's datasets: the data manager that the method needs."""
+"""Data manager of clips from torchreid's datasets."""
 
 from __future__ import annotations
 
@@ -28,7 +28,13 @@ logger = logging.getLogger(__name__)
 
 
 class ClipLoader(GuardedLoader):
-    """A loader of training clips."""
+    """Loader of training clips.
+
+    Args:
+        dataset: dataset of the clips.
+        bad_frames: set that takes the paths of the frames that are left out.
+        options: other options of :class:`nr3d.data.guarded.GuardedLoader`.
+    """
 
     def __init__(self, dataset: ClipDataset, bad_frames: set[str], **options: Any) -> None:
         batch_bytes = options["batch_size"] * dataset.clip_bytes
@@ -39,7 +45,7 @@ class ClipLoader(GuardedLoader):
             _warn_of_cache(dataset.cache_bytes, self.num_workers)
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Say which training epoch (from 0) the next iteration is, and which batch its first."""
+        """Set the training epoch (from 0) of the next iteration, and its first batch."""
         if isinstance(self.sampler, SeededSampler):
             self.sampler.set_epoch(epoch, first_batch)
 
@@ -47,60 +53,71 @@ class ClipLoader(GuardedLoader):
 class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     """torchreid's video data, as whole clips.
 
-    torchreid's dataset classes and samplers are used as they are, but that nr3d reads the tables
-    and splits of the datasets that it checks. On top of them: restricted random sampling, flip and
-    crop the same over a clip, random erasing per frame with the batch telling which frames were
-    ``erased``, bicubic resize, dense test clips, frames in time order, identity labels in a fixed
-    order, and batches that depend on the seed alone.
+    torchreid's dataset classes and samplers are used as they are, except that nr3d itself reads the
+    tables and splits of the datasets that it can check. On top of that, this manager has restricted
+    random sampling, a flip and a crop that are the same for all frames of a clip, random erasing of
+    single frames, bicubic resizing, dense test clips, frames in time order, identity labels in a
+    fixed order, and batches that depend on the seed alone.
 
     A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
-    ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`.
-    With several processes each gets its part of every training batch, whole identities with the
-    identity sampler, and every so many-th test tracklet.
+    ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`. Of several processes, each
+    gets its share of every training batch, which has whole identities with the identity sampler,
+    and an equal share of the test tracklets.
 
     Args:
         root: folder that holds the datasets' folders.
-        sources: training dataset(s), by torchreid's names.
-        targets: test dataset(s). Default is ``sources``.
-        height, width: H and W in pixels. Default is the paper's 224 and 112.
-        transforms: of ``random_flip``, ``random_crop``, ``random_erase``.
-        norm_mean, norm_std: None is ImageNet's.
-        use_gpu: pin the batches' memory where there is a GPU.
-        split_id: split of PRID2011 and iLIDS-VID, from 0.
-        combineall: train on train, query and gallery together.
-        batch_size_train: B, clips in a training batch, of all processes together. Paper: 64.
-        batch_size_test: N, frames in a test batch, whatever their tracklets. 0 is 256 with a GPU
-            and 32 without.
-        workers: loader processes, or without a GPU for testing threads; the batches are the same
-            with any number.
-        num_instances: tracklets of an identity in a batch. Paper: 4.
-        num_cams, num_datasets: as torchreid's, for its other samplers.
-        train_sampler: torchreid's sampler name. Default is ``RandomIdentitySampler``.
-        seq_len: T, frames of a clip. Paper: 4.
-        sample_method: training clips: ``restricted`` (paper), ``random``, ``evenly``.
-        test_sample_method: test clips: ``dense`` (paper) or ``evenly``.
-        cache_frames: keep the resized training frames in memory, for a dataset that fits;
-            each loader process keeps those that it read.
-        crop_padding: pixels added at each side before the random crop. Paper: 10.
-        bad_frames: ``error``, or ``skip`` to go on with the tracklet's other frames; the
-            skipped ones are in the attribute ``bad_frames``.
-        seed: of the order and of every draw.
-        pack: file that ``nr3d pack`` wrote of one of the datasets, which is then read from it
-            alone, to the same batches; empty for none.
+        sources: torchreid's names of the training datasets.
+        targets: torchreid's names of the test datasets. Default is ``sources``.
+        height: H, in pixels. Paper: 224.
+        width: W, in pixels. Paper: 112.
+        transforms: augmentations, of ``random_flip``, ``random_crop`` and ``random_erase``.
+        norm_mean: means of red, green and blue, from 0 to 1. Default is ImageNet's.
+        norm_std: standard deviations of red, green and blue. Default is ImageNet's.
+        use_gpu: whether to pin the memory of the batches if there is a GPU.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        combineall: whether to train on train, query and gallery together.
+        batch_size_train: B, number of clips in a training batch of all processes together.
+            Paper: 64.
+        batch_size_test: N, number of frames in a test batch, of any tracklets. 0 stands for 256
+            with a GPU and for 32 without.
+        workers: number of loader processes, or of threads in testing without a GPU; the batches do
+            not depend on it.
+        num_instances: number of tracklets of an identity in a batch. Paper: 4.
+        num_cams: number of cameras in a batch, for torchreid's ``RandomDomainSampler``.
+        num_datasets: number of datasets in a batch, for torchreid's ``RandomDatasetSampler``.
+        train_sampler: torchreid's name of the sampler.
+        seq_len: T, number of frames of a clip. Paper: 4.
+        sample_method: how the frames of a training clip are drawn, ``restricted`` (paper),
+            ``random`` or ``evenly``.
+        test_sample_method: which clips a test tracklet makes, ``dense`` (paper) or ``evenly``.
+        cache_frames: whether to keep the resized training frames in memory, for a dataset that
+            fits; each loader process keeps those that it has read.
+        crop_padding: number of pixels added at each side before the random crop. Paper: 10.
+        bad_frames: what to do with a frame that cannot be read: ``error`` raises an error, ``skip``
+            uses the other frames of the tracklet and adds the path to the attribute
+            ``bad_frames``.
+        seed: seed of the order and of every draw.
+        pack: path of a pack of one of the datasets, which is then read from it alone, to the same
+            batches; empty for none.
 
     Attributes:
-        train_loader, test_loader, test_dataset, num_train_pids, num_train_cams: as torchreid's.
-        train_tracklets: what is trained on, in torchreid's tuples.
-        bad_frames: frames that were skipped so far.
+        train_loader: loader of the training clips.
+        test_loader: loaders of ``query`` and ``gallery``, by target.
+        test_dataset: tracklets of ``query`` and ``gallery``, by target.
+        num_train_pids: number of training identities.
+        num_train_cams: number of training cameras.
+        train_tracklets: tracklets that are trained on, in torchreid's tuples.
+        bad_frames: paths of the frames that were left out so far.
 
     Raises:
-        DataError: if a dataset or its files are not there or do not fit; the message says which.
-        ValueError: for a transform, method or sampler of another name.
+        DataError: if a dataset or one of its files is missing or does not fit; the message says
+            which.
+        ValueError: if a transform, method or sampler has an unknown name.
 
-    Examples::
-        datamanager = nr3d.data.ClipDataManager(root="path/to/reid-data", sources="mars")
-        for batch in datamanager.train_loader:
-            ...
+    Examples:
+        >>> datamanager = ClipDataManager(root="reid-data", sources="mars")  # doctest: +SKIP
+        >>> for batch in datamanager.train_loader:  # doctest: +SKIP
+        ...     print(batch["img"].shape)
     """
 
     def __init__(
@@ -135,8 +152,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         transforms = [transforms] if isinstance(transforms, str) else list(transforms)
         sources = list(sources) if isinstance(sources, (list, tuple)) else sources
         targets = list(targets) if isinstance(targets, (list, tuple)) else targets
-        # VideoDataManager's own __init__ builds frame-wise loaders and loads every dataset three
-        # times for them: its base is initialised instead, and the loaders are made here.
+        # VideoDataManager's own __init__ builds frame-wise loaders, and loads every dataset three
+        # times for them. Its base class is initialised instead, and the loaders are built here.
         with quiet():
             super(torchreid.data.VideoDataManager, self).__init__(
                 sources=sources, targets=targets, height=height, width=width, use_gpu=use_gpu
@@ -211,12 +228,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     def frame_loader(
         self, tracklets: Sequence[Tracklet] | TestTracklets, order: Sequence[int] | None = None
     ) -> FrameLoader:
-        """Read tracklets as a test does.
+        """Return a loader that reads tracklets as a test does.
 
         Args:
-            tracklets: torchreid's tuples, or those of another such loader.
-            order: indices of those to read, in this order. Default is this process's share, every
-                world-size-th from its rank on.
+            tracklets: torchreid's tuples, or the tracklets of another such loader.
+            order: indices of the tracklets to read, in this order. Default is this process's share:
+                of N processes, the one of rank r reads every N-th from r on.
         """
         if not isinstance(tracklets, TestTracklets):
             tracklets = TestTracklets(tracklets, **self._test_options)
@@ -271,7 +288,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
 
 
 def _warn_of_cache(size: int, workers: int) -> None:
-    """Say so where the frames that are kept may not fit into the memory."""
+    """Log a warning if the frames that are kept may not fit into the memory."""
     free, copies = free_memory(), max(1, workers)
     if free is not None and size * copies > free:
         each = "" if workers < 2 else f" in each of {workers} loader processes"
@@ -287,14 +304,17 @@ def _warn_of_cache(size: int, workers: int) -> None:
 def _check_groups(
     key: str, count: int, what: str, groups: Mapping[int, int], batch_size: int
 ) -> None:
-    """Refuse a batch that cannot be drawn in equal parts from some groups of the tracklets.
+    """Refuse a batch that cannot be drawn in equal parts from groups of the tracklets.
 
     Args:
-        key: that says from how many groups.
-        count: its value; 0 or less for all.
-        what: the groups are called.
-        groups: how many tracklets each has.
-        batch_size: clips.
+        key: name of the configuration key that sets the number of groups in a batch.
+        count: value of the key; 0 or less stands for all groups.
+        what: name of the groups, in the plural.
+        groups: number of tracklets of each group.
+        batch_size: number of clips of a batch.
+
+    Raises:
+        ValueError: if the batch cannot be drawn.
     """
     count = count if count > 0 else len(groups)
     if count > len(groups):
@@ -312,10 +332,16 @@ def _check_groups(
 
 
 def canonical_labels(tracklets: Sequence[Tracklet]) -> list[Tracklet]:
-    """Renumber training identities by their first frame's path, dataset by dataset.
+    """Renumber training identities by the path of their first frame, dataset by dataset.
 
-    torchreid's loaders number them in the order of a ``set``; a label must not depend on it, since
-    a checkpoint's classifier and centers are kept by label.
+    torchreid's loaders number identities in the order of a ``set``. Labels must not depend on that
+    order, since the classifier and the centers of a checkpoint are stored by label.
+
+    Args:
+        tracklets: training tracklets, in torchreid's tuples.
+
+    Returns:
+        list: the same tracklets with other pids.
     """
     first: dict[int, tuple[int, str]] = {}
     for paths, pid, _, dsetid in tracklets:

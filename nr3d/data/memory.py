@@ -1,4 +1,4 @@
-"""How much memory there is for loader processes and for frames that are kept."""
+"""The memory that there is for loader processes and for frames that are kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 from pathlib import Path
 
 SHARED = Path("/dev/shm")
-"""Where Linux keeps what processes share; elsewhere it has no place of its own."""
+"""Folder of the shared memory in Linux; other systems have none."""
 
 _MEMINFO = Path("/proc/meminfo")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def processes_here() -> int:
-    """Count the processes of the run on this machine, as torchrun started them."""
+    """Return the number of the run's processes on this machine, as torchrun started them."""
     count = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(count)) if count.isascii() and count.isdecimal() else 1
 
@@ -32,7 +32,8 @@ def free_shared() -> int | None:
 def free_memory() -> int | None:
     """Return this process's share of the free memory in bytes; None if it is not known.
 
-    The machine's and, where there is one, its control group's (version 2, as in a container).
+    The memory is that of the machine, or of its control group (version 2, as in a container) if
+    that has less.
     """
     found = []
     with contextlib.suppress(OSError):
@@ -46,16 +47,16 @@ def free_memory() -> int | None:
 
 
 def loaders_that_fit(workers: int, ahead: int, batch: int) -> tuple[int, int]:
-    """Return how many loader processes the shared memory has room for, and batches ahead of each.
+    """Return how many loader processes fit the shared memory, and how many batches ahead of each.
 
-    Each makes some batches ahead in it, and up to two more are in use.
+    Each process makes some batches ahead in the shared memory, and up to two more are in use.
 
     Args:
-        workers: loader processes that are asked for.
-        ahead: batches that each makes ahead.
-        batch: size of a batch in bytes.
+        workers: requested number of loader processes.
+        ahead: number of batches that each process makes ahead.
+        batch: size of a batch, in bytes.
 
-    Examples::
+    Examples:
         >>> loaders_that_fit(4, 2, batch=0)
         (4, 2)
     """

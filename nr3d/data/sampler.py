@@ -1,4 +1,4 @@
-"""A training order that is fixed by its seed and epoch, whoever drew random numbers before."""
+"""An order of training that depends on the seed and the epoch alone."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from nr3d.parallel import World
 
 
 class IndexSampler(Sized, Protocol):
-    """What torchreid's and torch's samplers are: indices to iterate over, and their number."""
+    """Sampler of torchreid or torch: an iterable of indices, with their number."""
 
     def __iter__(self) -> Iterator[Any]: ...
 
 
 Request = tuple[int, tuple[int, int, int]]
-"""A tracklet's index, and the seed of the draws for it: (seed, epoch, position in the epoch)."""
+"""Index of a tracklet, and seed of the draws for it: (seed, epoch, position in the epoch)."""
 
 
 class SeededSampler(Sampler[Request]):
-    """Wrap a sampler so that an epoch's order depends on the seed and the epoch alone.
+    """Wrapper of a sampler by which an epoch's order depends on the seed and the epoch alone.
 
-    torchreid's samplers draw from the global random states. Here those states are set for the
-    epoch while it draws, and put back as they were.
+    torchreid's samplers draw from the global random states. These are set for the epoch while the
+    sampler draws, and restored afterwards.
 
     Args:
-        sampler: torchreid's or torch's, yielding tracklet indices.
-        seed: the run's seed.
-        batch_size: of the batches that the order is cut into; what is left at its end is dropped.
-        world: the processes of the run; this one gets its part of every batch.
+        sampler: sampler of torchreid or torch, which yields indices of tracklets.
+        seed: seed of the run.
+        batch_size: B, number of clips of a batch; an incomplete batch at the end is dropped.
+        world: this process's place among those of the run; it gets its share of every batch.
 
     Raises:
         ValueError: if a batch cannot be shared equally.
@@ -61,16 +61,16 @@ class SeededSampler(Sampler[Request]):
         self._drawn: tuple[int, list[int]] | None = None
 
     def set_epoch(self, epoch: int, first_batch: int = 0) -> None:
-        """Say which epoch (from 0) the next iteration is; without it they are counted.
+        """Set the epoch of the next iteration; without this call, iterations are counted.
 
         Args:
-            epoch: its number.
-            first_batch: the batch to begin at; those before it are left out.
+            epoch: number of the epoch, from 0.
+            first_batch: number of the batch to begin at; those before it are left out.
         """
         self.epoch, self.first_batch = epoch, first_batch
 
     def order(self) -> list[int]:
-        """The tracklet indices of the current epoch."""
+        """Return the indices of tracklets of the current epoch."""
         if self._drawn is None or self._drawn[0] != self.epoch:
             states = random.getstate(), np.random.get_state(), torch.get_rng_state()
             mixed = int(np.random.SeedSequence((self.seed, self.epoch)).generate_state(1)[0])
@@ -94,5 +94,5 @@ class SeededSampler(Sampler[Request]):
                 yield order[position], (self.seed, epoch, position)
 
     def __len__(self) -> int:
-        # Counted, not estimated: torchreid's identity sampler promises more than it yields.
+        # Counted and not estimated: torchreid's identity sampler announces more than it yields.
         return len(self.order()) // self.batch_size * self.share

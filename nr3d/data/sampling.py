@@ -1,4 +1,4 @@
-"""Which frames of a tracklet make a clip: for training, and for testing."""
+"""Sampling of clips: which frames of a tracklet make a clip, in training and in testing."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
     """Draw one frame from each of ``seq_len`` equal chunks of a tracklet, in time order.
 
-    The clip spans the whole tracklet, and each draw sees other frames of it. A tracklet shorter
+    The clip spans the whole tracklet, and each draw takes other frames. A tracklet that is shorter
     than the clip repeats frames, still in time order.
 
     Reference:
@@ -16,39 +16,47 @@ def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> li
         Re-identification. CVPR 2018. arXiv:1803.09882.
 
     Args:
-        frames: frames of the tracklet, at least 1.
-        seq_len: T, frames of a clip. Paper: 4.
-        rng: where the draws come from.
+        frames: number of frames of the tracklet, at least 1.
+        seq_len: T, number of frames of a clip. Paper: 4.
+        rng: generator of the random draws.
 
     Returns:
-        list of int: T indices, never decreasing.
+        list of int: T indices of frames, which never decrease.
 
-    Examples::
+    Examples:
         >>> restricted_random(8, 4, np.random.default_rng(0))
         [1, 3, 5, 6]
     """
     clip = []
     for chunk in range(seq_len):
         first = frames * chunk // seq_len
-        # A chunk of less than one frame is the frame that it starts in.
+        # A chunk that is shorter than a frame takes the frame that it starts in.
         last = max(first + 1, frames * (chunk + 1) // seq_len)
         clip.append(int(rng.integers(first, last)))
     return clip
 
 
 def random_frames(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
-    """Draw ``seq_len`` frames from anywhere, in time order, as torchreid's ``random`` does.
+    """Draw frames from the whole tracklet, in time order, as torchreid's ``random`` does.
 
-    Frames repeat only where the tracklet is shorter than the clip.
+    Frames repeat only if the tracklet is shorter than the clip. Arguments and result are those of
+    :func:`restricted_random`.
     """
     drawn = rng.choice(frames, size=seq_len, replace=frames < seq_len)
     return sorted(int(index) for index in drawn)
 
 
 def evenly(frames: int, seq_len: int) -> list[int]:
-    """Take ``seq_len`` frames at equal steps, as torchreid's ``evenly`` does.
+    """Return frames at equal steps, as torchreid's ``evenly`` does.
 
-    A tracklet shorter than the clip repeats its last frame.
+    A tracklet that is shorter than the clip repeats its last frame.
+
+    Args:
+        frames: number of frames of the tracklet, at least 1.
+        seq_len: T, number of frames of a clip.
+
+    Returns:
+        list of int: T indices of frames, which never decrease.
     """
     if frames < seq_len:
         return [*range(frames), *[frames - 1] * (seq_len - frames)]
@@ -59,19 +67,19 @@ def evenly(frames: int, seq_len: int) -> list[int]:
 def dense_clips(frames: int, seq_len: int) -> list[list[int]]:
     """Cut a tracklet into consecutive clips that use every frame once.
 
-    The last clip is filled up by repeating its own frames from its start.
+    The last clip is filled up with its own frames, repeated from its start.
 
     Reference:
         Alsehaim and Breckon. Not 3D Re-ID. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        frames: frames of the tracklet, at least 1.
-        seq_len: T, frames of a clip.
+        frames: number of frames of the tracklet, at least 1.
+        seq_len: T, number of frames of a clip.
 
     Returns:
-        list of list of int: ⌈frames / T⌉ clips of T indices.
+        list of list of int: ⌈frames / T⌉ clips of T indices of frames.
 
-    Examples::
+    Examples:
         >>> dense_clips(6, 4)
         [[0, 1, 2, 3], [4, 5, 4, 5]]
     """

@@ -1,4 +1,4 @@
-"""Tracklets as torch datasets: drawn clips for training, all frames for testing."""
+"""Tracklets as torch datasets: random clips for training, all frames for testing."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from nr3d.data.transforms import ClipTransform
 from nr3d.errors import DataError, FrameError, Nr3dError
 
 Tracklet = tuple[tuple[str, ...], int, int, int]
-"""torchreid's: frame paths, pid, camid, dsetid."""
+"""torchreid's tuple of frame paths, pid, camid and dsetid."""
 
 BAD_FRAMES = ("error", "skip")
-"""What to do with a frame that cannot be read."""
+"""Choices of what to do with a frame that cannot be read."""
 
 _ClipDraw = Callable[[int, int, np.random.Generator], list[int]]
 
@@ -30,7 +30,7 @@ def _draw_evenly(frames: int, seq_len: int, rng: np.random.Generator) -> list[in
     return evenly(frames, seq_len)
 
 
-# Functions with names: they are sent to processes that are started anew.
+# Named functions, since they are sent to spawned processes.
 _DRAWS: dict[str, _ClipDraw] = {
     "restricted": restricted_random,
     "random": random_frames,
@@ -39,23 +39,23 @@ _DRAWS: dict[str, _ClipDraw] = {
 
 
 class TrackletItem(TypedDict, total=False):
-    """One training item, or after collation one batch."""
+    """An item of training, or after collation a batch."""
 
     img: Tensor
-    """(T, 3, H, W), in a batch (B, T, 3, H, W)."""
+    """Clip, (T, 3, H, W), or in a batch (B, T, 3, H, W)."""
     pid: Any
     camid: Any
     dsetid: Any
     erased: Tensor
-    """(T,), in a batch (B, T): 1 for a frame hit by random erasing."""
+    """(T,), or in a batch (B, T), 1 for each frame that was hit by random erasing."""
     tracklet: Any
-    """What to call the tracklet in a message."""
+    """Label of the tracklet in a message."""
     bad_frames: list[str]
-    """Frames that could not be read and were left out."""
+    """Paths of the frames that could not be read and were left out."""
 
 
 class Tracklets:
-    """What training and testing share: the tracklets, and reading their frames."""
+    """Tracklets and the reading of their frames, in training and in testing."""
 
     def __init__(
         self,
@@ -86,13 +86,13 @@ class Tracklets:
         return len(self.tracklets)
 
     def name(self, index: int) -> str:
-        """What to call a tracklet in a message."""
+        """Return the label of a tracklet in a message."""
         paths, pid, camid, _ = self.tracklets[index]
         first = Path(paths[0])
         return f"{first.parent.name}/{first.stem} (pid {pid}, camid {camid}, {len(paths)} frames)"
 
     def read(self, index: int, position: int, bad: list[str]) -> Image.Image | None:
-        """Read a frame; a bad one goes into ``bad`` and gives None, or raises FrameError."""
+        """Read a frame; an unreadable one is added to ``bad``, with None, or raises FrameError."""
         path = self.tracklets[index][0][position]
         try:
             return read_frame(path, self.name(index))
@@ -103,7 +103,7 @@ class Tracklets:
             return None
 
     def no_frame_left(self, index: int) -> DataError:
-        """The error for a tracklet none of whose frames can be read."""
+        """Return the error for a tracklet without a readable frame."""
         return DataError(
             f"Tracklet {self.name(index)} has no readable frame; its first is "
             f"{self.tracklets[index][0][0]}. Restore its files or take it out of the dataset."
@@ -111,22 +111,24 @@ class Tracklets:
 
 
 class ClipDataset(Tracklets, Dataset[TrackletItem]):
-    """Training: one clip of T frames per draw of a tracklet.
+    """Dataset of training: one clip of T frames for each draw of a tracklet.
 
-    An item is asked for by ``(index, seed)``, where the seed (ints) fixes every random draw of
-    the item, so that it does not depend on the worker that makes it. A plain index draws with the
-    seed (0, index).
+    An item is requested by ``(index, seed)``. The seed, a tuple of ints, fixes every random draw of
+    the item, which therefore does not depend on the worker that makes it. A plain index is drawn
+    with the seed (0, index).
 
     Args:
-        tracklets: torchreid's tuples of frame paths, pid, camid, dsetid.
+        tracklets: torchreid's tuples of frame paths, pid, camid and dsetid.
         transform: the augmentation.
-        seq_len: T, frames of a clip.
-        sample_method: ``'restricted'`` (paper), ``'random'`` or ``'evenly'``.
-        bad_frames: ``'error'`` or ``'skip'``: go on with the tracklet's other frames.
-        cache_frames: keep every frame that was read, resized, in memory.
+        seq_len: T, number of frames of a clip. Paper: 4.
+        sample_method: how the frames of a clip are drawn, ``'restricted'`` (paper), ``'random'`` or
+            ``'evenly'``.
+        bad_frames: what to do with a frame that cannot be read: ``'error'`` raises an error,
+            ``'skip'`` uses the other frames of the tracklet.
+        cache_frames: whether to keep every frame that was read in memory, resized.
 
     Raises:
-        ValueError: for another ``sample_method`` or ``bad_frames``.
+        ValueError: if ``sample_method`` or ``bad_frames`` has another value.
         FrameError: when an item is made, if a frame cannot be read.
         DataError: when an item is made, if no frame of its tracklet can be read.
     """
@@ -150,17 +152,17 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
 
     @property
     def clip_bytes(self) -> int:
-        """Size of an item's clip."""
+        """Size of the clip of an item, in bytes."""
         return self.seq_len * 3 * self.transform.height * self.transform.width * 4
 
     @property
     def cache_bytes(self) -> int:
-        """Size of all frames, resized, as ``cache_frames`` keeps them: Pillow pads a pixel to 4."""
+        """Size of all resized frames in Pillow's memory, at 4 bytes a pixel, in bytes."""
         frames = len({path for paths, *_ in self.tracklets for path in paths})
         return frames * self.transform.height * self.transform.width * 4
 
     def read(self, index: int, position: int, bad: list[str]) -> Image.Image | None:
-        """Read a frame as the base does, from memory where it is kept."""
+        """Read a frame as the base class does, or take it from memory if it is kept there."""
         if self.cache is None:
             return super().read(index, position, bad)
         path = self.tracklets[index][0][position]
@@ -185,7 +187,7 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
                     frame = self.read(index, position, bad)
                     if frame is None:
                         usable.remove(position)
-                        break  # draw again from the frames that are left
+                        break  # draw again from the other frames
                     read[position] = frame
             else:
                 img, erased = self.transform([read[position] for position in clip], rng)
@@ -202,20 +204,22 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
 
 
 class TestTracklets(Tracklets):
-    """Testing: which frames of a tracklet are read, what they look like, which clips they make.
+    """Tracklets of testing: which frames are read, and which clips they make.
 
-    :class:`nr3d.data.FrameLoader` reads them.
+    :class:`nr3d.data.FrameLoader` reads the frames.
 
     Args:
-        tracklets: torchreid's tuples of frame paths, pid, camid, dsetid.
-        transform: without augmentation.
-        seq_len: T, frames of a clip.
-        sample_method: ``'dense'`` (paper): every frame in one clip; ``'evenly'``: one clip.
-        bad_frames: ``'error'`` or ``'skip'``: as if the tracklet had only its other frames.
+        tracklets: torchreid's tuples of frame paths, pid, camid and dsetid.
+        transform: the transform, without augmentation.
+        seq_len: T, number of frames of a clip. Paper: 4.
+        sample_method: which clips a tracklet makes: ``'dense'`` (paper) puts every frame in one
+            clip, ``'evenly'`` makes a single clip.
+        bad_frames: what to do with a frame that cannot be read: ``'error'`` raises an error,
+            ``'skip'`` treats the tracklet as if it had only its other frames.
 
     Raises:
-        ValueError: for another ``sample_method`` or ``bad_frames``.
-        FrameError: when a frame is asked for that cannot be read.
+        ValueError: if ``sample_method`` or ``bad_frames`` has another value.
+        FrameError: when a frame is requested that cannot be read.
     """
 
     __test__ = False  # not a pytest class
@@ -236,19 +240,19 @@ class TestTracklets(Tracklets):
         self.sample_method = sample_method
 
     def positions(self, index: int) -> Sequence[int]:
-        """Which frames of a tracklet are read, in time order."""
+        """Return the positions of the frames of a tracklet that are read, in time order."""
         frames = len(self.tracklets[index][0])
         if self.sample_method == "dense":
             return range(frames)
         return sorted(set(evenly(frames, self.seq_len)))
 
     def pixels(self, index: int, position: int, bad: list[str]) -> npt.NDArray[np.uint8] | None:
-        """Give a frame's pixels (H, W, 3), resized; a bad frame as :meth:`read` says."""
+        """Return the pixels of a resized frame, (H, W, 3), or None as :meth:`read` does."""
         frame = self.read(index, position, bad)
         return None if frame is None else np.asarray(self.transform.resize(frame))
 
     def clips(self, frames: int) -> list[list[int]]:
-        """Which clips a tracklet's frames make, by their place among those that were read."""
+        """Return the clips of a tracklet, as positions among its frames that were read."""
         if self.sample_method == "dense":
             return dense_clips(frames, self.seq_len)
         return [evenly(frames, self.seq_len)]
@@ -259,7 +263,7 @@ class TestTracklets(Tracklets):
 
 
 def collate(items: Sequence[TrackletItem | Nr3dError]) -> TrackletItem | Nr3dError:
-    """Make a training batch, or give the first error among the items."""
+    """Return a batch of training, or the first error among the items."""
     good: list[TrackletItem] = []
     for item in items:
         if isinstance(item, Nr3dError):

@@ -1,4 +1,4 @@
-"""Clip transforms: what is drawn once for a clip, and what for each of its frames."""
+"""Transforms of clips, with draws for a whole clip and draws for each of its frames."""
 
 from __future__ import annotations
 
@@ -11,35 +11,38 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 TRANSFORMS = ("random_flip", "random_crop", "random_erase")
-"""Names for ``data.transforms``; resize and normalisation always happen."""
+"""Names of the augmentations in ``data.transforms``; resize and normalisation always happen."""
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class ClipTransform:
-    """Frames to a normalised clip tensor, with the method's augmentation.
+    """Transform of frames to a normalised clip, with the method's augmentation.
 
-    Resize, flip, pad and crop, normalise, erase: in this order. Flip and crop are the same for all
-    frames of a clip; erasing is drawn for each frame, and what was erased is told.
+    Frames are resized, flipped, padded and cropped, normalised and erased, in this order. Flip and
+    crop are the same for all frames of a clip. Erasing is drawn for each frame, and the result says
+    which frames were erased.
 
     Reference:
         Zhong et al. Random Erasing Data Augmentation. AAAI 2020. arXiv:1708.04896. The erased
         rectangle gets the mean colour, which is 0 after normalisation.
 
     Args:
-        height, width: H and W in pixels. Paper: 224, 112.
-        transforms: of :data:`TRANSFORMS`; empty for testing.
-        norm_mean, norm_std: of RGB in 0..1; None is ImageNet's.
-        padding: zero pixels added at each side before the random crop. Paper: 10.
-        erase_probability: of a frame to be erased. Paper: 0.5.
-        erase_area: smallest and largest share of the frame. Paper: 0.02, 0.4.
-        erase_aspect: smallest and largest height by width. Paper: 0.3, 3.33.
+        height: H, in pixels. Paper: 224.
+        width: W, in pixels. Paper: 112.
+        transforms: names of :data:`TRANSFORMS`; empty for testing.
+        norm_mean: means of red, green and blue, from 0 to 1. Default is ImageNet's.
+        norm_std: standard deviations of red, green and blue. Default is ImageNet's.
+        padding: number of zero pixels added at each side before the random crop. Paper: 10.
+        erase_probability: probability that a frame is erased, from 0 to 1. Paper: 0.5.
+        erase_area: smallest and largest erased share of a frame, from 0 to 1. Paper: 0.02, 0.4.
+        erase_aspect: smallest and largest ratio of height to width. Paper: 0.3, 3.33.
 
     Raises:
-        ValueError: for a transform of another name; the message lists the names.
+        ValueError: if a transform has another name; the message lists the names.
 
-    Examples::
+    Examples:
         >>> transform = ClipTransform(224, 112, ["random_flip", "random_erase"])
         >>> clip, erased = transform([Image.new("RGB", (128, 256))], np.random.default_rng(0))
         >>> clip.shape, erased.shape
@@ -80,11 +83,11 @@ class ClipTransform:
         """Transform the frames of one clip.
 
         Args:
-            frames: T frames of any size, RGB.
-            rng: where all draws come from.
+            frames: T frames of any size, in RGB.
+            rng: generator of all random draws.
 
         Returns:
-            tuple of Tensor: the clip (T, 3, H, W), and (T,) with 1 for an erased frame.
+            tuple of Tensor: the clip, (T, 3, H, W), and (T,) with 1 for each erased frame.
         """
         frames = [self.resize(frame) for frame in frames]
         if "random_flip" in self.transforms and rng.random() < 0.5:
@@ -102,18 +105,18 @@ class ClipTransform:
         return clip, erased
 
     def resize(self, frame: Image.Image) -> Image.Image:
-        """Resize a frame to H×W, bicubic."""
+        """Resize a frame to H×W pixels, bicubic."""
         return frame.resize((self.width, self.height), Image.Resampling.BICUBIC)
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Turn frames (N, H, W, 3) of bytes into what a network takes, (N, 3, H, W)."""
+        """Normalise frames, from bytes (N, H, W, 3) to what a network takes, (N, 3, H, W)."""
         mean, std = self.mean.to(pixels.device), self.std.to(pixels.device)
         return pixels.permute(0, 3, 1, 2).float().div_(255).sub_(mean).div_(std)
 
     def erase(self, frame: Tensor, rng: np.random.Generator) -> bool:
-        """Erase one rectangle of a normalised frame (3, H, W) in place; False if none fits."""
+        """Erase a rectangle of a normalised frame (3, H, W) in place; return False if none fits."""
         height, width = frame.shape[-2:]
-        # A rectangle that sticks out is drawn again; in the paper's ranges few draws do.
+        # A rectangle that does not fit is drawn again, which is rare in the paper's ranges.
         for _ in range(100):
             area = rng.uniform(*self.erase_area) * height * width
             low, high = self.erase_aspect

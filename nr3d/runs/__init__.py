@@ -1,1 +1,1 @@
-"""From a configuration: build, train, test, extract, rehearse, and what finished runs found."""
+"""Runs made from a configuration: training, testing, extraction, and series of trainings."""

@@ -1,4 +1,4 @@
-"""A configuration made real: its data, its model and its engine."""
+"""Builders of what a configuration describes: its data, its model and its engine."""
 
 from __future__ import annotations
 
@@ -11,21 +11,22 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from nr3d.config import check_values, leaves
+from nr3d.config import leaves
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
 from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
-from nr3d.models import AGGREGATIONS, ARCHITECTURES, VideoReID
+from nr3d.models import VideoReID
 from nr3d.parallel import world
+from nr3d.runs.configuration import as_mapping
 from nr3d.weights import load
 
 
 @contextlib.contextmanager
 def _as_config_error() -> Iterator[None]:
-    """Give what a builder says of a bad value as the configuration's error."""
+    """Turn what a builder raises for a bad value into an error of the configuration."""
     try:
         yield
     except (ValueError, KeyError, AssertionError) as error:
@@ -34,50 +35,16 @@ def _as_config_error() -> Iterator[None]:
         raise ConfigError(reason_of(error)) from error
 
 
-def check(cfg: CfgNode) -> None:
-    """Refuse values that would give something else than they say, or fail after the training.
-
-    Raises:
-        ConfigError: naming the key, its value and what is expected.
-    """
-    check_values(cfg)
-    if cfg.model.name not in ARCHITECTURES:
-        raise ConfigError(
-            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
-        )
-    aggregations = ("default", *AGGREGATIONS)
-    if cfg.not3d.aggregation not in aggregations:
-        raise ConfigError(
-            f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
-            f"{', '.join(aggregations)}"
-        )
-    if cfg.loss.name not in CRITERIA:
-        raise ConfigError(
-            f"loss.name is {shown(cfg.loss.name)}, expected one of {', '.join(CRITERIA)}"
-        )
-    if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
-        raise ConfigError(
-            f"test.protocol is {cfg.test.protocol!r}, which torchreid's evaluator does not know: "
-            "set test.evaluator nr3d"
-        )
-    if cfg.train.lr_scheduler == "single_step" and not cfg.train.stepsize:
-        raise ConfigError("train.stepsize is [], expected the epochs of a step for single_step")
-    if cfg.sgd.nesterov and not (cfg.sgd.momentum > 0 and cfg.sgd.dampening == 0):
-        raise ConfigError(
-            f"sgd.nesterov is True with sgd.momentum {cfg.sgd.momentum:g} and sgd.dampening "
-            f"{cfg.sgd.dampening:g}, expected a momentum above 0 and a dampening of 0"
-        )
-
-
 def check_layers(cfg: CfgNode, model: nn.Module) -> None:
-    """Refuse names of parts that a network does not have, where they matter.
+    """Refuse names of layers that a network does not have, where the configuration uses them.
 
     Args:
-        cfg: a whole configuration.
-        model: the network.
+        cfg: a complete configuration.
+        model: the network that it describes.
 
     Raises:
-        ConfigError: naming the key, and the parts that there are.
+        ConfigError: if ``train.open_layers`` or ``train.new_layers`` is used and names another
+            part; the message lists the parts that there are.
     """
     parts = [name for name, part in model.named_children() if any(True for _ in part.parameters())]
     for key, names, used in (
@@ -91,31 +58,24 @@ def check_layers(cfg: CfgNode, model: nn.Module) -> None:
             )
 
 
-def as_mapping(cfg: CfgNode) -> dict[str, Any]:
-    """Give a configuration's sections and keys as plain values."""
-    return {
-        key: as_mapping(value) if isinstance(value, CfgNode) else value
-        for key, value in cfg.items()
-    }
-
-
 def device_of(cfg: CfgNode) -> torch.device:
-    """Give the device that a configuration computes on: this process's GPU, or the processor."""
+    """Return the device that a configuration computes on: this process's GPU, or the CPU."""
     if cfg.use_gpu and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     return torch.device("cpu")
 
 
 def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager:
-    """Build the data that a configuration describes.
+    """Build the data manager that a configuration describes.
 
     Args:
-        cfg: a whole configuration.
-        training: False asks nothing of the training set, which is then not used.
+        cfg: a complete configuration.
+        training: whether the data is trained on. If False, only the targets are loaded, and the
+            training options are not checked.
 
     Raises:
-        DataError: if a dataset or its files are not there or do not fit.
-        ConfigError: for a value that is not usable.
+        DataError: if a dataset or one of its files is missing or does not fit.
+        ConfigError: if a value cannot be used.
     """
     processes = world().size
     norms_see_all = cfg.train.sync_norms and processes > 1
@@ -141,7 +101,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             combineall=cfg.data.combineall,
             batch_size_train=cfg.train.batch_size if training else world().size,
             batch_size_test=cfg.test.batch_size,
-            # More than there are processors only slows down; the batches are the same.
+            # More workers than CPUs only slow the loading down; the batches are the same.
             workers=min(cfg.data.workers, os.cpu_count() or 1),
             num_instances=cfg.sampler.num_instances,
             num_cams=cfg.sampler.num_cams,
@@ -155,47 +115,48 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
         )
-    # What the engine calls a source is what was trained on.
+    # The engine reports the sources as what the model was trained on.
     datamanager.sources = list(cfg.data.sources)
     return datamanager
 
 
-def build_model(
-    cfg: CfgNode, num_classes: int, *, pretrained: bool | str, whole: bool = False
-) -> VideoReID:
-    """Build the model that a configuration describes.
+def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
+    """Build the model that a configuration describes, and load the weights that it starts from.
 
     Args:
-        cfg: a whole configuration.
-        num_classes: K, identities to classify in training.
-        pretrained: as for torchreid's ``build_model``.
-        whole: to test it: refuse ``model.load_weights`` that leave more than the classifier as it
-            starts. ``model.resume``, of a run, does not count then.
+        cfg: a complete configuration.
+        num_classes: K, the number of identities to classify in training.
+        training: whether the model is built to be trained. It then starts from
+            ``model.load_weights`` or else ``model.pretrained``, or from neither where
+            ``model.resume`` continues a run. If False, ``model.load_weights`` alone counts, and
+            weights that leave more than the classifier at its initial values are refused.
 
     Raises:
-        ConfigError: if it cannot be built so.
-        WeightsError: if its weights cannot be had.
+        ConfigError: if the model cannot be built this way.
+        WeightsError: if the weights cannot be fetched, read or loaded.
     """
+    started = bool(cfg.model.resume or cfg.model.load_weights)
     with _as_config_error():
         model: VideoReID = torchreid.models.build_model(
             cfg.model.name,
             num_classes,
             loss=CRITERIA[cfg.loss.name].model_loss,
-            pretrained=pretrained,
+            pretrained=cfg.model.pretrained if training and not started else False,
             use_gpu=cfg.use_gpu,
             aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
         )
-    if cfg.model.load_weights and (whole or not cfg.model.resume):
-        load(model, cfg.model.load_weights, whole=whole)
+    if cfg.model.load_weights and not (training and cfg.model.resume):
+        load(model, cfg.model.load_weights, whole=not training)
     return model
 
 
 def test_options(cfg: CfgNode, *, whole: bool = False) -> TestOptions:
-    """Give how a configuration tests.
+    """Return the options by which a configuration tests.
 
     Args:
-        cfg: a whole configuration.
-        whole: with every detail, and MARS by all protocols: for a test that stands for itself.
+        cfg: a complete configuration.
+        whole: whether the test is a command of its own, which reports every detail and judges MARS
+            by all protocols, and not one of a training run.
     """
     return TestOptions(
         inference=InferenceOptions(cfg.test.precision, cfg.test.compile),
@@ -214,9 +175,13 @@ def build_engine(
     """Build the engine that a configuration describes, with its optimizers and schedule.
 
     Args:
-        cfg: a whole configuration.
-        datamanager, model: as built by it.
-        testing: for a test alone, which is reported in full.
+        cfg: a complete configuration.
+        datamanager: the data, as :func:`build_datamanager` returns it.
+        model: the model, as :func:`build_model` returns it.
+        testing: whether the engine only tests, and reports every detail of that.
+
+    Raises:
+        ConfigError: if a value cannot be used.
     """
     with _as_config_error():
         optimizer = torchreid.optim.build_optimizer(
@@ -284,10 +249,3 @@ def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:
         gamma=cfg.train.gamma,
         max_epoch=cfg.train.max_epoch,
     )
-
-
-def pretrained_of(cfg: CfgNode) -> bool | str:
-    """Say what ``pretrained`` a run builds its network with."""
-    # A run that goes on, or starts from other weights, has its trunk from there.
-    without: bool | str = False
-    return without if cfg.model.resume or cfg.model.load_weights else cfg.model.pretrained

@@ -1,8 +1,9 @@
-"""A run's folder: what a run leaves in it, and that one run at a time writes there."""
+"""The folder of a run: what a run leaves in it, and that only one run at a time writes there."""
 
 from __future__ import annotations
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,36 +12,61 @@ from yacs.config import CfgNode
 from nr3d import parallel
 from nr3d.engine import BEST, LAST, read_records
 from nr3d.engine.records import FILE_NAME
-from nr3d.errors import ConfigError, Nr3dError, OutputError
+from nr3d.errors import ConfigError, Nr3dError, OutputError, reason_of
 from nr3d.files.atomic import sole_writer
 from nr3d.files.locks import Locked
-
-RESULT_FILE = "result.json"
-"""What a finished run found, in its folder."""
-
-SPLITS_FILE = "splits.json"
-"""What a run over splits found, in its folder."""
+from nr3d.runs.results import RESULT_FILE, SPLITS_FILE
 
 _EVENTS = "events.out.tfevents.*"
-"""TensorBoard's files."""
+"""Names of TensorBoard's files."""
 
 _held: set[Path] = set()
-"""Folders that this process is the writer of."""
+"""Folders that this process is the only writer of."""
+
+
+def check_save_dir(cfg: CfgNode) -> None:
+    """Refuse a ``data.save_dir`` that cannot be written, without leaving anything there.
+
+    Raises:
+        OutputError: if it cannot be written; the message names the folder and what is in the way.
+    """
+    why = parallel.of_first(_why_unwritable(cfg) if parallel.world().first else None)
+    if why is not None:
+        raise OutputError(why)
+
+
+def _why_unwritable(cfg: CfgNode) -> str | None:
+    folder = Path(cfg.data.save_dir).absolute()
+    try:
+        found = next(p for p in (folder, *folder.parents) if p.is_symlink() or p.exists())
+        if not found.is_dir():
+            return (
+                f"data.save_dir is {cfg.data.save_dir}, and {found} is no folder: give another "
+                "data.save_dir"
+            )
+        with tempfile.TemporaryFile(dir=found):
+            return None
+    except OSError as error:
+        return (
+            f"data.save_dir is {cfg.data.save_dir}, which cannot be written "
+            f"({error.strerror or reason_of(error)}): make its folder writable, or give another "
+            "data.save_dir"
+        )
 
 
 @contextlib.contextmanager
 def sole_run(folder: str | Path) -> Iterator[None]:
-    """Keep other runs out of a run's folder, and clear away what a killed one was writing.
+    """Keep other runs out of a folder for a block, and remove what a killed run was writing.
 
-    In processes that torchrun started the first holds the folder for all. A block within a block
-    for the same folder is part of it. A folder that was made for the block and holds nothing at its
-    end is removed.
+    Of the processes that torchrun started, the first holds the folder for all. A block within a
+    block for the same folder is part of the outer one. A folder that was created for the block and
+    is empty at its end is removed.
 
     Args:
-        folder: the run's; made if missing.
+        folder: the folder of the run, which is created if it is missing.
 
     Raises:
-        ConfigError: if another process writes there; the message says which.
+        ConfigError: if another process writes there; the message says which one.
         OutputError: if the folder cannot be written.
     """
     place = Path(folder).resolve()
@@ -86,9 +112,9 @@ def _removed_if_empty(folder: Path) -> Iterator[None]:
 
 
 def files_of_run(folder: str | Path) -> list[str]:
-    """Name the files of a training run in a folder, the checkpoints first; none without one.
+    """Return the names of the files that a training run left in a folder, checkpoints first.
 
-    Records of tests alone, such as ``nr3d test`` leaves, are not a run's.
+    Records of tests alone, such as ``nr3d test`` leaves, do not make a run; the list is then empty.
     """
     folder = Path(folder)
     files = [n for n in (LAST, BEST, RESULT_FILE, SPLITS_FILE) if (folder / n).exists()]
@@ -98,10 +124,11 @@ def files_of_run(folder: str | Path) -> list[str]:
 
 
 def keep_earlier_run(cfg: CfgNode) -> None:
-    """Refuse to train over the files of a run that is not the one to go on with.
+    """Refuse to train over the files of a run, unless it is the one that is resumed.
 
     Raises:
-        ConfigError: naming the folder and both ways on.
+        ConfigError: if ``data.save_dir`` holds another run; the message says how to resume it and
+            how to leave it alone.
     """
     folder = Path(cfg.data.save_dir)
     if cfg.model.resume and Path(cfg.model.resume).resolve().parent == folder.resolve():
@@ -111,10 +138,10 @@ def keep_earlier_run(cfg: CfgNode) -> None:
         return
     if LAST in files:
         raise ConfigError(
-            f"{folder} holds an earlier run: go on with it by model.resume {folder / LAST}, or "
-            "give this one another data.save_dir."
+            f"{folder} holds an earlier run: resume it with model.resume {folder / LAST}, or give "
+            "this one another data.save_dir."
         )
-    best = f", or start from its weights by model.load_weights {folder / BEST}"
+    best = f", or start from its weights with model.load_weights {folder / BEST}"
     raise ConfigError(
         f"{folder} holds an earlier run without its last checkpoint ({', '.join(files[:3])}): "
         f"give this one another data.save_dir{best if BEST in files else ''}, or delete the folder."
@@ -122,6 +149,6 @@ def keep_earlier_run(cfg: CfgNode) -> None:
 
 
 def is_cut_off(folder: str | Path) -> bool:
-    """Say whether a folder holds a run that ended before its first checkpoint."""
+    """Return whether a folder holds a run that ended before its first checkpoint."""
     files = files_of_run(folder)
     return bool(files) and not {LAST, BEST, RESULT_FILE, SPLITS_FILE} & set(files)

@@ -1,4 +1,4 @@
-"""A rehearsal before a long run: one batch, one step, one test batch, and what the run takes."""
+"""Rehearsal of a training: one step and one test batch, and an estimate of what the run takes."""
 
 from __future__ import annotations
 
@@ -16,41 +16,46 @@ import torch
 from torch import Tensor
 from yacs.config import CfgNode
 
-from nr3d import parallel
-from nr3d.data import ClipDataManager
+from nr3d.config import Command
 from nr3d.engine import VideoNot3DEngine
 from nr3d.errors import ConfigError, Nr3dError
 from nr3d.files.home import expanded
-from nr3d.runs import building, experiment, stages
+from nr3d.runs.run import Run, opened
+from nr3d.runs.splits import unfinished_split
+from nr3d.runs.training import prepare
+from nr3d.runs.transfer import Plan, unfinished_first
 
 _TIMED_CLIPS = 8
-"""Clips whose making is timed, to tell how long a batch takes."""
+"""Number of clips that are loaded to measure how long a batch takes."""
 
 _CHECKPOINTS = 3
-"""The last, the best, and one that is being written."""
+"""Number of checkpoints on the disk: the last, the best, and one that is being written."""
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a run will take, from a single step of it.
+    """Estimate of what a run will take, from a single step of it.
 
     Args:
-        device: that it runs on.
-        precision: that it computes in.
-        tracklets, identities: to train on.
-        batches: of an epoch.
-        epochs: of the run, but for those that a resumed one has done.
-        test_tracklets, test_frames: of a test, all datasets together.
-        tests: of these epochs.
-        losses: of the step, by name.
-        step_seconds: of a step, the batch being there.
-        batch_seconds: of making a batch, by all of the loader's workers together.
-        epoch_seconds, test_seconds: of an epoch and of a test.
-        memory_bytes: at its highest, of the GPU or of this process.
-        memory_total_bytes: that there are.
-        checkpoint_bytes: of a checkpoint.
-        disk_free_bytes: where the run writes.
-        warnings: what the run would not survive.
+        device: name of the device that the run computes on.
+        precision: name of the precision that it trains in.
+        tracklets: number of tracklets to train on.
+        identities: number of identities to train on.
+        batches: number of batches in an epoch.
+        epochs: number of epochs of the run, without those that a resumed run has done.
+        test_tracklets: number of tracklets in a test, over all datasets.
+        test_frames: number of frames in a test, over all datasets.
+        tests: number of tests of the run.
+        losses: loss terms of the step, by name.
+        step_seconds: duration of a step without the loading of its batch, in seconds.
+        batch_seconds: time in which the loader's workers together make a batch, in seconds.
+        epoch_seconds: duration of an epoch, in seconds.
+        test_seconds: duration of a test, in seconds.
+        memory_bytes: peak memory, of the GPU or else of this process, in bytes.
+        memory_total_bytes: memory that the GPU or else the machine has, in bytes.
+        checkpoint_bytes: size of a checkpoint, in bytes.
+        disk_free_bytes: free space where the run writes, in bytes.
+        warnings: what the run would probably fail of.
     """
 
     device: str
@@ -75,15 +80,15 @@ class Rehearsal:
 
     @property
     def seconds(self) -> float:
-        """Of the whole run."""
+        """Duration of the whole run, in seconds."""
         return self.epochs * self.epoch_seconds + self.tests * self.test_seconds
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give everything as plain values, for a machine."""
+        """Return everything as plain values, as the JSON file holds it."""
         return {**asdict(self), "seconds": self.seconds}
 
     def __str__(self) -> str:
-        """Say it in a few lines."""
+        """Return the estimate as a few lines of text."""
         terms = ", ".join(f"{name} {value:.4g}" for name, value in self.losses.items())
         waits = " (the loader is behind: more data.workers)" if self._starved else ""
         lines = [
@@ -108,64 +113,64 @@ class Rehearsal:
         return self.batch_seconds > 1.1 * self.step_seconds
 
 
-def rehearse_plan(plan: stages.Plan, *, anew: bool = False) -> dict[str, Rehearsal]:
-    """Rehearse what a plan says: ``run``, and before it ``first`` where that is to be trained.
+def rehearse_plan(plan: Plan, *, anew: bool = False) -> dict[str, Rehearsal]:
+    """Rehearse what :func:`nr3d.runs.transfer.train_plan` would train.
 
     Args:
-        plan: what to rehearse.
-        anew: as for :func:`nr3d.runs.experiment.train`, of ``run``.
+        plan: the plan to rehearse.
+        anew: whether the run may train over one that ended before its first checkpoint.
+
+    Returns:
+        dict: the rehearsal of ``run``, and before it that of ``first`` if that is to be trained.
 
     Raises:
-        Nr3dError: for anything that would stop the run and that the user can mend.
+        Nr3dError: for everything that would stop the run and that the user can fix.
     """
-    building.check(plan.cfg)
-    with parallel.joined(plan.cfg.use_gpu):
-        left = stages.outstanding(plan)
-        if left.first is None:
-            return {"run": rehearse(left.cfg, anew=anew)}
-        # In the order in which the run checks them.
-        later = rehearse(stages.before_its_first(left.cfg), anew=anew)
-        return {"first": rehearse(left.first, anew=True), "run": later}
+    with opened(plan.started, Command.TRAIN) as run:
+        first = unfinished_first(plan)
+        if first is None:
+            return {"run": rehearse_run(run, anew=anew)}
+        # In the order in which training checks them.
+        later = rehearse_run(run.without_weights(), anew=anew)
+        return {"first": rehearse(first, anew=True), "run": later}
 
 
-def rehearse_splits(plan: stages.Plan, splits: Sequence[int] | None = None) -> dict[str, Rehearsal]:
-    """Rehearse the first split that is not finished; nothing where all are.
+def rehearse_splits(plan: Plan, splits: Sequence[int] | None = None) -> dict[str, Rehearsal]:
+    """Rehearse the first split that is not finished; the result is empty if all are.
 
     Args:
-        plan: of a dataset with splits.
-        splits: from 0; default is all.
+        plan: the plan of a dataset that has splits.
+        splits: numbers of the splits, from 0. Default is all.
+
+    Returns:
+        dict: the rehearsals of the split, as for :func:`rehearse_plan`.
 
     Raises:
-        Nr3dError: for anything that would stop the run and that the user can mend.
+        Nr3dError: for everything that would stop the run and that the user can fix.
     """
-    with parallel.joined(plan.cfg.use_gpu):
-        _, plans = stages.split_plans(plan, splits)
-        for one in plans.values():
-            result, cfg = stages.standing(one.cfg)
-            if result is None:
-                return rehearse_plan(stages.Plan(cfg, one.first), anew=True)
-        return {}
+    with opened(plan.cfg, Command.TRAIN):
+        one = unfinished_split(plan, splits)
+        return {} if one is None else rehearse_plan(one, anew=True)
 
 
 def rehearse(cfg: CfgNode, *, anew: bool = False) -> Rehearsal:
-    """Load a run's data and network, take one step and test one tracklet, and write nothing.
+    """Load the data and the network of a run, take one step, test one batch, and write nothing.
 
     Args:
-        cfg: a whole configuration.
-        anew: as for :func:`nr3d.runs.experiment.train`.
+        cfg: a complete configuration.
+        anew: whether the run may train over one that ended before its first checkpoint.
 
     Raises:
-        Nr3dError: for anything that would stop the run and that the user can mend.
+        Nr3dError: for everything that would stop the run and that the user can fix.
     """
-    building.check(cfg)
-    with parallel.joined(cfg.use_gpu):
-        engine, done = experiment.prepare(cfg, anew=anew)
-        return _rehearse(cfg, engine.datamanager, engine, done)
+    with opened(cfg, Command.TRAIN) as run:
+        return rehearse_run(run, anew=anew)
 
 
-def _rehearse(
-    cfg: CfgNode, datamanager: ClipDataManager, engine: VideoNot3DEngine, done: int
-) -> Rehearsal:
+def rehearse_run(run: Run, *, anew: bool = False) -> Rehearsal:
+    """Rehearse a run that is opened; arguments and errors are those of :func:`rehearse`."""
+    done = prepare(run, anew=anew)
+    cfg, datamanager, engine = run.cfg, run.datamanager, run.engine
     batches = len(datamanager.train_loader)
     batch = next(iter(datamanager.train_loader))
     at_once = max(1, datamanager.train_loader.num_workers)
@@ -177,7 +182,7 @@ def _rehearse(
     engine.epoch, engine.max_epoch, engine.batch_idx, engine.num_batches = 0, 1, 0, 1
     losses: dict[str, float] = engine.forward_backward(dict(batch))  # which also warms up
     step_seconds = _seconds(lambda: engine.forward_backward(dict(batch)))
-    test_seconds, tracklets, frames = _test_seconds(datamanager, engine)
+    test_seconds, tracklets, frames = _test_seconds(engine)
     in_turn = step_seconds + batch_seconds
     overlapped = max(step_seconds, batch_seconds)
     last, every = cfg.train.max_epoch, cfg.test.eval_freq
@@ -223,11 +228,12 @@ def _rehearse(
     )
 
 
-def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tuple[float, int, int]:
-    """Give how long a test takes, from one batch of frames, and its tracklets and frames."""
-    loaders = [loader for parts in datamanager.test_loader.values() for loader in parts.values()]
+def _test_seconds(engine: VideoNot3DEngine) -> tuple[float, int, int]:
+    """Estimate the duration of a test from one batch; return its tracklets and frames too."""
+    parts_of_datasets = engine.datamanager.test_loader.values()
+    loaders = [loader for parts in parts_of_datasets for loader in parts.values()]
     tracklets = [paths for loader in loaders for paths, *_ in loader.tracklets.tracklets]
-    loader = max(loaders, key=len)  # the gallery, most likely
+    loader = max(loaders, key=len)  # most likely a gallery
     started = time.perf_counter()
     batch: Any = loader.dataset[0]
     if isinstance(batch, Nr3dError):
@@ -244,7 +250,7 @@ def _test_seconds(datamanager: ClipDataManager, engine: VideoNot3DEngine) -> tup
 
     network_pass()  # warms up
     network = _seconds(network_pass)
-    read /= max(1, loader.num_workers)  # threads have shared it already
+    read /= max(1, loader.num_workers)  # threads have already shared the reading
     a_frame = (max(read, network) if loader.num_workers else read + network) / len(images)
     frames = sum(len(paths) for paths in tracklets)
     return frames * a_frame / engine.world.size, len(tracklets), frames
@@ -261,7 +267,7 @@ def _seconds(work: Any) -> float:
 
 
 def _memory(device: torch.device) -> tuple[int, int]:
-    """Give the most that was used, and what there is, in bytes; zeros where none can tell."""
+    """Return the peak and the total memory in bytes; zeros where they are not known."""
     if device.type == "cuda":
         total = torch.cuda.get_device_properties(device).total_memory
         return torch.cuda.max_memory_reserved(device), total
@@ -275,7 +281,7 @@ def _memory(device: torch.device) -> tuple[int, int]:
 
 
 def _bytes_of(content: Any) -> int:
-    """Add up the tensors in nested dicts and lists."""
+    """Return the size of the tensors in nested dicts and lists, in bytes."""
     if isinstance(content, Tensor):
         return content.nbytes
     if isinstance(content, Mapping):
@@ -286,13 +292,13 @@ def _bytes_of(content: Any) -> int:
 
 
 def _existing(folder: Path) -> Path:
-    """Give the nearest folder above that is there."""
+    """Return the folder, or else the nearest one above it that exists."""
     folder = expanded(folder, ConfigError).absolute()
     return next(place for place in (folder, *folder.parents) if place.is_dir())
 
 
 def _span(seconds: float) -> str:
-    """Say a time as a person reads it."""
+    """Return a duration as people write it."""
     if seconds < 100:
         return f"{seconds:.1f} s"
     return str(datetime.timedelta(seconds=round(seconds)))

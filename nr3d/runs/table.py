@@ -1,4 +1,4 @@
-"""What finished runs found, laid out like the paper's table."""
+"""The results of finished runs, laid out like the paper's table."""
 
 from __future__ import annotations
 
@@ -8,28 +8,35 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import DataError
-from nr3d.runs.finished import figures_of, read_result, read_splits_result
-from nr3d.runs.folder import RESULT_FILE, SPLITS_FILE
+from nr3d.runs.results import (
+    RESULT_FILE,
+    SPLITS_FILE,
+    figures_of,
+    read_result,
+    read_splits_result,
+)
 
 _NAMES = {"mars": "MARS", "prid2011": "PRID2011", "ilidsvid": "iLIDS-VID"}
-"""Datasets as papers write them, in the order of the paper's columns."""
+"""Names of datasets as papers write them, in the order of the paper's columns."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """What one run, or one run over splits, found on one dataset.
+class TableRow:
+    """The result of one run, or of one run over splits, on one dataset.
 
     Args:
-        folder: the run's.
-        model: its network.
-        trained_first_on: datasets before, or beside, the tested one; empty for itself alone.
-        dataset: what was tested.
-        mean: figure to its share; over the splits where there are some.
-        std: figure to its sample standard deviation over the splits; None for fewer than two.
-        splits: how many there are; 0 for a dataset without.
-        split_0: the figures of split 0; None without it.
-        protocol: that it was judged by.
-        distractors_dropped: whether the gallery was without the people that no query shows.
+        folder: folder of the run.
+        model: name of the network.
+        trained_first_on: names of the datasets that the network was trained on before, or beside,
+            the tested one; empty if it was trained on the tested one alone.
+        dataset: name of the dataset that was tested.
+        mean: figures as shares from 0 to 1, by name; their means over the splits, if any.
+        std: sample standard deviations of the figures over the splits, by name; None for fewer than
+            two splits.
+        splits: number of splits; 0 for a dataset without any.
+        split_0: figures of split 0, by name; None without that split.
+        protocol: name of the evaluation protocol.
+        distractors_dropped: whether gallery tracklets of people that no query shows were left out.
     """
 
     folder: str
@@ -44,25 +51,28 @@ class Row:
     distractors_dropped: bool = False
 
 
-def read_rows(folders: Sequence[str | Path]) -> list[Row]:
-    """Read what finished runs found.
+def read_rows(folders: Sequence[str | Path]) -> list[TableRow]:
+    """Read the results of finished runs.
 
     Args:
-        folders: of runs, or of runs over splits.
+        folders: folders of runs, or of runs over splits.
+
+    Returns:
+        list: a row for each dataset that a run tested, in the order of the folders.
 
     Raises:
-        DataError: if a folder holds no finished run; the message names it.
+        DataError: if a folder holds no finished run; the message names the folder.
     """
     return [row for folder in folders for row in _rows_of(Path(folder))]
 
 
-def _rows_of(folder: Path) -> list[Row]:
+def _rows_of(folder: Path) -> list[TableRow]:
     splits, result = read_splits_result(folder), read_result(folder)
     if splits is not None:
         std = {name: share for name, share in splits["std"].items() if share is not None}
         first = [row for row in splits["splits"] if row["split"] == 0]
         return [
-            Row(
+            TableRow(
                 folder=str(folder),
                 model=splits["model"],
                 trained_first_on=_first_on(splits, splits["dataset"]),
@@ -81,7 +91,7 @@ def _rows_of(folder: Path) -> list[Row]:
             "the data.save_dir of a run that has ended."
         )
     return [
-        Row(
+        TableRow(
             folder=str(folder),
             model=result["model"],
             trained_first_on=_first_on(result, dataset),
@@ -95,19 +105,22 @@ def _rows_of(folder: Path) -> list[Row]:
 
 
 def _first_on(result: Mapping[str, Any], dataset: str) -> tuple[str, ...]:
-    """Give the re-identification datasets that a network saw other than the tested one alone."""
+    """Return the datasets that a network was trained on, unless it is the tested one alone."""
     started_from = result["started_from"] or {"trained_on": []}
     before = [name for name in started_from["trained_on"] if name != "imagenet"]
     seen = before or (result["trained_on"] if result["trained_on"] != [dataset] else [])
     return tuple(seen)
 
 
-def as_markdown(rows: Sequence[Row]) -> str:
-    """Lay rows out: what was trained first down the side, datasets across.
+def as_markdown(rows: Sequence[TableRow]) -> str:
+    """Return rows as a Markdown table: a line for each training, a column for each dataset.
 
-    A cell has rank-1 with its deviation over the splits and mAP in brackets, in percent; the
-    protocol, unless it is torchreid's; whether distractors were dropped; and where there are
-    splits, how many, and split 0 beside them.
+    A cell holds rank-1 with its deviation over the splits, and mAP in brackets, in percent; the
+    protocol, unless it is torchreid's; whether distractors were dropped; and the number of splits,
+    with split 0 beside it, if there are any.
+
+    Args:
+        rows: the rows, as :func:`read_rows` returns them.
     """
     order = [*_NAMES, *sorted({row.dataset for row in rows} - _NAMES.keys())]
     datasets = [name for name in order if any(row.dataset == name for row in rows)]
@@ -132,7 +145,7 @@ def as_markdown(rows: Sequence[Row]) -> str:
     return "\n".join(lines)
 
 
-def _cell(row: Row) -> str:
+def _cell(row: TableRow) -> str:
     spread = f" ± {100 * row.std['rank-1']:.2f}" if row.std else ""
     cell = f"{100 * row.mean['rank-1']:.2f}{spread} ({100 * row.mean['mAP']:.2f})"
     if row.protocol != "torchreid":
@@ -141,12 +154,12 @@ def _cell(row: Row) -> str:
         cell = f"{cell}, distractors dropped"
     if not row.splits:
         return cell
-    told = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]
+    over = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]
     if row.split_0 and row.splits > 1:
-        told.append(f"split 0: {100 * row.split_0['rank-1']:.2f}")
-    return f"{cell}, {', '.join(told)}"
+        over.append(f"split 0: {100 * row.split_0['rank-1']:.2f}")
+    return f"{cell}, {', '.join(over)}"
 
 
-def as_mapping(rows: Sequence[Row]) -> dict[str, Any]:
-    """Give everything as plain values, for a machine."""
+def as_json(rows: Sequence[TableRow]) -> dict[str, Any]:
+    """Return rows as plain values, as the JSON file holds them."""
     return {"rows": [asdict(row) for row in rows]}

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nr3d.data.splits import half_splits
+from nr3d.data.datasets.half_splits import half_splits
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.people import sample_people
 

@@ -12,7 +12,7 @@ import pytest
 
 from nr3d.checking import Finding, check_dataset
 from nr3d.data import convert
-from nr3d.data.converted.dataset import INDEX
+from nr3d.data.converted.index import INDEX
 from nr3d.errors import ConfigError, DataError
 
 Entries = list[dict[str, Any]]

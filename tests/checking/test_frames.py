@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from nr3d.checking import Finding, Report
-from nr3d.checking.frames import check_order, check_readable, decode_all
+from nr3d.checking.frames import check_readable, decode_all
+from nr3d.checking.order import check_order
 from nr3d.errors import DataError
 
 

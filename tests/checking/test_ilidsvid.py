@@ -13,7 +13,7 @@ from scipy.io import loadmat, savemat
 
 from nr3d.checking import Finding, Report, check_dataset
 from nr3d.checking.ilidsvid import PUBLISHED
-from nr3d.checking.two_cameras import check_splits, people_under
+from nr3d.data.datasets.two_cameras import check_splits, people_under
 from nr3d.errors import ConfigError, DataError
 from nr3d.host import torchreid
 from nr3d.synthetic import write_ilidsvid

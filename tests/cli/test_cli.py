@@ -192,7 +192,7 @@ def test_an_earlier_run_is_not_trained_over(
     words = ["train", "--config", "mars", "--root", mars_root, *SMALL, "data.save_dir", log]
     assert main([str(word) for word in words]) == 2
     error = capsys.readouterr().err
-    assert f"{log} holds an earlier run: go on with it by model.resume {log}" in error
+    assert f"{log} holds an earlier run: resume it with model.resume {log}" in error
     assert trained["weights"].read_bytes() == before
 
 

@@ -14,7 +14,7 @@ from nr3d.cli import main
 from nr3d.cli.data import training_command
 from nr3d.config import Command, load_config
 from nr3d.data import convert
-from nr3d.data.converted.dataset import INDEX
+from nr3d.data.converted.index import INDEX
 from tests.conftest import used
 
 Output = pytest.CaptureFixture[str]

@@ -11,7 +11,7 @@ import pytest
 from nr3d.config import config_of, load_config, read_yaml
 from nr3d.config.guarded_yaml import load_yaml
 from nr3d.errors import ConfigError
-from nr3d.runs import building
+from nr3d.runs import configuration
 
 
 def powers(levels: int, width: int = 9) -> str:
@@ -140,7 +140,7 @@ def test_nothing_is_no_name(tmp_path: Path) -> None:
 )
 def test_long_values_of_the_command_line(text: str) -> None:
     with pytest.raises(ConfigError, match=r"train\.max_epoch") as caught:
-        building.check(load_config("mars", ["train.max_epoch", text]))
+        configuration.check(load_config("mars", ["train.max_epoch", text]))
     assert len(str(caught.value)) < 300
     with pytest.raises(ConfigError, match="has a value of 5000 characters"):
         load_config("mars", ["data.root", "x" * 5000])

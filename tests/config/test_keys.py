@@ -17,7 +17,7 @@ from nr3d.features.extraction import POOLINGS
 from nr3d.features.precision import PRECISIONS
 from nr3d.host import torchreid
 from nr3d.metrics.distances import METRICS
-from nr3d.runs import building
+from nr3d.runs import building, configuration
 
 WRONG: list[Any] = [None, True, "x y", "", float("nan"), float("inf"), -float("inf"), -1, 0, 0.5]
 WRONG += [2**32, 10**20, 10**5000, [], [[1]], [1, 1], ["a", "a"], [1, "a", None], {"a": 1}]
@@ -33,7 +33,7 @@ def taken(name: str, value: Any) -> bool:
         node = node[section]
     dict.__setitem__(node, last, value)  # yacs itself refuses some types
     try:
-        building.check(cfg)
+        configuration.check(cfg)
     except ConfigError as error:
         message = str(error)
         assert message.startswith(name) or "sgd.nesterov" in message, message
@@ -98,13 +98,13 @@ def test_every_key_takes_or_refuses_any_value_by_one_line(name: str) -> None:
 def test_a_value_out_of_range_is_refused_by_name(key: str, text: str, told: str) -> None:
     changes = [key, text, "train.lr_scheduler", "single_step"]
     with pytest.raises(ConfigError, match=re.escape(told)):
-        building.check(load_config("mars", changes if "scheduler" not in key else [key, text]))
+        configuration.check(load_config("mars", changes if "scheduler" not in key else [key, text]))
 
 
 def test_nesterov_needs_its_momentum() -> None:
     with pytest.raises(ConfigError, match=r"sgd\.nesterov is True with sgd\.momentum 0 and"):
-        building.check(load_config("mars", ["sgd.nesterov", "True", "sgd.momentum", "0"]))
-    building.check(load_config("mars", ["sgd.nesterov", "True"]))
+        configuration.check(load_config("mars", ["sgd.nesterov", "True", "sgd.momentum", "0"]))
+    configuration.check(load_config("mars", ["sgd.nesterov", "True"]))
 
 
 def choices(name: str) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ ENDS = {
     ),
     "crashed": (
         lambda: os.kill(os.getpid(), signal.SIGSEGV),
-        r"\(Segmentation fault; .*: find a frame that ends whoever decodes it by nr3d data check",
+        r"\(Segmentation fault; .*: find the frame that crashes its decoder with nr3d data check",
     ),
     "left": (lambda: os._exit(3), r"\(exit code 3; .*: usually the memory is full"),
 }
@@ -85,7 +85,7 @@ def test_the_end_of_a_loader_process_is_one_line(end: str) -> None:
         list(loader_of(what))
     text = str(caught.value)
     assert text.startswith("A process that loads frames has ended (")
-    assert text.endswith("A training goes on with model.resume and its last checkpoint.")
+    assert text.endswith("A training is resumed with model.resume and its last checkpoint.")
     assert "\n" not in text
     assert len(text) < 500
 

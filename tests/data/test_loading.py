@@ -16,7 +16,7 @@ from scipy.io import loadmat, savemat
 from nr3d.checking import check_dataset
 from nr3d.cli import main
 from nr3d.data import convert
-from nr3d.data.converted.dataset import INDEX
+from nr3d.data.converted.index import INDEX
 from nr3d.data.frames import in_time_order
 from nr3d.data.loading import load_dataset
 from nr3d.errors import ConfigError, DataError

@@ -103,9 +103,9 @@ def test_what_a_killed_run_was_writing_is_cleared_away(tmp_path: Path) -> None:
     [
         (
             "model-last.pth.tar",
-            "holds an earlier run: go on with it by model.resume {out}/model-la",
+            "holds an earlier run: resume it with model.resume {out}/model-la",
         ),
-        ("model-best.pth.tar", "start from its weights by model.load_weights {out}/model-best"),
+        ("model-best.pth.tar", "start from its weights with model.load_weights {out}/model-best"),
         ("result.json", "(result.json): give this one another data.save_dir, or delete the fo"),
         ("splits.json", "(splits.json): give this one another data.save_dir, or delete the fo"),
         ("events.out.tfevents.17.host.1.0", "(events.out.tfevents.17.host.1.0): give this one"),
@@ -196,6 +196,6 @@ def test_a_full_disk_leaves_a_run_its_last_checkpoint(
     assert code == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert " cannot be written (File too large): raise the limit on the size of files" in error
-    assert error.endswith(f"The last checkpoint is whole: go on by model.resume {last}")
+    assert error.endswith(f"The last checkpoint is whole: resume with model.resume {last}")
     assert last.read_bytes() == held
     assert not [path for path in out.iterdir() if path.name.startswith(".")]

@@ -11,9 +11,10 @@ import pytest
 from nr3d.cli import main
 from nr3d.config import load_config
 from nr3d.engine import BEST, LAST
-from nr3d.runs import building, rehearsal, stages
-from nr3d.runs.building import as_mapping
+from nr3d.runs import building, rehearsal
+from nr3d.runs.configuration import as_mapping
 from nr3d.runs.rehearsal import rehearse
+from nr3d.runs.transfer import load_plan
 from tests.conftest import finished
 
 SMALL = [
@@ -56,7 +57,7 @@ def test_a_run_that_goes_on_takes_what_is_left(mars_root: Path, tmp_path: Path) 
     words += ["train.optim", "sgd", "model.resume", str(last)]
     cfg = load_config("synthetic", words)
     data = building.build_datamanager(cfg)
-    model = building.build_model(cfg, data.num_train_pids, pretrained=False)
+    model = building.build_model(cfg, data.num_train_pids, training=True)
     building.build_engine(cfg, data, model).save_model(11, None, str(tmp_path))
     found = rehearse(cfg)
     assert (found.epochs, found.tests) == (13, 2)  # after 20 and the last
@@ -132,9 +133,9 @@ def test_a_finished_first_part_is_not_rehearsed(
 ) -> None:
     words = ["data.root", str(mars_root), *SMALL, "transfer.config", "synthetic"]
     words += ["data.save_dir", str(tmp_path / "out"), "transfer.save_dir", str(tmp_path / "first")]
-    plan = stages.plan("synthetic", words)
+    plan = load_plan("synthetic", words)
     seen: list[Any] = []
-    monkeypatch.setattr(rehearsal, "rehearse", lambda cfg, anew: seen.append(cfg))
+    monkeypatch.setattr(rehearsal, "rehearse_run", lambda run, anew: seen.append(run.cfg))
     assert plan.first is not None
     assert set(rehearsal.rehearse_plan(plan)) == {"first", "run"}
     assert seen[0].model.load_weights == ""

@@ -1,1 +1,1 @@
-"""Datasets converted from a tree of folders."""
+"""Datasets converted from a plain tree of frames, ``identity/camera/tracklet/frame``."""

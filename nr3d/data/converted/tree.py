@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from nr3d.data.folders import is_litter, look_into
 from nr3d.data.frames import in_time_order, is_image
 
 SHAPE = "identity/camera/tracklet/frame"
-"""What is expected under the tree's folder."""
+"""Shape that is expected under the folder of a tree."""
 
 _LEVELS = ("identity", "camera", "tracklet", "frame")
 
 
 @dataclass(frozen=True)
 class PlainTracklet:
-    """One tracklet's folder.
+    """A tracklet of a tree.
 
     Args:
-        identity: name of its identity's folder.
-        camera: name of its camera's folder.
-        name: of its own folder.
-        frames: file names in time order.
+        identity: name of the identity's folder.
+        camera: name of the camera's folder.
+        name: name of the tracklet's own folder.
+        frames: names of the frames' files, in time order.
     """
 
     identity: str
@@ -32,18 +32,18 @@ class PlainTracklet:
 
     @property
     def place(self) -> str:
-        """Its folder's path under the tree's."""
+        """Path of its folder under the folder of the tree."""
         return f"{self.identity}/{self.camera}/{self.name}"
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What does not fit the shape of a tree.
+    """One kind of thing that does not fit the shape of a tree.
 
     Args:
-        what: of it there is; a plural.
+        what: what there is, in the plural.
         mend: what to do about it.
-        places: paths under the tree's folder.
+        places: paths under the folder of the tree.
     """
 
     what: str
@@ -53,13 +53,13 @@ class Problem:
 
 @dataclass
 class Tree:
-    """What :func:`scan` found.
+    """The content of a tree, as :func:`scan` finds it.
 
     Args:
-        folder: the tree's.
-        tracklets: in the order of their paths.
-        problems: kinds of things that do not fit, each with its places.
-        skipped: places of files and folders that do not count.
+        folder: folder of the tree.
+        tracklets: the tracklets, in the order of their paths.
+        problems: the kinds of things that do not fit, each with its places.
+        skipped: paths of files and folders that do not count.
     """
 
     folder: Path
@@ -69,9 +69,13 @@ class Tree:
 
 
 def scan(folder: Path) -> Tree:
-    """Look through a tree.
+    """Return the content of a tree.
 
-    What :func:`is_litter` says, and files that are not named as images, do not count.
+    Litter, as :func:`nr3d.data.folders.is_litter` tells it, and files that are not named as images
+    do not count.
+
+    Args:
+        folder: folder of the tree.
     """
     shallow = Problem(
         "frames in the place of a folder",
@@ -99,7 +103,7 @@ def scan(folder: Path) -> Tree:
 
     def descend(*above: str) -> None:
         level = len(above)
-        found = _look_into(folder.joinpath(*above))
+        found = look_into(folder.joinpath(*above))
         place = "/".join(above)
         folders = [name for name in found.folders if not is_litter(name)]
         frames = [name for name in found.files if is_image(name)]
@@ -125,67 +129,3 @@ def scan(folder: Path) -> Tree:
     descend()
     problems = [shallow, deep, special, *empty.values()]
     return Tree(folder, tracklets, [problem for problem in problems if problem.places], skipped)
-
-
-_LITTER = {
-    *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin"),
-    *("@eadir", "#recycle", "@recycle", "lost+found", "system volume information"),
-}
-"""What systems and storages put into folders, in small letters."""
-
-
-def is_litter(name: str) -> bool:
-    """Whether something in a folder is hidden, or put there by a system for its own use.
-
-    Examples::
-        >>> [name for name in (".DS_Store", "__MACOSX", "Thumbs.db", "0001") if is_litter(name)]
-        ['.DS_Store', '__MACOSX', 'Thumbs.db']
-    """
-    return name.startswith(".") or name.casefold() in _LITTER
-
-
-@dataclass
-class _Listing:
-    """What is in a folder, by kind and in order; ``neither`` are no folders and no files."""
-
-    folders: list[str] = field(default_factory=list)
-    files: list[str] = field(default_factory=list)
-    neither: list[str] = field(default_factory=list)
-
-
-def _look_into(folder: str | Path) -> _Listing:
-    found = _Listing()
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            try:
-                is_dir, is_file = entry.is_dir(), entry.is_file()
-            except OSError:  # such as a link to itself
-                is_dir = is_file = False
-            kind = found.folders if is_dir else found.files if is_file else found.neither
-            kind.append(entry.name)
-    return found
-
-
-def names_in(folder: str | Path) -> tuple[list[str], list[str]]:
-    """Give the names of a folder's folders and of all else, in order, without the hidden ones."""
-    found = _look_into(folder)
-    others = sorted([*found.files, *found.neither])
-    folders, others = (
-        [name for name in names if not name.startswith(".")] for names in (found.folders, others)
-    )
-    return folders, others
-
-
-def is_name(value: object) -> bool:
-    """Whether this can be the name of something in a folder.
-
-    Examples::
-        >>> is_name("person_0001"), is_name(".."), is_name("a/b"), is_name(7)
-        (True, False, False, False)
-    """
-    if not isinstance(value, str) or value in ("", ".", "..") or "/" in value or "\0" in value:
-        return False
-    try:
-        return len(os.fsencode(value)) <= 255
-    except UnicodeEncodeError:
-        return False

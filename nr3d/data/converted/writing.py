@@ -1,4 +1,4 @@
-"""Makes a plain tree of frames a dataset: who trains, who tests, and which tracklets ask."""
+"""Conversion of a plain tree of frames: who trains, who tests, and which tracklets are queries."""
 
 from __future__ import annotations
 
@@ -8,37 +8,33 @@ from pathlib import Path
 
 import numpy as np
 
-from nr3d.data.converted.dataset import (
-    INDEX,
-    Index,
-    refuse_taken,
-    register_converted,
-    strangers,
-)
+from nr3d.data.converted.dataset import refuse_taken, register_converted
+from nr3d.data.converted.index import INDEX, Index, strangers
 from nr3d.data.converted.tree import SHAPE, PlainTracklet, Tree, scan
 from nr3d.errors import ConfigError, DataError
 from nr3d.files.home import expanded
 from nr3d.files.new_files import refuse_over, write_new
 
 _FEWEST = 3
-"""Identities: two to train, since one has nobody to be told from, and one to test."""
+"""Least number of identities: two to train, to be told from each other, and one to test."""
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What :func:`convert` made.
+    """A dataset that :func:`convert` made.
 
     Args:
-        index: the file that it wrote.
-        name: the dataset's, for torchreid.
-        train_identities: identities to train.
-        test_identities: identities to test, the next ones included.
-        distractors: test identities under one camera only: in the gallery, never asked for.
-        cameras: how many.
-        train_tracklets: tracklets to train.
-        query: query tracklets.
-        gallery: gallery tracklets.
-        frames: frames of all tracklets.
+        index: path of the index.
+        name: name of the dataset, for torchreid.
+        train_identities: number of identities that train.
+        test_identities: number of identities that test, distractors included.
+        distractors: number of test identities under one camera only, who are in the gallery and
+            never searched for.
+        cameras: number of cameras.
+        train_tracklets: number of training tracklets.
+        query: number of query tracklets.
+        gallery: number of gallery tracklets.
+        frames: number of frames of all tracklets.
         skipped: paths under the tree's folder that are no frames and do not count.
     """
 
@@ -58,35 +54,37 @@ class Conversion:
 def convert(
     folder: str | Path, seed: int = 0, train_share: float = 0.5, *, replace: bool = False
 ) -> Conversion:
-    """Make a tree ``identity/camera/tracklet/frame`` a dataset of torchreid's, where it lies.
+    """Make a dataset of torchreid's from a tree ``identity/camera/tracklet/frame``, in place.
 
-    Nothing is copied or moved: one index is written beside the frames, and the dataset is
-    registered by the name of its folder. Half of the identities train. Of each other one that is
-    under two cameras or more, a tracklet of each camera is a query and the rest is gallery; where
-    that leaves a query without an answer under another camera, a camera with a single tracklet
-    keeps it in the gallery. Identities under one camera only are distractors in the gallery.
+    Nothing is copied or moved: an index is written beside the frames, and the dataset is registered
+    by the name of its folder. Half of the identities train. Of each other identity under two
+    cameras or more, one tracklet of each camera is a query and the rest is gallery; if that leaves
+    a query without an answer under another camera, a camera with a single tracklet keeps it in the
+    gallery. Identities under one camera only are distractors in the gallery.
 
     Args:
-        folder: the tree's; its name becomes the dataset's.
-        seed: same tree and seed, same index.
+        folder: folder of the tree, whose name becomes that of the dataset.
+        seed: seed of the draws, from 0; the same tree and seed give the same index.
         train_share: share of the identities that train, between 0 and 1.
-        replace: write over an index that is there.
+        replace: whether to write over an existing index.
+
+    Returns:
+        Conversion: the index, and the counts of the dataset.
 
     Raises:
-        DataError: if the folder is not such a tree, has an index, or has a name that torchreid
-            holds for something else; the message names the path and what to do.
-        ConfigError: for a share or seed out of its range.
+        DataError: if the folder is no such tree, already has an index, or has a name that torchreid
+            holds for something else; the message names the path and says what to do.
+        ConfigError: if the share or the seed is out of its range.
 
-    Examples::
-
-        made = nr3d.data.convert("reid-data/shop", seed=1)
-        nr3d.data.ClipDataManager(root="reid-data", sources=made.name)
+    Examples:
+        >>> made = nr3d.data.convert("reid-data/shop", seed=1)  # doctest: +SKIP
+        >>> nr3d.data.ClipDataManager(root="reid-data", sources=made.name)  # doctest: +SKIP
     """
     if not 0 < train_share < 1:
         raise ConfigError(f"train_share is {train_share}, expected a number between 0 and 1")
     if seed < 0:
         raise ConfigError(f"seed is {seed}, expected at least 0")
-    # Not resolved: the dataset is called what its user calls it, also through a link.
+    # Not resolved: the dataset gets the name that its user gives, also through a link.
     folder = expanded(folder, DataError).absolute()
     if folder.name == "..":
         folder = folder.resolve()
@@ -122,7 +120,7 @@ def convert(
 
 
 def _fitting(folder: Path) -> Tree:
-    """Look through a tree, and refuse what does not train and test."""
+    """Return the content of a tree, and refuse one that cannot train and test."""
     tree = scan(folder)
     for problem in tree.problems:
         first, others = problem.places[0], len(problem.places) - 1
@@ -149,7 +147,7 @@ def _fitting(folder: Path) -> Tree:
 
 
 def _by_camera(tracklets: Iterable[PlainTracklet]) -> dict[str, dict[str, list[PlainTracklet]]]:
-    """Sort tracklets by identity and camera."""
+    """Return tracklets by identity and camera."""
     found: dict[str, dict[str, list[PlainTracklet]]] = {}
     for tracklet in tracklets:
         cameras = found.setdefault(tracklet.identity, {})
@@ -160,11 +158,11 @@ def _by_camera(tracklets: Iterable[PlainTracklet]) -> dict[str, dict[str, list[P
 def _divide(
     tracklets: Sequence[PlainTracklet], rng: np.random.Generator, train_share: float
 ) -> dict[str, list[PlainTracklet]]:
-    """Draw who trains, and of the others which tracklets ask and which answer."""
+    """Draw the identities that train, and the query and gallery tracklets of the others."""
     identities = _by_camera(tracklets)
     names = [list(identities)[i] for i in rng.permutation(len(identities))]
-    # Those under several cameras first: taking every so many-th then leaves both parts their share
-    # of them, and the first of all, who can be asked for, to the test.
+    # Identities under several cameras come first. Taking identities at equal steps then gives both
+    # parts their share of them, and leaves the first one, which can be searched for, to the test.
     names.sort(key=lambda name: len(identities[name]) == 1)
     total = len(names)
     training = min(max(2, int(train_share * total + 0.5)), total - 1)
@@ -188,13 +186,14 @@ def _divide(
 def _queries(
     cameras: dict[str, list[PlainTracklet]], rng: np.random.Generator
 ) -> list[PlainTracklet]:
-    """Draw an identity's queries, each with an answer left under another camera."""
+    """Draw the queries of an identity, each with an answer left under another camera."""
     if len(cameras) == 1:
         return []
     single = [camera for camera, takes in cameras.items() if len(takes) == 1]
     several = len(cameras) - len(single)
-    # A camera with several tracklets answers the others by those that are left, a second such
-    # camera answers the first; what lacks of that a single tracklet must do.
+    # A camera with several tracklets answers the queries of the other cameras with those that are
+    # left, and a second such camera answers those of the first. Where there are fewer than two of
+    # them, cameras with a single tracklet keep it as an answer.
     answers = max(0, 2 - several) if several else 1
     kept = {single[i] for i in rng.permutation(len(single))[:answers]}
     return [takes[rng.integers(len(takes))] for name, takes in cameras.items() if name not in kept]

@@ -1,30 +1,30 @@
-"""Packs: the frames of a dataset with its tracklets in one HDF5 file, and reading them.
+"""Packs: the frames of a dataset and its tracklets in one HDF5 file, and their reading.
 
-A pack holds the frames' files as they are, one after the other, and what torchreid knows of the
-dataset. T tracklets of a part have F frames together; the file has N frames of B bytes:
+A pack holds the files of the frames as they are, one after the other, and what torchreid knows
+about the dataset. The T tracklets of a split have F frames together, and the file has N frames of B
+bytes:
 
 =================  ==================  ===========================================================
 ``bytes``          (B,) uint8          the encoded frames, contiguous in the file
-``frames/offset``  (N,) int64          where a frame starts in ``bytes``
-``frames/length``  (N,) int64          how many bytes it has
-``frames/crc32``   (N,) uint32         zlib's CRC-32 of them
-``frames/path``    (N,) UTF-8          its file below the dataset's root; sorted
-``train/pid``      (T,) int64          of each tracklet; likewise ``train/camid``, ``train/dsetid``
+``frames/offset``  (N,) int64          offset of each frame in ``bytes``
+``frames/length``  (N,) int64          number of bytes of each frame
+``frames/crc32``   (N,) uint32         zlib's CRC-32 of these bytes
+``frames/path``    (N,) UTF-8          path of its file below the datasets' root; sorted
+``train/pid``      (T,) int64          pid of each tracklet; so are ``camid`` and ``dsetid``
 ``train/start``    (T + 1,) int64      tracklet t has ``train/frame[start[t]:start[t + 1]]``
-``train/frame``    (F,) int64          indices of frames
+``train/frame``    (F,) int64          indices of the frames
 =================  ==================  ===========================================================
 
 ``query`` and ``gallery`` have the same as ``train``. The file's attributes are ``format``
 ("nr3d-pack"), ``version`` (1), ``complete`` (1, or 0 while it is being written), ``dataset``,
 ``split_id`` (-1 for a dataset without splits), ``nr3d`` (the version that wrote it), ``source``
 (SHA-256 of the root, the tables, and the files' sizes and times) and ``tables`` (SHA-256 of the
-dataset, the split and the tables but ``crc32``). Any HDF5 reader can use it:
+dataset, the split and the tables except ``crc32``). Any HDF5 reader can use a pack:
 
-Examples::
-
-    with h5py.File("mars.h5") as pack:
-        start, length = pack["frames/offset"][7], pack["frames/length"][7]
-        image = Image.open(io.BytesIO(pack["bytes"][start : start + length]))
+Examples:
+    >>> with h5py.File("mars.h5") as pack:  # doctest: +SKIP
+    ...     start, length = pack["frames/offset"][7], pack["frames/length"][7]
+    ...     image = Image.open(io.BytesIO(pack["bytes"][start : start + length]))
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, printable, shown
 from nr3d.files.hdf5 import reading
 from nr3d.files.home import expanded
@@ -50,25 +51,23 @@ from nr3d.files.home import expanded
 FORMAT = "nr3d-pack"
 VERSION = 1
 
-PARTS = ("train", "query", "gallery")
-
 NO_SPLIT = -1
 """``split_id`` of a dataset that has no splits."""
 
 _COLUMNS = ("pid", "camid", "dsetid", "start", "frame")
-"""The tables of a part."""
+"""Names of the tables of a split."""
 
 _ATTRIBUTES = 2**24
-"""Bytes at a pack's start that hold its attributes; the frames after them may be terabytes."""
+"""Number of bytes from the start that hold the attributes; the frames may take terabytes."""
 
 _LONGEST_PATH = 2**16
-"""Bytes of a frame's path; no file system takes more."""
+"""Largest size of a frame's path, in bytes; no file system takes more."""
 
 _REPEATS = 64
-"""Tracklets of a part that a frame can be in, on average."""
+"""Largest average number of tracklets of a split that hold a frame."""
 
 _MARK = re.compile(r"::(\d{10})/")
-"""Between a pack's path and a frame's: the frame's index, so that paths sort as the files do."""
+"""Separator of a pack's path and a frame's: the frame's index, so that paths sort as files do."""
 
 _Table: TypeAlias = npt.NDArray[np.int64]
 
@@ -79,22 +78,23 @@ def tables_digest(
     frames: Mapping[str, npt.NDArray[Any]],
     parts: Mapping[str, Mapping[str, _Table]],
 ) -> str:
-    """Give the SHA-256 that tells a changed pack: each table of HDF5 has a checksum of its bytes.
+    """Return the SHA-256 by which a changed pack is recognised.
 
-    That is no checksum of what its header says the bytes are, nor of an attribute.
+    HDF5 keeps a checksum of the bytes of each table, but none of the header that describes them nor
+    of an attribute.
 
     Args:
-        dataset: torchreid's name.
-        split_id: its split.
-        frames: ``offset``, ``length`` and ``path``, the last as bytes.
-        parts: of each of :data:`PARTS` the tables of its tracklets.
+        dataset: torchreid's name of the dataset.
+        split_id: number of the split.
+        frames: the tables ``offset``, ``length`` and ``path``, the last as bytes.
+        parts: the tables of the tracklets of each of :data:`nr3d.data.datasets.parts.SPLITS`.
     """
     tables = {f"frames/{name}": frames[name] for name in ("offset", "length", "path")}
-    tables |= {f"{part}/{name}": parts[part][name] for part in PARTS for name in _COLUMNS}
+    tables |= {f"{part}/{name}": parts[part][name] for part in SPLITS for name in _COLUMNS}
     head = [dataset, split_id, {name: len(table) for name, table in tables.items()}]
     digest = hashlib.sha256(json.dumps(head).encode())
     for name, table in tables.items():
-        if name == "frames/path":  # whose width in the file is that of the longest
+        if name == "frames/path":  # its width in the file is that of the longest path
             digest.update(b"\0".join(table.tolist()))
         else:
             digest.update(table.astype("<i8").tobytes())
@@ -102,7 +102,7 @@ def tables_digest(
 
 
 def _column(table: Any, most: int, kinds: str = "iu") -> npt.NDArray[Any]:
-    """Read a table of numbers or of text, of no more rows than there can be."""
+    """Read a table of numbers or of text, with no more rows than there can be."""
     if table.ndim != 1 or table.dtype.kind not in kinds:
         raise ValueError(f"{shown(table.name)} is {table.dtype} of {table.ndim} dimensions")
     if len(table) > most or table.dtype.itemsize > _LONGEST_PATH:
@@ -114,20 +114,23 @@ def _column(table: Any, most: int, kinds: str = "iu") -> npt.NDArray[Any]:
 class Pack:
     """An open pack.
 
-    HDF5 gives its tables and says where the bytes lie; they are then read from the file itself,
-    which costs less than a slice through HDF5, and which processes that were forked can share.
+    HDF5 gives the tables and the place of the bytes. The bytes are then read from the file itself,
+    which costs less than a slice through HDF5 and can be shared by forked processes.
 
     Args:
-        path: the file.
+        path: path of the file.
 
     Attributes:
-        path: absolute.
+        path: absolute path of the file.
         dataset: torchreid's name of the dataset.
-        split_id: its split, or :data:`NO_SPLIT`.
-        offset, length, crc32, names: the tables of the frames.
+        split_id: number of the split, or :data:`NO_SPLIT`.
+        offset: (N,), offset of each frame, in bytes.
+        length: (N,), size of each frame, in bytes.
+        crc32: (N,), CRC-32 of each frame.
+        names: (N,), path of each frame below the datasets' root, as bytes.
 
     Raises:
-        DataError: if it is missing, damaged, not whole, or not such a file.
+        DataError: if the file is missing, damaged, not whole, or no pack.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -137,7 +140,7 @@ class Pack:
             raise DataError(
                 f"There is no pack {self.path}. Make it: {make} {shlex.quote(str(self.path))}"
             )
-        # It may be a file of something else: no word of writing over it.
+        # The file may be something else, so that the advice is not to write over it.
         advice = f"Give a whole one, or make it: {make} FILE"
         with reading(self.path, "a pack", advice, DataError, searched=_ATTRIBUTES) as file:
             kind, version = file.attrs.get("format"), file.attrs.get("version")
@@ -166,11 +169,11 @@ class Pack:
             self.names: npt.NDArray[np.bytes_] = _column(file["frames/path"], frames, "S")
             self._parts: dict[str, dict[str, _Table]] = {
                 part: {name: _column(file[part][name], _REPEATS * frames + 1) for name in _COLUMNS}
-                for part in PARTS
+                for part in SPLITS
             }
             self._start = file["bytes"].id.get_offset() or 0  # None where it has no byte
             self._check(size - self._start)
-            # Of a pack from before it had one the tables are what HDF5 makes of them.
+            # Packs of the first versions have no digest; their tables are only checked by HDF5.
             digest = file.attrs.get("tables")
             if digest is not None and digest != self._digest():
                 raise ValueError("its dataset, split or tables are not those that were packed")
@@ -178,7 +181,7 @@ class Pack:
         weakref.finalize(self, os.close, self._file)
 
     def _check(self, room: int) -> None:
-        """Refuse tables that do not fit each other or the bytes, of which there is so much room."""
+        """Refuse tables that do not fit each other, or that need more bytes than ``room``."""
         frames = len(self.crc32)
         if not {len(self.offset), len(self.length), len(self.names)} == {frames}:
             raise ValueError("its tables of frames are not of one length")
@@ -198,23 +201,23 @@ class Pack:
         return tables_digest(self.dataset, self.split_id, frames, self._parts)
 
     def __len__(self) -> int:
-        """Count the frames."""
+        """Return the number of frames."""
         return len(self.names)
 
     def frame(self, index: int) -> str:
-        """Give the path that stands for a frame.
+        """Return the path that stands for a frame.
 
-        It ends as the file's own, and sorts among the pack's as that did among the dataset's.
+        It ends as the path of the file does, and the paths of a pack sort as those of the files.
         """
         name = self.names[index].decode("utf-8", "surrogateescape")
         return f"{self.path}::{index:010d}/{name}"
 
     def holds(self, index: int, name: str) -> bool:
-        """Whether the frame at an index is that of a file."""
+        """Return whether the frame at an index is that of a file."""
         return index < len(self) and self.names[index] == name.encode("utf-8", "surrogateescape")
 
     def tracklets(self, part: str) -> list[tuple[tuple[str, ...], int, int, int]]:
-        """Give torchreid's tuples of one of :data:`PARTS`: frame paths, pid, camid, dsetid."""
+        """Return torchreid's tuples of a split: frame paths, pid, camid, dsetid."""
         table = self._parts[part]
         start, frame = table["start"].tolist(), table["frame"].tolist()
         facts = zip(*(table[name].tolist() for name in ("pid", "camid", "dsetid")), strict=True)
@@ -224,13 +227,13 @@ class Pack:
         ]
 
     def read(self, index: int) -> bytes:
-        """Read a frame's file.
+        """Return the content of a frame's file.
 
         Raises:
-            OSError: if its bytes are not those that were packed.
+            OSError: if the bytes are not those that were packed.
         """
         length = int(self.length[index])
-        # Asks for its own place in the file: nothing is shared with another process or thread.
+        # pread takes its own position, and shares none with another process or thread.
         data = os.pread(self._file, length, self._start + int(self.offset[index]))
         if len(data) != length or zlib.crc32(data) != self.crc32[index]:
             raise OSError(
@@ -241,14 +244,14 @@ class Pack:
 
 
 _packs: dict[str, Pack] = {}
-"""The packs that this process opened, by their path."""
+"""Packs that this process has opened, by path."""
 
 
 def open_pack(path: str | Path) -> Pack:
-    """Open a pack, for :func:`packed_bytes` too.
+    """Open a pack, and make its frames available to :func:`packed_bytes`.
 
     Raises:
-        DataError: as for :class:`Pack`.
+        DataError: if the file is missing, damaged, not whole, or no pack.
     """
     pack = Pack(path)
     _packs[str(pack.path)] = pack
@@ -256,22 +259,22 @@ def open_pack(path: str | Path) -> Pack:
 
 
 def packed_bytes(path: str) -> bytes | None:
-    """Read the file of a frame in a pack; None for the path of a file of its own.
+    """Return the content of a frame in a pack; None for a path that is not in a pack.
 
-    A process that was not forked from one that opened the pack opens it here.
+    The pack is opened here if neither this process nor the one that forked it has opened it.
 
     Raises:
-        OSError: if its bytes are not those that were packed.
+        OSError: if the bytes are not those that were packed.
         DataError: if the pack cannot be opened.
 
-    Examples::
+    Examples:
         >>> packed_bytes("mars/bbox_train/0001/0001C1T0001F001.jpg") is None
         True
     """
     for mark in _MARK.finditer(path):
         name = path[: mark.start()]
         pack = _packs.get(name)
-        # A folder may be called as if it were a frame in a pack.
+        # A folder may have a name like that of a frame in a pack.
         if pack is None and Path(name).is_file() and not Path(path).exists():
             pack = open_pack(name)
         if pack is not None and pack.holds(int(mark[1]), path[mark.end() :]):

@@ -1,4 +1,4 @@
-"""What a pack will hold: a dataset's files, their sizes, and its tracklets as tables."""
+"""The content of a future pack: a dataset's files, their sizes, and its tracklets as tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.data.loading import load_dataset
-from nr3d.data.packs.reading import NO_SPLIT, PARTS
-from nr3d.data.splits import SPLIT_FILES
-from nr3d.data.threads import spread
+from nr3d.data.packs.reading import NO_SPLIT
+from nr3d.data.packs.threads import spread
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.files.regular_files import look
@@ -22,16 +23,17 @@ from nr3d.files.regular_files import look
 
 @dataclass(frozen=True)
 class PackTables:
-    """A dataset as it will be packed: see :mod:`nr3d.data.packs.reading`.
+    """A dataset as it will be packed; see :mod:`nr3d.data.packs.reading`.
 
     Args:
         root: folder that holds the datasets' folders.
-        dataset: torchreid's name.
-        split_id: its split.
-        names: the frames' files below the root, sorted.
-        length, offset: their sizes in bytes, and where they start.
-        parts: of each part the tables of its tracklets.
-        source: tells it from any other, and from the same with files that were changed.
+        dataset: torchreid's name of the dataset.
+        split_id: number of the split, from 0.
+        names: paths of the frames' files below the root, sorted.
+        length: (N,), sizes of the files, in bytes.
+        offset: (N,), offsets of the files in the pack, in bytes.
+        parts: tables of the tracklets, by split.
+        source: SHA-256 of everything that makes the dataset another one, changed files included.
     """
 
     root: Path
@@ -45,14 +47,20 @@ class PackTables:
 
 
 def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> PackTables:
-    """Load a dataset and look at its files.
+    """Load a dataset and look up the sizes of its files.
+
+    Args:
+        root: folder that holds the datasets' folders.
+        dataset: torchreid's name of the dataset, or the folder of a converted one.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        workers: number of threads.
 
     Raises:
-        DataError: if it cannot be loaded, or a file is missing.
+        DataError: if the dataset cannot be loaded, or a file is missing.
     """
     root = expanded(root, DataError).resolve()
     loaded = load_dataset(dataset, root, split_id, combineall=False)
-    tracklets = {part: getattr(loaded, part) for part in PARTS}
+    tracklets = {part: getattr(loaded, part) for part in SPLITS}
     below = os.path.join(root, "")  # noqa: PTH118 (Path drops the slash at the end)
 
     def name(path: str) -> str:
@@ -63,10 +71,10 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
             )
         return path.removeprefix(below)
 
-    names = sorted({name(p) for part in PARTS for paths, *_ in tracklets[part] for p in paths})
+    names = sorted({name(p) for part in SPLITS for paths, *_ in tracklets[part] for p in paths})
     index = {name: place for place, name in enumerate(names)}
     parts = {}
-    for part in PARTS:
+    for part in SPLITS:
         if not (names and tracklets[part]):
             raise DataError(
                 f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: torchreid "
@@ -84,14 +92,14 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     length, modified = _look(root, dataset, names, workers)
     split_id = split_id if dataset in SPLIT_FILES else NO_SPLIT
     source = hashlib.sha256(json.dumps([str(root), dataset, split_id, names]).encode())
-    for table in (length, modified, *(table for part in PARTS for table in parts[part].values())):
+    for table in (length, modified, *(table for part in SPLITS for table in parts[part].values())):
         source.update(table.tobytes())
     offset = np.cumsum(length) - length
     return PackTables(root, dataset, split_id, names, length, offset, parts, source.hexdigest())
 
 
 def _look(root: Path, dataset: str, names: list[str], workers: int) -> npt.NDArray[np.int64]:
-    """Give the files' sizes in bytes and times in nanoseconds, (2, N)."""
+    """Return the sizes of files in bytes and their times in nanoseconds, (2, N)."""
 
     def look(block: range) -> list[tuple[int, int] | None]:
         return [_size_and_time(root / names[index]) for index in block]

@@ -1,8 +1,8 @@
-"""Writes packs: a dataset's files, copied as they are into one HDF5 file.
+"""Writing of packs: the files of a dataset, copied as they are into one HDF5 file.
 
-The tables are written first, with room for the bytes. The bytes and their CRC-32 are then put at
-their places in the file, past HDF5, so that threads can do it and nothing that HDF5 needs is ever
-half written. A frame whose CRC-32 fits is there: this is how an interrupted packing goes on.
+The tables are written first, with room for the bytes. The bytes and their CRC-32 are then written
+to their places in the file without HDF5, so that threads can do it and nothing that HDF5 needs is
+ever half written. An interrupted packing is resumed by leaving out frames whose CRC-32 fits.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ from pathlib import Path
 
 import numpy as np
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.decoding import MAX_BYTES
-from nr3d.data.packs.reading import FORMAT, PARTS, VERSION, tables_digest
+from nr3d.data.packs.reading import FORMAT, VERSION, tables_digest
 from nr3d.data.packs.tables import PackTables, list_frames
-from nr3d.data.threads import spread
+from nr3d.data.packs.threads import spread
 from nr3d.errors import ConfigError, DataError
 from nr3d.files import hdf5
 from nr3d.files.atomic import sole_writer
@@ -35,13 +36,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Packing:
-    """What :func:`pack` made.
+    """A pack that :func:`pack` wrote.
 
     Args:
-        file: the pack.
-        frames: how many it holds.
-        tracklets: of train, query and gallery together.
-        size: of the file, in bytes.
+        file: path of the pack.
+        frames: number of frames.
+        tracklets: number of tracklets of train, query and gallery together.
+        size: size of the file, in bytes.
     """
 
     file: Path
@@ -60,26 +61,30 @@ def pack(
     replace: bool = False,
     progress: Callable[[Iterable[int], int], Iterable[int]] = lambda frames, total: frames,
 ) -> Packing:
-    """Pack a dataset's train, query and gallery into one file: see :mod:`nr3d.data.packs.reading`.
+    """Pack a dataset's train, query and gallery into one file; see :mod:`nr3d.data.packs.reading`.
 
-    The file has its name once it is whole. Until then it lies beside that, and the same call after
-    an interruption goes on with it where it stopped.
+    The file gets its name when it is whole. Until then it has a temporary name beside it, and after
+    an interruption the same call resumes where it stopped.
 
     Args:
         root: folder that holds the datasets' folders.
         dataset: torchreid's name of a video dataset, or the folder of a converted one.
-        out: the file to write.
-        split_id: split of PRID2011 and iLIDS-VID, from 0.
-        workers: threads that read and write. Default is the number of processors.
-        replace: put it in the place of a file that is there.
-        progress: gets the frames as they are copied and their number, and gives them on.
+        out: path of the file to write.
+        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        workers: number of threads that read and write. Default is the number of CPUs.
+        replace: whether to replace an existing file.
+        progress: function that wraps an iterable of frames, given their number, to show how far the
+            copying is.
+
+    Returns:
+        Packing: the path and the counts of the pack.
 
     Raises:
-        DataError: if the dataset or one of its files cannot be read, the file cannot be written or
-            is there already, or another process is writing it.
+        DataError: if the dataset or one of its files cannot be read, or if the file cannot be
+            written, already exists, or is being written by another process.
         ConfigError: if ``workers`` is less than 1.
 
-    Examples::
+    Examples:
         >>> from nr3d.synthetic import WRITERS
         >>> summary = WRITERS["mars"]("data", 4, 0, frames=(2, 2))
         >>> pack("data", "mars", "mars.h5").frames == summary.frames
@@ -102,7 +107,7 @@ def pack(
                 for _ in progress(frames, len(tables.names)):
                     pass
             _finish(partial, out)
-    tracklets = sum(len(tables.parts[part]["pid"]) for part in PARTS)
+    tracklets = sum(len(tables.parts[part]["pid"]) for part in SPLITS)
     return Packing(out, len(tables.names), tracklets, out.stat().st_size)
 
 
@@ -110,7 +115,7 @@ def pack(
 
 
 def _begin(partial: Path, tables: PackTables) -> None:
-    """Write the tables, or find them written by a packing of the same that was interrupted."""
+    """Write the tables, unless an interrupted packing of the same files has written them."""
     import h5py
 
     names = [name.encode("utf-8", "surrogateescape") for name in tables.names]
@@ -124,11 +129,11 @@ def _begin(partial: Path, tables: PackTables) -> None:
             with hdf5.reading(partial, "a pack", "It is made anew.", DataError) as file:
                 if all(file.attrs.get(mark) == value for mark, value in marks.items()):
                     there = np.count_nonzero(file["frames/crc32"][:])
-                    logger.info("Going on with %s: %d frames are there", partial, there)
+                    logger.info("Resuming %s: %d frames are there", partial, there)
                     return
         except DataError as error:
             logger.info("%s", error)
-        logger.info("Starting anew: %s is of other files", partial)
+        logger.info("Starting anew: %s is a pack of other files", partial)
         partial.unlink()
     total, free = int(tables.length.sum()), shutil.disk_usage(partial.parent).free
     if total > free:
@@ -138,7 +143,9 @@ def _begin(partial: Path, tables: PackTables) -> None:
         "frames/offset": tables.offset,
         "frames/length": tables.length,
         **{
-            f"{part}/{key}": tables.parts[part][key] for part in PARTS for key in tables.parts[part]
+            f"{part}/{key}": tables.parts[part][key]
+            for part in SPLITS
+            for key in tables.parts[part]
         },
     }
 
@@ -158,7 +165,7 @@ def _begin(partial: Path, tables: PackTables) -> None:
         for name, column in columns.items():
             file.create_dataset(name, data=column, compression="gzip", fletcher32=True)
         file.create_dataset("frames/crc32", data=np.zeros(len(names), "<u4"))
-        # Room for the bytes, which has its place in the file once its last byte is written.
+        # HDF5 gives the room for the bytes a place in the file when its last byte is written.
         room = file.create_dataset("bytes", (total,), np.uint8)
         if total:
             room[-1] = 0
@@ -170,9 +177,9 @@ def _begin(partial: Path, tables: PackTables) -> None:
 
 
 def _fill(partial: Path, tables: PackTables, workers: int) -> Generator[int]:
-    """Copy the frames that are not there yet; gives the index of each that is then there."""
+    """Copy the missing frames; yield the index of each frame once it is in the pack."""
     with hdf5.reading(partial, "a pack", "Remove it and pack again.", DataError) as begun:
-        bytes_at = begun["bytes"].id.get_offset() or 0  # None where it has no byte
+        bytes_at = begun["bytes"].id.get_offset() or 0  # None if there is no byte
         crc32_at = begun["frames/crc32"].id.get_offset()
         crc32 = begun["frames/crc32"][:]
     file = os.open(partial, os.O_RDWR)
@@ -215,7 +222,7 @@ def _read(path: Path, length: int) -> bytes:
 
 
 def _write(file: int, data: bytes, at: int) -> None:
-    while data:  # a disk that is nearly full takes a part
+    while data:  # a disk that is nearly full takes only a part
         written = os.pwrite(file, data, at)
         data, at = data[written:], at + written
 
@@ -241,13 +248,13 @@ def _locked(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _on_disk(out: Path) -> Iterator[None]:
-    """Say of a disk that fails what to do."""
+    """Turn errors of a disk into ones that say what to do."""
     try:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        what = "make room on the disk" if full else "mend that, or give another --out"
+        what = "make room on the disk" if full else "fix that, or give another --out"
         raise DataError(
-            f"{out} cannot be written ({error}): {what}, and pack again. It goes on where it "
-            "stopped."
+            f"{out} cannot be written ({error}): {what}, and pack again. The packing resumes "
+            "where it stopped."
         ) from error

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import FeatureStoreError, shown
 from nr3d.features.store.layout import (
     DTYPES,
     FACTS,
     FORMAT,
     NUMBERS,
-    SPLITS,
     TEXTS,
     VALUES,
     VERSION,

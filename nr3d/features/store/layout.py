@@ -43,8 +43,6 @@ from nr3d.config import features_settings
 
 FORMAT, VERSION = "nr3d features", 2
 
-SPLITS = ("train", "query", "gallery")
-
 DTYPES = ("float32", "float16")
 """Types in which features can be stored."""
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import FeatureStoreError
 from nr3d.features import TrackletFeatures
 from nr3d.features.store.contents import reading
-from nr3d.features.store.layout import SPLITS, Floats, Origin
+from nr3d.features.store.layout import Floats, Origin
 from nr3d.metrics import Labels
 
 

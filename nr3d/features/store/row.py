@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nr3d.features.store.layout import SPLITS, Floats, crc32_of_row
+from nr3d.data.datasets.parts import SPLITS
+from nr3d.features.store.layout import Floats, crc32_of_row
 
 
 @dataclass(frozen=True)

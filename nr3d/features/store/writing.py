@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, FeatureStoreError, reason_of
 from nr3d.features.store.contents import reading
-from nr3d.features.store.layout import NUMBERS, SPLITS, Columns, Header, Origin, crc32_of_tables
+from nr3d.features.store.layout import NUMBERS, Columns, Header, Origin, crc32_of_tables
 from nr3d.features.store.row import Row, encoded
 from nr3d.files import hdf5
 from nr3d.files.atomic import replacing, sole_writer

@@ -20,7 +20,8 @@ from nr3d.checking import check_dataset
 from nr3d.cli import main
 from nr3d.cli.data import describe
 from nr3d.data import ClipDataManager, convert, register_converted
-from nr3d.data.converted.dataset import INDEX, ConvertedDataset, read_index
+from nr3d.data.converted.dataset import ConvertedDataset
+from nr3d.data.converted.index import INDEX, read_index
 from nr3d.data.converted.writing import Conversion
 from nr3d.errors import ConfigError, DataError, RegistrationError
 from nr3d.host import torchreid
@@ -203,7 +204,7 @@ def test_names_that_are_no_unicode_go_all_the_way(tmp_path: Path, plain_tree: Wr
     made = convert(home)
     assert made.name == f"shop {LATIN}"
     read = read_index(home)
-    paths = {path for split in read.tuples(home) for paths, _, _ in split for path in paths}
+    paths = {path for split in read.parts(home) for paths, _, _ in split for path in paths}
     assert paths == {str(path) for path in home.glob("*/*/*/*.jpg")}
     report = check_dataset(made.name, tmp_path)
     assert {finding.level for finding in report.findings} <= {"warning"}, report.findings

@@ -488,7 +488,7 @@ def test_a_disk_that_is_too_full(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "pwrite", full)
-        with pytest.raises(DataError, match=r"No space left on device.*make room .*goes on where"):
+        with pytest.raises(DataError, match=r"No space left on device.*make room .*resumes where"):
             pack(mars_root, "mars", out)
     assert left(tmp_path) == {".mars.h5.partial"}
     pack(mars_root, "mars", out)

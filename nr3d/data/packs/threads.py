@@ -1,4 +1,4 @@
-"""Threads that share a row of items."""
+"""Work on a row of items, shared by threads."""
 
 from __future__ import annotations
 
@@ -9,23 +9,24 @@ from typing import TypeVar
 T = TypeVar("T")
 
 BLOCK = 256
-"""Items that a thread takes at a time: a future for each of a million would not fit."""
+"""Number of items that a thread takes at a time; one future for each would need too much memory."""
 
 
 def spread(work: Callable[[range], Iterable[T]], count: int, workers: int) -> Iterator[T]:
-    """Let threads work on the indices from 0, block by block.
+    """Run a function on the indices from 0 in threads, block by block.
 
-    Closing it, or an error, ends the work: what was begun is waited for and no more is.
+    Closing the generator, or an error, ends the work: blocks that were begun are finished, and no
+    more are begun.
 
     Args:
-        work: from some indices to what it found at each.
-        count: how many indices.
-        workers: threads.
+        work: function that returns a result for each of some indices.
+        count: number of indices.
+        workers: number of threads.
 
     Yields:
-        What was found, in the order of the indices.
+        The results, in the order of the indices.
 
-    Examples::
+    Examples:
         >>> list(spread(lambda indices: [index**2 for index in indices], 4, workers=2))
         [0, 1, 4, 9]
     """

@@ -5,25 +5,28 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.checking.findings import Report
-from nr3d.data.mat import read_mat
+from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.mat import read_mat
 from nr3d.errors import DataError
 
 _LARGEST = 2**53
-"""Up to here doubles are whole numbers without holes."""
+"""Largest number up to which every whole number is a double."""
 
 
 def read_table(
     report: Report, relative: str, key: str, shape: tuple[int | None, int | None], mend: str
 ) -> npt.NDArray[np.int64] | None:
-    """Read a table of whole numbers, or report why it cannot be.
+    """Read a table of whole numbers, or report why it cannot be read.
 
     Args:
-        report: of the dataset; takes the errors.
-        relative: the file's path under the dataset's folder.
+        report: report of the dataset, which takes the errors.
+        relative: path of the file under the dataset's folder.
         key: name of the table in the file.
-        shape: rows and columns; None for any number from 1.
-        mend: what to do where it cannot be read.
+        shape: numbers of rows and columns; None stands for any number from 1.
+        mend: what to do if it cannot be read.
+
+    Returns:
+        array: the table, of the given shape; None if an error was reported.
     """
     path = report.folder / relative
     try:
@@ -36,8 +39,7 @@ def read_table(
         for size, wanted in zip(table.shape, shape, strict=False)
     )
     if fits:
-        # Whole numbers of MATLAB are doubles; beyond 2^53, and where they are no numbers at all,
-        # the comparison is false.
+        # MATLAB keeps whole numbers as doubles. The comparison is false beyond 2^53, and for NaN.
         whole = (table == np.floor(table)) & (table >= -_LARGEST) & (table <= _LARGEST)
         if whole.all():
             return np.asarray(table, dtype=np.int64)

@@ -11,7 +11,8 @@ import pytest
 
 from nr3d.checking import check_dataset
 from nr3d.data import ClipDataManager, write_prid2011_splits
-from nr3d.data.splits import SPLIT_FILES, half_splits, read_splits
+from nr3d.data.datasets.half_splits import half_splits
+from nr3d.data.datasets.splits import SPLIT_FILES, read_splits
 from nr3d.errors import ConfigError, DataError
 from nr3d.synthetic import write_prid2011
 

@@ -1,4 +1,4 @@
-"""What a check found: each with its level, the files it is about and the mend."""
+"""Findings about a dataset: what is wrong, the files that it concerns, and what to do about it."""
 
 from __future__ import annotations
 
@@ -7,8 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from nr3d.errors import DataError, printable, reason_of
+
 LEVELS = ("error", "warning", "note")
-"""An error stops a run or makes its figures wrong; a warning may; a note is only said."""
+"""Levels of a finding.
+
+An error stops a run or makes its figures wrong, a warning may do so, and a note only informs.
+"""
 
 
 @dataclass(frozen=True)
@@ -16,10 +21,10 @@ class Finding:
     """One kind of thing that was found, with all its places.
 
     Args:
-        level: of :data:`LEVELS`.
-        what: what is wrong, naming the file.
+        level: the level, one of :data:`LEVELS`.
+        what: what was found, with the name of the file.
         mend: what to do about it.
-        places: files, rows or people that it is about; empty if ``what`` says it all.
+        places: the files, rows or people that it concerns; empty if ``what`` says everything.
     """
 
     level: str
@@ -30,15 +35,15 @@ class Finding:
 
 @dataclass
 class Report:
-    """A dataset's counts, and what its check found.
+    """The counts of a dataset, and what was found in it.
 
     Args:
-        dataset: its name.
-        folder: where it lies; places are relative to it.
-        counts: what there is, by name.
-        published: what the published dataset has, by the names of the counts.
-        findings: in the order they were found.
-        decoded: frames that were decoded.
+        dataset: name of the dataset.
+        folder: folder of the dataset; places are relative to it.
+        counts: numbers of what there is, by name.
+        published: numbers of what the published dataset has, by the names of the counts.
+        findings: the findings, in the order in which they were made.
+        decoded: number of frames that were decoded.
     """
 
     dataset: str
@@ -49,20 +54,46 @@ class Report:
     decoded: int = 0
 
     def add(self, level: str, what: str, mend: str, places: Sequence[str] | None = None) -> None:
-        """Take a finding in; nothing where ``places`` is given and holds none."""
+        """Add a finding, unless ``places`` is given and empty."""
         if places is None or len(places):
             self.findings.append(Finding(level, what, mend, tuple(places or ())))
 
+    def add_refusal(self, error: OSError) -> None:
+        """Add the error that the system does not give a folder or file."""
+        path = self.folder if error.filename is None else error.filename
+        self.add(
+            "error",
+            f"{path} cannot be read ({error.strerror or reason_of(error)})",
+            "Make it readable for the user that runs this, or restore it.",
+        )
+
     def of(self, level: str) -> list[Finding]:
-        """The findings of a level."""
+        """Return the findings of a level."""
         return [finding for finding in self.findings if finding.level == level]
 
-    def compare(self, published: Mapping[str, int], *, synthetic: bool = False) -> None:
-        """Report the counts that are not the published dataset's.
+    def raise_first_error(self, root: Path) -> None:
+        """Raise the first error that was found, in the words of the finding.
 
         Args:
-            published: what it has, by the names of the counts.
-            synthetic: the dataset is a drawn one, which has counts of its own.
+            root: folder that holds the datasets' folders.
+
+        Raises:
+            DataError: if there is an error.
+        """
+        for found in self.of("error")[:1]:
+            where = f": {printable(found.places[0])}" if found.places else ""
+            more = f" and {len(found.places) - 1:,} more" if len(found.places) > 1 else ""
+            raise DataError(
+                f"Dataset {self.dataset!r} cannot be loaded from {root}: {found.what}{where}{more}."
+                f" {found.mend}"
+            )
+
+    def compare(self, published: Mapping[str, int], *, synthetic: bool = False) -> None:
+        """Report the counts that are not those of the published dataset.
+
+        Args:
+            published: the counts of the published dataset, by name.
+            synthetic: whether the dataset is a synthetic one, which has counts of its own.
         """
         self.published = dict(published)
         self.add(
@@ -80,7 +111,7 @@ class Report:
         )
 
     def to_mapping(self) -> dict[str, Any]:
-        """Everything, for a machine to read."""
+        """Return everything as plain values, as the JSON file holds it."""
         return {
             "dataset": self.dataset,
             "folder": str(self.folder),

@@ -1,22 +1,22 @@
-"""The folders and files that a dataset's loader looks for."""
+"""The folders and files that a dataset needs, and where they may lie instead."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from nr3d.checking.findings import Report
+from nr3d.data.datasets.findings import Report
 
 
 def find_missing(report: Report, needed: Mapping[str, str]) -> set[str]:
-    """Look for what a loader needs, and for where it may lie instead.
+    """Report what a dataset needs and does not have, and where it may lie instead.
 
     Args:
-        report: of the dataset; takes the errors.
-        needed: path relative to the dataset's folder → what to do where it is missing.
+        report: report of the dataset, which takes the errors.
+        needed: what to do if a file or folder is missing, by its path under the dataset's folder.
 
     Returns:
-        set: the paths that are not there.
+        set: the paths that are missing.
     """
     folder = report.folder
     if not folder.is_dir():
@@ -35,7 +35,7 @@ def find_missing(report: Report, needed: Mapping[str, str]) -> set[str]:
 
 
 def _mend_folder(folder: Path, needed: Iterable[str]) -> str:
-    """Say what to do where the whole dataset is not in its place."""
+    """Return what to do if the whole dataset is not in its place."""
     root = folder.parent
     lying = sorted({Path(path).parts[0] for path in needed if (root / path).exists()})
     if lying and root.name == folder.name:
@@ -49,7 +49,7 @@ def _mend_folder(folder: Path, needed: Iterable[str]) -> str:
 
 
 def _candidates(folder: Path, relative: str) -> Iterator[Path]:
-    """Places where an archive, unpacked some levels off, may have put a file or folder."""
+    """Yield places where an archive, unpacked at a wrong level, may have put a file or folder."""
     parts = Path(relative).parts
     for start in range(len(parts)):
         tail = "/".join(parts[start:])

@@ -1,11 +1,10 @@
-"""MARS's track tables and names lists: reading them, and holding one against the other."""
+"""MARS's track tables and lists of names, and whether the two fit each other."""
 
 from __future__ import annotations
 
 import io
 import itertools
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,40 +12,39 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.checking.findings import Report
-from nr3d.checking.frames import check_order
-from nr3d.checking.tables import read_table
+from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.tables import read_table
 from nr3d.errors import DataError
 from nr3d.files.regular_files import MEBIBYTE, read_whole
 
 JUNK, DISTRACTOR = -1, 0
-"""People of the test table who are nobody; the loader leaves junk out."""
+"""Identities of the test table that are no people; the loader leaves junk out."""
 
 INFO = "https://github.com/liangzheng06/MARS-evaluation, folder info"
-"""Where the tables and lists come from."""
+"""Place that the tables and lists are published at."""
 
 _NAME = re.compile(r"((?:\d{4}|00-1)C\dT\d{4,})F\d{3,}\.jpg", re.ASCII)
 _LONGEST_NAME = 255
 
 _LARGEST_LIST = 256 * MEBIBYTE
 _SHORTEST_LINE = 10
-"""Bytes of a line on average in a list of many: less is no list of frame names."""
+"""Least average size of a line, in bytes; a long list of shorter lines holds no frame names."""
 
 _MANY = 100_000
-"""Lines of a list that are looked at whatever they are, and places of a finding at most."""
+"""Number of lines that are read whatever they are, and largest number of places of a finding."""
 
 _OVERLAPS = 64
-"""Rows that a frame may be in on average; more are no tracklets, and take hours to look at."""
+"""Largest average number of rows that name a frame; more are no tracklets, and take hours."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Train or test.
+    """The table and the list of train or test.
 
     Args:
         name: ``'train'`` or ``'test'``.
-        names: the frames' file names, as listed.
-        table: (tracklets, 4): first and last frame, from 1, person, camera.
+        names: file names of the frames, as listed.
+        table: (tracklets, 4), first and last frame, from 1, person, and camera.
     """
 
     name: str
@@ -55,26 +53,26 @@ class Part:
 
     @property
     def boxes(self) -> str:
-        """The folder of its frames."""
+        """Name of the folder of its frames."""
         return f"bbox_{self.name}"
 
     @property
     def list_file(self) -> str:
-        """The file of its names."""
+        """Path of the list of its names."""
         return f"info/{self.name}_name.txt"
 
     @property
     def table_file(self) -> str:
-        """The file of its table."""
+        """Path of its table."""
         return f"info/tracks_{self.name}_info.mat"
 
     def row(self, index: int) -> str:
-        """What to call a row in a finding."""
+        """Return the label of a row in a finding; ``index`` is from 0."""
         return f"{self.table_file} row {index + 1}"
 
 
 def read_part(report: Report, name: str) -> Part | None:
-    """Read a part, or report why it cannot be."""
+    """Read train or test, or report why it cannot be read and return None."""
     table = read_mars_table(report, f"info/tracks_{name}_info.mat", f"track_{name}_info", 4)
     if table is None:
         return None
@@ -98,25 +96,25 @@ def _lines(path: Path) -> Iterator[str]:
             f"{path} is no list of frame names: it has {count:,} lines that are shorter"
         )
     text = data.decode("utf-8-sig", "surrogateescape")
-    # No names of files are said to be wrong for how their system ends lines, or for blanks there.
+    # A name is not wrong for how a system ends its lines, or for blanks at the end of one.
     return (line.rstrip() for line in io.StringIO(text, newline=None))
 
 
 def read_mars_table(
     report: Report, relative: str, key: str, columns: int | None = None
 ) -> npt.NDArray[np.int64] | None:
-    """Read one of the tables, or report why it cannot be."""
+    """Read one of the tables, or report why it cannot be read and return None."""
     return read_table(report, relative, key, (None, columns), f"Fetch it again from {INFO}.")
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a part's rows say of its names.
+    """What the rows of a table say about the names of its list.
 
     Args:
-        used: for each name whether the loader uses it.
-        times: for each name in how many rows it is.
-        tracklets: what to call each row of one tracklet, and its names.
+        used: (frames,), whether the loader uses each name.
+        times: (frames,), number of rows that name each frame.
+        tracklets: label and names of each row that is a single tracklet.
     """
 
     used: npt.NDArray[np.bool_]
@@ -125,10 +123,10 @@ class Rows:
 
 
 def check_rows(report: Report, part: Part) -> Rows:
-    """Hold a part's table against its names, and report what a loader cannot use."""
+    """Compare a table with its list of names, and report what a loader cannot use."""
     count = len(part.names)
     rows = Rows(np.zeros(count, np.bool_), np.zeros(count, np.int64), [])
-    again = _again(part)
+    again = fetch_again(part)
     first, last = part.table[:, 0], part.table[:, 1]
     inside = (first >= 1) & (first <= last) & (last <= count)
     report.add(
@@ -192,33 +190,8 @@ def check_rows(report: Report, part: Part) -> Rows:
     return rows
 
 
-def check_list(report: Report, part: Part, rows: Rows) -> None:
-    """Report what is odd about a part's names, and does not keep it from being loaded."""
-    again = _again(part)
-    for what, places in (
-        (
-            "Frames that {0} lists more than once",
-            [name for name, times in Counter(part.names).items() if times > 1],
-        ),
-        (
-            "Frames of {0} that are in several rows of {1}",
-            [part.names[i] for i in np.flatnonzero(rows.times > 1)],
-        ),
-        (
-            "Frames of {0} that no row of {1} names",
-            [part.names[i] for i in np.flatnonzero(rows.times == 0)],
-        ),
-    ):
-        report.add("warning", what.format(part.list_file, part.table_file), again, places)
-    check_order(
-        report,
-        rows.tracklets,
-        part.list_file,
-        f"{again} nr3d sorts a tracklet's frames by name as it loads them, other loaders do not.",
-    )
-
-
-def _again(part: Part) -> str:
+def fetch_again(part: Part) -> str:
+    """Return what to do about a table and a list that do not fit each other."""
     return f"Fetch {part.list_file} and {part.table_file} again from {INFO}: they belong together."
 
 

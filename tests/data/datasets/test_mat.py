@@ -13,7 +13,7 @@ import pytest
 import scipy.sparse
 from scipy.io import loadmat, savemat
 
-from nr3d.data.mat import read_mat
+from nr3d.data.datasets.mat import read_mat
 from nr3d.errors import DataError
 
 TYPES = {"5": "i1 u1 i2 u2 i4 u4 i8 u8 f4 f8", "4": "i2 u2 i4 f4 f8"}

@@ -1,9 +1,10 @@
-"""MATLAB files: reading a table of numbers from one.
+"""Reader of matrices of numbers from MATLAB files.
 
 SciPy reads them too. Its reader is native code that a damaged file can crash, together with the
-training that wanted the table; it takes a compressed part of any size, and does not look at the
-part's checksum. Datasets' tables are plain matrices of numbers, of which this reads MATLAB's
-formats 4 and 5 (which "v6" and "v7" of its ``save`` are), and refuses all else by name.
+training that needs the table; it accepts a compressed part of any size and does not check the
+part's checksum. The tables of datasets are plain matrices of numbers. This module reads them in
+MATLAB's formats 4 and 5 (the options "v6" and "v7" of its ``save``), and refuses everything else,
+naming what it is.
 
 Reference:
     MathWorks. MAT-File Format. 2023.
@@ -26,15 +27,15 @@ from nr3d.errors import DataError, reason_of
 from nr3d.files.regular_files import MEBIBYTE, read_whole
 
 _LARGEST = 64 * MEBIBYTE
-"""Bytes that a file and what it holds may have; MARS's largest table has 0.4 MB."""
+"""Largest size of a file and of its inflated content, in bytes; MARS's largest has 0.4 MB."""
 
 _FLAGS, _MATRIX, _COMPRESSED = 6, 14, 15
-"""Types of data elements."""
+"""Types of data elements: the flags of a matrix, a matrix, and a compressed element."""
 
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8"} | {
     13: "u8"
 }
-"""Types of data elements that hold numbers."""
+"""Types of data elements that hold numbers, with NumPy's name of each."""
 
 _NAMES = (1, 2, 16)
 """Types of data elements that hold a name."""
@@ -43,7 +44,7 @@ _CLASSES = {6: "f8", 7: "f4", 8: "i1", 9: "u1", 10: "i2", 11: "u2", 12: "i4", 13
     14: "i8",
     15: "u8",
 }
-"""Classes of matrices of numbers, which may be stored as a smaller type."""
+"""Classes of matrices of numbers, with NumPy's name of each; stored types may be smaller."""
 
 _OPAQUE = 17
 _OTHERS = {
@@ -58,7 +59,7 @@ _OTHERS = {
 _COMPLEX = 0x0800
 
 _OF_VERSION_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
-"""Types of numbers of a matrix of version 4."""
+"""NumPy types of the numbers in a matrix of version 4."""
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -67,15 +68,15 @@ def read_mat(path: Path, key: str) -> Array:
     """Read a matrix of real numbers from a MATLAB file.
 
     Args:
-        path: the file, of format 4 or 5.
-        key: the matrix's name.
+        path: path of the file, of format 4 or 5.
+        key: name of the matrix.
 
     Returns:
-        array: of two dimensions or more, of its MATLAB class.
+        array: the matrix, of two dimensions or more, in the type of its MATLAB class.
 
     Raises:
-        DataError: if the file cannot be read, has no such matrix, or something else by its name;
-            the message says what is wrong only.
+        DataError: if the file cannot be read, has no such matrix, or holds something else by its
+            name; the message says what is wrong, not what to do.
     """
     data = read_whole(path, _LARGEST)
     try:
@@ -91,7 +92,7 @@ def read_mat(path: Path, key: str) -> Array:
 
 
 def _search(data: bytes, key: str) -> tuple[list[str], Array | str | None]:
-    """Give the names of all that a file holds, and the matrix of one name or what it is instead."""
+    """Return the names of all matrices, and the one of the given name or what it is instead."""
     if data.startswith(b"\x89HDF") or data[512:516] == b"\x89HDF":
         raise ValueError("it is of version 7.3, which is HDF5: save it in MATLAB with '-v7'")
     if len(data) < 20:
@@ -114,7 +115,7 @@ def _shaped(numbers: Array, shape: list[int]) -> Array:
     return numbers.reshape(shape, order="F")
 
 
-# Version 5: elements, each a tag and its data, one within the other
+# Version 5: nested elements, each a tag and its data
 
 
 def _of_version_5(data: bytes, key: str) -> Iterator[tuple[str, Array | str]]:
@@ -148,12 +149,12 @@ def _inflate(data: memoryview, most: int) -> bytes:
 
 @dataclass
 class _Elements:
-    """Data elements, taken one after the other.
+    """Data elements that are taken one after the other.
 
     Args:
-        data: all of them.
-        order: of bytes, ``<`` or ``>``.
-        at: where the next one starts.
+        data: the bytes of all elements.
+        order: byte order, ``<`` or ``>``.
+        at: offset of the next element, in bytes.
     """
 
     data: memoryview
@@ -165,16 +166,16 @@ class _Elements:
         return self.at < len(self.data)
 
     def take(self) -> tuple[int, memoryview]:
-        """Give the next element's type and data."""
+        """Return the type and the data of the next element."""
         kind, size = struct.unpack_from(f"{self.order}II", self.data, self.at)
         start = self.at + 8
-        if kind >> 16:  # a small one, whose data is in the place of the size
+        if kind >> 16:  # a small element, whose data stands in the place of the size
             kind, size, start = kind & 0xFFFF, kind >> 16, self.at + 4
             if size > 4:
                 raise ValueError(f"a small element of it has {size} bytes")
             self.at += 8
         else:
-            # The next one starts at a multiple of eight bytes, but after a compressed one.
+            # The next one starts at a multiple of eight bytes, except after a compressed one.
             self.at = start + size + (0 if kind == _COMPRESSED else -size % 8)
         body = self.data[start : start + size]
         if len(body) < size:
@@ -182,7 +183,7 @@ class _Elements:
         return kind, body
 
     def numbers(self) -> Array:
-        """Give the next element, which holds numbers."""
+        """Return the content of the next element, which has to hold numbers."""
         kind, body = self.take()
         if kind not in _NUMBERS:
             raise ValueError(f"an element is of type {kind} where numbers are expected")
@@ -193,7 +194,7 @@ class _Elements:
 
 
 def _matrix(elements: _Elements, key: str) -> tuple[str, Array | str]:
-    """Give a matrix's name, and its numbers if they are asked for, or else what it is."""
+    """Return the name of a matrix, and its numbers if its name is ``key``, else what it is."""
     if not elements.left:
         return "", "empty"
     kind, body = elements.take()
@@ -204,7 +205,7 @@ def _matrix(elements: _Elements, key: str) -> tuple[str, Array | str]:
     if number not in _CLASSES and number not in _OTHERS:
         raise ValueError(f"a matrix is of class {number}")
     if number == _OPAQUE:
-        return "", _OTHERS[number]  # its name is at another place
+        return "", _OTHERS[number]  # its name is stored elsewhere
     sizes = elements.numbers()
     kind, body = elements.take()
     if sizes.dtype.kind not in "iu" or kind not in _NAMES:
@@ -224,7 +225,7 @@ def _matrix(elements: _Elements, key: str) -> tuple[str, Array | str]:
     return name, numbers
 
 
-# Version 4: a head of five numbers for each matrix, then its name and its numbers
+# Version 4: for each matrix a head of five numbers, then its name and its numbers
 
 
 def _of_version_4(data: bytes, key: str) -> Iterator[tuple[str, Array | str]]:
@@ -232,7 +233,7 @@ def _of_version_4(data: bytes, key: str) -> Iterator[tuple[str, Array | str]]:
     while at < len(data):
         order = "<" if int.from_bytes(data[at : at + 4], "little") < 1000 else ">"
         what, rows, columns, imaginary, length = struct.unpack_from(f"{order}5i", data, at)
-        # Thousands are the byte order, hundreds 0, tens the type, ones full, text or sparse.
+        # The digits are the byte order, 0, the type, and whether it is full, text or sparse.
         kind, content = divmod(what % 1000, 10)
         if what // 1000 != (order == ">") or kind >= len(_OF_VERSION_4) or content > 2:
             raise ValueError("its head is not that of one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from nr3d.checking.findings import Report
+from nr3d.data.datasets.findings import Report
 
 
 def check_answers(
@@ -14,14 +14,14 @@ def check_answers(
     gallery: Iterable[tuple[int | str, int | str]],
     again: str,
 ) -> None:
-    """Look whether each query's person is in the gallery under another camera.
+    """Report queries whose person is not in the gallery under another camera.
 
     Args:
-        report: of the dataset; takes the findings.
-        source: file that says which tracklets are queries.
-        queries: what to call each, its person and its camera.
-        gallery: person and camera of each tracklet.
-        again: what to do where no query can be answered.
+        report: report of the dataset, which takes the findings.
+        source: name of the file that says which tracklets are queries.
+        queries: label, person and camera of each query.
+        gallery: person and camera of each gallery tracklet.
+        again: what to do if no query can be answered.
     """
     cameras: dict[int | str, set[int | str]] = {}
     for person, camera in gallery:

@@ -331,7 +331,7 @@ def test_a_run_to_go_on_with_does_not_count_in_a_test(
     file = tmp_path / "mine.yaml"
     file.write_text("base: synthetic\nmodel: {resume: log/model-last.pth.tar}\n")
     cfg = nr3d.config.load_config(file, [*SMALL, "model.load_weights", str(weights)])
-    model = build_model(cfg, 8, pretrained=False, whole=True)
+    model = build_model(cfg, 8, training=False)
     assert torch.equal(model.backbone.conv1.weight, torch.load(weights)["backbone.conv1.weight"])
 
 
@@ -426,7 +426,7 @@ def test_a_truncated_frame_in_the_middle_keeps_what_came_before(
     assert f"1 unreadable frames were left out:\n  {bad}\n" in printed
     shutil.copy(bad.with_name("0004C1T0002F002.jpg"), bad)
     assert extract(own_mars_root, weights, tmp_path / "skip.h5", *skip) == 2
-    assert "of 4 frames, and 5 of it can be read now" in capsys.readouterr().err
+    assert "of 4 frames, and 5 of them can be read now" in capsys.readouterr().err
 
 
 def test_features_that_are_not_finite_are_told(

@@ -1,4 +1,7 @@
-"""What a finished run left in its folder, read again and checked."""
+"""The results that finished runs leave in their folders, read and checked.
+
+Nothing here needs torch: ``nr3d table`` starts with this module alone.
+"""
 
 from __future__ import annotations
 
@@ -10,41 +13,64 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from nr3d.config import KEYS
 from nr3d.errors import DataError, parsing, shown
-from nr3d.metrics import MAX_RANK, PROTOCOLS
-from nr3d.runs.folder import RESULT_FILE, SPLITS_FILE
+
+RESULT_FILE = "result.json"
+"""The result of a finished run, in its folder."""
+
+SPLITS_FILE = "splits.json"
+"""The result of a finished run over splits, in its folder."""
+
+_PROTOCOL = KEYS["test.protocol"]
+_RANKS = KEYS["test.ranks"]
 
 _ADVICE = (
-    "Delete it and train again with the same command, which goes on from the last checkpoint and "
+    "Delete it and train again with the same command, which resumes from the last checkpoint and "
     "writes it anew."
 )
 _RANK = re.compile(r"rank-([1-9]\d{0,3})")
 
 
 def read_result(folder: str | Path) -> dict[str, Any] | None:
-    """Read what a finished run found, ``result.json``; None if the folder has none.
+    """Read the result of a finished run, ``result.json``.
+
+    Args:
+        folder: the folder of the run.
+
+    Returns:
+        dict: the content of the file; None if the folder has no such file.
 
     Raises:
-        DataError: if it is not what a run writes; the message names it.
+        DataError: if the file does not hold what a run writes; the message names the file.
     """
     path = Path(folder) / RESULT_FILE
     return _read(path, "the result of a run", _check_result)
 
 
 def read_splits_result(folder: str | Path) -> dict[str, Any] | None:
-    """Read what a finished run over splits found, ``splits.json``; None if the folder has none.
+    """Read the result of a finished run over splits, ``splits.json``.
+
+    Args:
+        folder: the folder of the run over splits.
+
+    Returns:
+        dict: the content of the file; None if the folder has no such file.
 
     Raises:
-        DataError: if it is not what such a run writes; the message names it.
+        DataError: if the file does not hold what such a run writes; the message names the file.
     """
     path = Path(folder) / SPLITS_FILE
     return _read(path, "the result of a run over splits", _check_splits)
 
 
 def figures_of(result: Mapping[str, Any]) -> dict[str, float]:
-    """Give the figures among a dataset's results: ``rank-1`` and others, and ``mAP``.
+    """Return the figures among a dataset's results: ``rank-1`` and other ranks, and ``mAP``.
 
-    Examples::
+    Args:
+        result: the results of one dataset, of which the figures are shares from 0 to 1.
+
+    Examples:
         >>> figures_of({"rank-1": 0.5, "mAP": 0.25, "query": 8})
         {'rank-1': 0.5, 'mAP': 0.25}
     """
@@ -54,16 +80,16 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, float]:
 def require_figures(
     result: Mapping[str, Any], datasets: Sequence[str], ranks: Sequence[int], folder: str | Path
 ) -> None:
-    """Refuse a run's result that lacks what its configuration says it found.
+    """Refuse a result that lacks a dataset or a rank which its configuration reports.
 
     Args:
-        result: as :func:`read_result` gives it.
-        datasets: that the run tested.
-        ranks: that it reported.
-        folder: the run's.
+        result: the result, as :func:`read_result` returns it.
+        datasets: the names of the datasets that the run tested.
+        ranks: the ranks that the run reported, from 1.
+        folder: the folder of the run.
 
     Raises:
-        DataError: naming the file and what it lacks.
+        DataError: if something is missing; the message names the file and what it lacks.
     """
     path = Path(folder) / RESULT_FILE
     with parsing(path, "the result of a run", _ADVICE):
@@ -129,7 +155,7 @@ def _check_splits(content: dict[str, Any]) -> None:
 
 
 def _check_origin(content: Mapping[str, Any]) -> None:
-    """Check which network it is, and what it was trained on."""
+    """Check the name of the network and what it was trained on."""
     _text(_of(content, "model"), "model")
     _names(_of(content, "trained_on"), "trained_on")
     started_from = _of(content, "started_from")
@@ -138,9 +164,10 @@ def _check_origin(content: Mapping[str, Any]) -> None:
 
 
 def _check_protocol(content: Mapping[str, Any]) -> None:
-    protocol = content.get("protocol", PROTOCOLS[0])
-    if protocol not in PROTOCOLS:
-        raise ValueError(f"protocol is {shown(protocol)}, expected one of {', '.join(PROTOCOLS)}")
+    protocol = content.get("protocol", _PROTOCOL.default)
+    expected = _PROTOCOL.kind.expected(protocol)
+    if expected is not None:
+        raise ValueError(f"protocol is {shown(protocol)}, expected {expected}")
     dropped = content.get("distractors_dropped", False)
     if type(dropped) is not bool:
         raise ValueError(f"distractors_dropped is {shown(dropped)}, expected true or false")
@@ -157,7 +184,7 @@ def _check_figures(found: Mapping[str, Any], where: str) -> None:
 
 def _is_rank(name: str) -> bool:
     rank = _RANK.fullmatch(name)
-    return rank is not None and int(rank[1]) <= MAX_RANK
+    return rank is not None and _RANKS.kind.expected([int(rank[1])]) is None
 
 
 def _of(content: Mapping[str, Any], key: str) -> Any:

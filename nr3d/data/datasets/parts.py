@@ -1,0 +1,25 @@
+"""The three parts of a dataset, as torchreid holds them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+Tracklets: TypeAlias = list[tuple[tuple[str, ...], int, int]]
+"""Paths of the frames, identity and camera of each tracklet; cameras are numbered from 0."""
+
+SPLITS = ("train", "query", "gallery")
+"""Names of the parts, in torchreid's order."""
+
+
+class Parts(NamedTuple):
+    """The tracklets of a dataset.
+
+    Args:
+        train: tracklets to train on; identities are numbered from 0.
+        query: tracklets that are searched for in the gallery.
+        gallery: tracklets that are searched; identities are numbered as those of the queries.
+    """
+
+    train: Tracklets
+    query: Tracklets
+    gallery: Tracklets

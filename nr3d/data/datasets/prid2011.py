@@ -1,0 +1,90 @@
+"""PRID2011: its two cameras' folders and its file of splits, read into tracklets."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.missing import find_missing
+from nr3d.data.datasets.parts import Parts
+from nr3d.data.datasets.splits import (
+    PRID2011_CAMERAS,
+    PRID2011_SHARED,
+    SPLIT_FILES,
+    Split,
+    is_shared,
+    parse_splits,
+    splits_mend,
+)
+from nr3d.data.datasets.two_cameras import People, people_under, read_sequences
+from nr3d.errors import DataError
+
+SPLITS_FILE = Path(SPLIT_FILES["prid2011"]).name
+"""Name of the file of splits."""
+
+
+def read_prid2011(report: Report, number: int) -> Parts | None:
+    """Read the tracklets of a split as torchreid does.
+
+    Args:
+        report: report of the dataset, which takes the errors.
+        number: number of the split, from 0.
+
+    Returns:
+        Parts: the tracklets; None if an error was reported.
+
+    Raises:
+        ConfigError: if there is no such split.
+    """
+    cameras = read_cameras(report)
+    splits = read_splits_file(report)
+    if cameras is None or not splits:
+        return None
+    if 0 <= number < len(splits):
+        check_shared(report, [person for part in splits[number].values() for person in part])
+    mend, again = splits_again(report), frames_again(report)
+    return read_sequences(report, cameras, splits, number, SPLITS_FILE, mend, again)
+
+
+def read_cameras(report: Report) -> dict[str, People] | None:
+    """Return the people under each camera; report missing folders and missing splits."""
+    needed = dict.fromkeys(PRID2011_CAMERAS, frames_again(report)) | {
+        SPLITS_FILE: splits_again(report)
+    }
+    if find_missing(report, needed) & set(PRID2011_CAMERAS):
+        return None
+    return {camera: people_under(report, camera) for camera in PRID2011_CAMERAS}
+
+
+def read_splits_file(report: Report) -> list[Split]:
+    """Return the splits; none if they cannot be read, which is reported here or was before."""
+    path = report.folder / SPLITS_FILE
+    if not path.exists():
+        return []
+    try:
+        return parse_splits(path)
+    except DataError as error:
+        report.add("error", str(error), splits_again(report))
+        return []
+
+
+def check_shared(report: Report, people: Sequence[str]) -> None:
+    """Report people of the splits who are not the same person under both cameras."""
+    report.add(
+        "error",
+        f"People of {SPLITS_FILE} above number {PRID2011_SHARED}, who are others under either "
+        "camera",
+        splits_again(report),
+        [person for person in people if not is_shared(person, report.folder)],
+    )
+
+
+def splits_again(report: Report) -> str:
+    """Return what to do about a wrong or missing file of splits."""
+    return splits_mend("prid2011", report.folder.parent)
+
+
+def frames_again(report: Report) -> str:
+    """Return what to do about missing frames."""
+    return f"Unpack multi_shot of PRID2011 into {report.folder / 'prid_2011'}, whole."

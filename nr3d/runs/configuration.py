@@ -1,0 +1,75 @@
+"""Whole configurations: checks across keys, changed copies, and plain values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from yacs.config import CfgNode
+
+from nr3d.config import check_values
+from nr3d.errors import ConfigError, shown
+from nr3d.losses import CRITERIA
+from nr3d.models import AGGREGATIONS, ARCHITECTURES
+
+
+def check(cfg: CfgNode) -> None:
+    """Refuse values that would do something other than they say, or fail only after the training.
+
+    Args:
+        cfg: a complete configuration.
+
+    Raises:
+        ConfigError: if a value, or a combination of values, cannot be used; the message names the
+            key, its value and what was expected.
+    """
+    check_values(cfg)
+    if cfg.model.name not in ARCHITECTURES:
+        raise ConfigError(
+            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+        )
+    aggregations = ("default", *AGGREGATIONS)
+    if cfg.not3d.aggregation not in aggregations:
+        raise ConfigError(
+            f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
+            f"{', '.join(aggregations)}"
+        )
+    if cfg.loss.name not in CRITERIA:
+        raise ConfigError(
+            f"loss.name is {shown(cfg.loss.name)}, expected one of {', '.join(CRITERIA)}"
+        )
+    if cfg.test.evaluator == "torchreid" and cfg.test.protocol != "torchreid":
+        raise ConfigError(
+            f"test.protocol is {cfg.test.protocol!r}, which torchreid's evaluator does not know: "
+            "set test.evaluator nr3d"
+        )
+    if cfg.train.lr_scheduler == "single_step" and not cfg.train.stepsize:
+        raise ConfigError("train.stepsize is [], expected the epochs of a step for single_step")
+    if cfg.sgd.nesterov and not (cfg.sgd.momentum > 0 and cfg.sgd.dampening == 0):
+        raise ConfigError(
+            f"sgd.nesterov is True with sgd.momentum {cfg.sgd.momentum:g} and sgd.dampening "
+            f"{cfg.sgd.dampening:g}, expected a momentum above 0 and a dampening of 0"
+        )
+
+
+def changed(cfg: CfgNode, key: str, value: Any) -> CfgNode:
+    """Return a copy of a configuration with one key set to another value.
+
+    Args:
+        cfg: the configuration, which stays as it is.
+        key: section and name, such as ``"data.split_id"``.
+        value: the new value.
+    """
+    other = cfg.clone()
+    other.defrost()
+    section, name = key.split(".")
+    other[section][name] = value
+    other.freeze()
+    return other
+
+
+def as_mapping(cfg: CfgNode) -> dict[str, Any]:
+    """Return the sections and keys of a configuration as nested dicts of plain values."""
+    return {
+        key: as_mapping(value) if isinstance(value, CfgNode) else value
+        for key, value in cfg.items()
+    }
