@@ -1,31 +1,34 @@
-"""The processes of one run, as torchrun starts them: who is who, and what they exchange."""
+"""The processes of one run, as torchrun starts them: their ranks, and what they exchange.
+
+Importing this module does not import torch, so that the command line can ask which process it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import torch
-import torch.distributed as dist
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from nr3d.errors import Nr3dError
 from nr3d.processes.stopping import Interrupted
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _LOST_PEER = re.compile(r"gloo|nccl|connection|peer|process group|store", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run.
+    """One process's place among the processes of a run.
 
     Args:
-        rank: this process's number, from 0.
-        size: how many there are.
+        rank: number of this process, from 0.
+        size: number of processes in the run.
     """
 
     rank: int = 0
@@ -33,19 +36,25 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and reports."""
+        """Whether this process is the one that writes files and reports progress."""
         return self.rank == 0
 
 
 def world() -> World:
-    """Say which process of the run this is; the only one unless they were joined."""
+    """Return the place of this process in the run; it is the only one unless they were joined."""
+    import torch.distributed as dist
+
     if dist.is_available() and dist.is_initialized():
         return World(dist.get_rank(), dist.get_world_size())
     return World()
 
 
 def launched() -> World:
-    """Say which process torchrun started this one as, joined or not."""
+    """Return the place that torchrun started this process in, whether or not it has joined.
+
+    Returns:
+        World: the place that the environment names; rank 0 of 1 where torchrun started nothing.
+    """
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
         return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     return World()
@@ -53,19 +62,23 @@ def launched() -> World:
 
 @contextlib.contextmanager
 def joined(use_gpu: bool) -> Iterator[World]:
-    """Join the other processes of the run for a block; alone where torchrun started only one.
+    """Join the other processes of the run for the duration of a block.
 
-    Each process takes the GPU of its local rank (NCCL), or the processor (gloo).
+    Each process takes the GPU of its local rank (NCCL) or the CPU (gloo). Where torchrun started
+    only one process, or the processes have joined already, nothing is set up.
 
     Args:
-        use_gpu: take GPUs where there are some.
+        use_gpu: whether to take GPUs where there are any.
 
     Yields:
-        World: this process's place.
+        World: the place of this process.
 
     Raises:
         Nr3dError: if there are fewer GPUs than processes, or another process has ended.
     """
+    import torch
+    import torch.distributed as dist
+
     place = launched()
     if place.size == 1 or world().size > 1:
         yield world()
@@ -85,59 +98,70 @@ def joined(use_gpu: bool) -> Iterator[World]:
         try:
             yield world()
         except Interrupted as stopped:
-            if stopped.checkpoint is not None:  # at a point that all agreed on
+            if stopped.checkpoint is not None:  # a point that all processes agreed on
                 dist.destroy_process_group()
             raise
         dist.destroy_process_group()
     except RuntimeError as error:
-        # A process group that lost a member is not taken down in order: that could wait for ever.
+        # A process group that lost a member is left as it is: closing it could wait for ever.
         if isinstance(error, Nr3dError) or not _LOST_PEER.search(str(error)):
             raise
         raise Nr3dError(
             f"Process {place.rank} of {place.size} cannot reach another process of the run, which "
-            f"has ended or lost its network ({str(error).splitlines()[0][:160]}). Its own message "
-            "says why; then go on with model.resume and the run's last checkpoint."
+            f"has ended or lost its network ({str(error).splitlines()[0][:160]}). The message of "
+            "that process says why. Once it is solved, continue from the run's last checkpoint "
+            "with model.resume."
         ) from error
 
 
-class _Gather(torch.autograd.Function):
-    """All ranks' tensors, one after the other; each rank's gradient is the sum over all ranks."""
+@functools.cache
+def _gather_function() -> Callable[[Tensor], Tensor]:
+    """Return the function with which :func:`gather` concatenates and sums the gradients."""
+    import torch
+    import torch.distributed as dist
 
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
-        dist.all_gather(parts, x)
-        return torch.cat(parts)
+    class Gather(torch.autograd.Function):
+        """Concatenation over the ranks, whose gradient on each rank is the sum over all ranks."""
 
-    @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> Tensor:
-        grad = grads[0].clone(memory_format=torch.contiguous_format)
-        dist.all_reduce(grad)
-        return grad.chunk(dist.get_world_size())[dist.get_rank()]
+        @staticmethod
+        def forward(ctx: Any, x: Tensor) -> Tensor:
+            parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+            dist.all_gather(parts, x)
+            return torch.cat(parts)
+
+        @staticmethod
+        def backward(ctx: Any, *grads: Tensor) -> Tensor:
+            grad = grads[0].clone(memory_format=torch.contiguous_format)
+            dist.all_reduce(grad)
+            return grad.chunk(dist.get_world_size())[dist.get_rank()]
+
+    function: Callable[[Tensor], Tensor] = Gather.apply
+    return function
 
 
 def gather(x: Tensor) -> Tensor:
-    """Put the tensors of all processes, alike in shape, one after the other.
+    """Concatenate the tensors of all processes, which have the same shape, in the order of ranks.
 
-    The gradient of what each process makes of the whole is summed over the processes, so that
-    with gradients averaged over them, as ``DistributedDataParallel`` does, a loss of the whole
-    that every process computes gives the gradient of one process with the whole batch.
+    The gradient with respect to the whole is summed over the processes. With gradients that are
+    averaged over the processes, as ``DistributedDataParallel`` does, a loss of the whole that every
+    process computes therefore has the gradient of one process with the whole batch.
 
     Args:
-        x: (n, ...), this process's.
+        x: tensor of this process, of shape (n, ...).
 
     Returns:
-        Tensor: (n · world size, ...); ``x`` itself without other processes.
+        Tensor: shape (n · world size, ...); ``x`` itself in a run of one process.
     """
     if world().size == 1:
         return x
-    gathered: Tensor = _Gather.apply(x.contiguous())
-    return gathered
+    return _gather_function()(x.contiguous())
 
 
 def add_up(x: Tensor) -> Tensor:
-    """Sum a contiguous tensor over the processes, in place and without gradient."""
+    """Sum a contiguous tensor over the processes, in place and without a gradient."""
     if world().size > 1:
+        import torch.distributed as dist
+
         dist.all_reduce(x)
     return x
 
@@ -146,6 +170,9 @@ def greatest(number: int) -> int:
     """Return the greatest of the processes' numbers."""
     if world().size == 1:
         return number
+    import torch
+    import torch.distributed as dist
+
     device = "cuda" if dist.get_backend() == "nccl" else "cpu"
     x = torch.tensor(number, device=device)
     dist.all_reduce(x, dist.ReduceOp.MAX)
@@ -153,25 +180,31 @@ def greatest(number: int) -> int:
 
 
 def copy_from_first(tensors: list[Tensor]) -> None:
-    """Give every process the first one's values, in place."""
+    """Overwrite the tensors of every process, in place, with those of the first process."""
     if world().size > 1:
+        import torch.distributed as dist
+
         for tensor in tensors:
             dist.broadcast(tensor, 0)
 
 
 def of_first(value: Any) -> Any:
-    """Give every process the first one's value, which can be pickled."""
+    """Return the first process's value, which must be picklable, in every process."""
     if world().size == 1:
         return value
+    import torch.distributed as dist
+
     values = [value]
     dist.broadcast_object_list(values, 0)
     return values[0]
 
 
 def of_all(value: Any) -> list[Any]:
-    """Give every process the values of all, by rank; they can be pickled."""
+    """Return the values of all processes, which must be picklable, in the order of ranks."""
     if world().size == 1:
         return [value]
+    import torch.distributed as dist
+
     values: list[Any] = [None] * world().size
     dist.all_gather_object(values, value)
     return values

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.checking.layouts import LAYOUTS, read_tracklets, refuse_other_name
 from nr3d.data.converted.dataset import INDEX, index_mend, is_converted, register_converted
 from nr3d.data.converted.tree import is_name
 from nr3d.data.packs.reading import NO_SPLIT, PARTS, Pack, open_pack
@@ -128,6 +127,9 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         DataError: if it cannot be loaded.
         ConfigError: if there is no such split.
     """
+    # nr3d.checking reads frames by nr3d.data, so neither may need the other to be imported.
+    from nr3d.checking.layouts import LAYOUTS, read_tracklets
+
     try:
         root = expanded(root, DataError).resolve()
         before = set(root.iterdir())
@@ -173,6 +175,8 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
 
 def _register_own(name: str, root: Path) -> bool:
     """Register a converted dataset that is meant by a name; give whether one is meant."""
+    from nr3d.checking.layouts import refuse_other_name
+
     folder = root / name
     if not is_name(name):
         return False

@@ -15,6 +15,7 @@ from nr3d.models.layers.normalisation import normalise
 from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm, synchronise_norms
 from nr3d.models.trunks.resnet import FrameTrunk
 from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
+from nr3d.registry import register_models
 
 __all__ = [
     "AGGREGATIONS",
@@ -35,3 +36,5 @@ __all__ = [
     "normalise",
     "synchronise_norms",
 ]
+
+register_models(ARCHITECTURES)

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
+from nr3d.config import as_mapping as as_mapping
 from nr3d.config import check_values
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
@@ -82,14 +83,6 @@ def check_layers(cfg: CfgNode, model: nn.Module) -> None:
                 f"{key} is {shown(list(names))}, expected some of {', '.join(parts)}: the parts of "
                 f"{cfg.model.name} that learn"
             )
-
-
-def as_mapping(cfg: CfgNode) -> dict[str, Any]:
-    """Give a configuration's sections and keys as plain values."""
-    return {
-        key: as_mapping(value) if isinstance(value, CfgNode) else value
-        for key, value in cfg.items()
-    }
 
 
 def device_of(cfg: CfgNode) -> torch.device:
