@@ -9,34 +9,63 @@ datasets and ``synthetic`` draws them.
 Beside it, ``weights`` alone touches the network, ``config`` alone reads YAML and ``registry`` alone
 touches torchreid's private names. Below it lie ``errors``, ``files``, ``processes`` and
 ``parallel``.
+
+Each of them is imported when it is first used: ``import nr3d`` itself imports neither torch nor
+torchreid. The registration takes place at the import that makes both nr3d and torchreid present,
+in either order.
 """
 
-from nr3d import config, data, engine, features, losses, metrics, models, report, weights
-from nr3d.host import torchreid as _torchreid
-from nr3d.registry import register_models, register_names
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from nr3d.registry import follow_torchreid
 from nr3d.version import __version__
 
-models.ARCHITECTURES.follow(register_models)
-register_names(
-    _torchreid.losses,
-    {
-        "RankedListLoss": losses.RankedListLoss,
-        "CenterLoss": losses.CenterLoss,
-        "ErasingAttentionLoss": losses.ErasingAttentionLoss,
-        "Not3DLoss": losses.Not3DLoss,
-    },
-)
-register_names(_torchreid.engine, {"VideoNot3DEngine": engine.VideoNot3DEngine})
+if TYPE_CHECKING:
+    from nr3d import (
+        checking,
+        config,
+        data,
+        engine,
+        errors,
+        features,
+        losses,
+        metrics,
+        models,
+        parallel,
+        report,
+        runs,
+        synthetic,
+        weights,
+    )
 
 __all__ = [
     "__version__",
+    "checking",
     "config",
     "data",
     "engine",
+    "errors",
     "features",
     "losses",
     "metrics",
     "models",
+    "parallel",
     "report",
+    "runs",
+    "synthetic",
     "weights",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+follow_torchreid()

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fuzzing import RIGHT, WrongError, damaged, refusal
-from nr3d.config import KEYS, config_of, default_config, load_config, shipped_configs
+from nr3d.config import KEYS, as_mapping, config_of, default_config, load_config, shipped_configs
 from nr3d.config import loading as shipped
 from nr3d.errors import ConfigError
 from nr3d.runs import configuration
@@ -87,7 +87,7 @@ def make(folder: Path) -> Callable[[np.random.Generator], str]:
 
 def _whole() -> str:
     """Return a configuration file with the default of every key."""
-    config = configuration.as_mapping(default_config())
+    config = as_mapping(default_config())
     return "".join(f"{section}: {json.dumps(values)}\n" for section, values in config.items())
 
 
@@ -158,6 +158,6 @@ def _require_whole(cfg: Any) -> None:
             value = value[part]
         if type(value) is not type(key.default) and key.name != "model.pretrained":
             raise WrongError(f"{key.name} is {value!r:.100}")
-    stored = json.loads(json.dumps(configuration.as_mapping(cfg)))
+    stored = json.loads(json.dumps(as_mapping(cfg)))
     if config_of(stored) != cfg:
         raise WrongError("the configuration differs when it is read again")

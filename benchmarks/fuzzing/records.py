@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from fuzzing import RIGHT, UNCHECKED, WrongError, damaged, refusal
-from nr3d.config import load_config
+from nr3d.config import as_mapping, load_config
 from nr3d.engine.records import FILE_NAME, append_record, drop_records_after, read_records
 from nr3d.errors import ConfigError, DataError
 from nr3d.runs import table
-from nr3d.runs.configuration import as_mapping, changed
+from nr3d.runs.configuration import changed
 from nr3d.runs.standing import standing
 
 _VALUES = (

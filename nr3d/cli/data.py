@@ -5,27 +5,24 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
-
-from nr3d.checking import LEVELS, Report, check_dataset
+from nr3d.cli.configured import add_root_option
 from nr3d.cli.output import add_json_option, write_json
-from nr3d.config import default_config, load_config
-from nr3d.data import convert, write_prid2011_splits
-from nr3d.data.converted.writing import Conversion
+from nr3d.config import load_config
 from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 
+if TYPE_CHECKING:
+    from nr3d.checking import Report
+    from nr3d.data.converted.writing import Conversion
+
 _SHOWN = 6
-"""Places of a finding that are printed; ``--json`` has all."""
+"""Places of a finding that are printed; ``--json`` holds all."""
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand and its own."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "data", help="check a dataset, make its splits, convert a plain tree of frames"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
     checking = actions.add_parser(
@@ -36,23 +33,27 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="DATASET",
         help="mars, prid2011, ilidsvid, or the folder of a converted dataset",
     )
-    _add_root(checking)
+    add_root_option(checking)
     checking.add_argument("--quick", action="store_true", help="decode no frame")
     add_json_option(checking)
     checking.set_defaults(action=_check)
 
     splitting = actions.add_parser("splits", help="make PRID2011's missing file of 10 half splits")
     splitting.add_argument("dataset", choices=["prid2011"])
-    _add_root(splitting)
+    add_root_option(splitting)
     splitting.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="same seed, same file (default: 0)"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed; the same seed gives the same file (default: %(default)s)",
     )
     splitting.add_argument(
         "--min-frames",
         type=int,
         default=PRID2011_MIN_FRAMES,
         metavar="N",
-        help="take people with so many frames under each camera (default: %(default)s)",
+        help="least number of frames that a person has under each camera (default: %(default)s)",
     )
     _add_replace(splitting)
     splitting.set_defaults(action=_splits)
@@ -61,17 +62,21 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "convert", help="make a tree identity/camera/tracklet/frame a dataset, where it lies"
     )
     converting.add_argument(
-        "folder", metavar="DIR", type=Path, help="holds the identities' folders"
+        "folder", metavar="DIR", type=Path, help="folder that holds the folders of the identities"
     )
     converting.add_argument(
-        "--seed", type=int, default=0, metavar="S", help="same tree and seed, same dataset"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed; the same tree and seed give the same dataset (default: %(default)s)",
     )
     converting.add_argument(
         "--train-share",
         type=float,
         default=0.5,
         metavar="X",
-        help="share of the identities that train (default: 0.5)",
+        help="share of the identities to train on, from 0 to 1 (default: %(default)s)",
     )
     _add_replace(converting)
     converting.set_defaults(action=_convert)
@@ -79,28 +84,22 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         action.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-    return parser
-
-
-def _add_root(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--root",
-        default=default_config().data.root,
-        metavar="DIR",
-        help="folder that holds the datasets' folders (default: %(default)s)",
-    )
 
 
 def _add_replace(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--replace", action="store_true", help="write over a file that is there")
+    parser.add_argument("--replace", action="store_true", help="overwrite an existing file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was asked for."""
+    """Run the action."""
     args.action(args)
 
 
 def _check(args: argparse.Namespace) -> None:
+    from tqdm import tqdm
+
+    from nr3d.checking import check_dataset
+
     def progress(frames: Any, total: int) -> Any:
         return tqdm(frames, total=total, desc="Decoding", unit="frame", leave=False, disable=None)
 
@@ -117,7 +116,9 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def describe(report: Report) -> str:
-    """Lay a report out: the counts, then the findings by level."""
+    """Lay out a report: the counts, then the findings by level."""
+    from nr3d.checking import LEVELS
+
     lines = [f"{report.dataset} in {report.folder}"]
     width = max((len(name) for name in report.counts), default=0)
     for name, count in report.counts.items():
@@ -144,6 +145,8 @@ def _number(count: int, what: str) -> str:
 
 
 def _splits(args: argparse.Namespace) -> None:
+    from nr3d.data import write_prid2011_splits
+
     path, people = write_prid2011_splits(
         args.root, args.seed, min_frames=args.min_frames, replace=args.replace
     )
@@ -153,6 +156,8 @@ def _splits(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
+    from nr3d.data import convert
+
     made = convert(args.folder, args.seed, args.train_share, replace=args.replace)
     print(
         f"{made.index}: {made.train_identities} identities to train ({made.train_tracklets} "
@@ -178,7 +183,7 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def training_command(made: Conversion, root: str) -> str:
-    """Give a command that trains on a converted dataset, of any name and size."""
+    """Return a command that trains on a converted dataset, whatever its name and size."""
     name = f"[{made.name}]"
     cfg = load_config("synthetic")
     try:

@@ -6,47 +6,53 @@ import argparse
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from nr3d.cli.output import add_json_option, results_table, write_json
 from nr3d.cli.synthesize import describe, draw
 from nr3d.config import load_config
-from nr3d.engine import BEST
 from nr3d.files.atomic import sole_writer
-from nr3d.report import draw_ranking, save_picture
-from nr3d.runs.testing import evaluate_weights
-from nr3d.runs.training import train
 
 IDENTITIES = 160
 FRAMES = (4, 6)
 PICTURED_QUERIES = 6
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "demo", help="draw a small dataset, train on it, test before and after, show the ranking"
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path("nr3d-demo"),
+        metavar="DIR",
+        help="folder to write to (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("nr3d-demo"), metavar="DIR", help="default: nr3d-demo"
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed of the dataset and of the training (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S")
     add_json_option(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw, test, train, test and show."""
+    """Draw a dataset, test on it, train on it, test again and show the ranking."""
     out: Path = args.out / f"seed{args.seed}"
     with sole_writer(out):
         _run(args, out)
 
 
 def _run(args: argparse.Namespace, out: Path) -> None:
+    from nr3d.engine import BEST
+    from nr3d.report import draw_ranking, save_picture
+    from nr3d.runs.testing import evaluate_weights
+    from nr3d.runs.training import train
+
     started = time.perf_counter()
     summary = draw(out / "data", IDENTITIES, args.seed, FRAMES)
     print(describe(summary))
-    # A demo is the same every time it is run; it replaces its own earlier run.
+    # A demo is the same every time; it replaces its own earlier run.
     shutil.rmtree(out / "run", ignore_errors=True)
     changes = ["data.root", str(out / "data"), "data.save_dir", str(out / "run")]
     cfg = load_config("synthetic", [*changes, "train.seed", str(args.seed)])

@@ -1,26 +1,20 @@
-"""``nr3d extract``: the features of a dataset's tracklets into a file."""
+"""``nr3d extract``: the features of a dataset's tracklets, written to a file."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import print_bad_frames
 from nr3d.config import Command
-from nr3d.features import SPLITS
+from nr3d.data.datasets.parts import SPLITS
 from nr3d.features.store.layout import DTYPES
-from nr3d.runs.extraction import extract_dataset
-from nr3d.runs.testing import config_to_test
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "extract", help="write the features of a dataset's tracklets into an HDF5 file"
-    )
-    add_config_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_config_options(parser, Command.EXTRACT)
     parser.add_argument(
         "--weights",
         required=True,
@@ -32,22 +26,27 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         required=True,
         type=Path,
         metavar="FILE",
-        help="the feature store; one that is there is gone on with",
+        help="feature store to write; an existing one is continued",
     )
     parser.add_argument(
         "--split",
         default=",".join(SPLITS),
         metavar="SPLIT,SPLIT",
-        help="default: %(default)s",
+        help="parts of the dataset to extract (default: %(default)s)",
     )
     parser.add_argument(
-        "--dtype", choices=DTYPES, default="float32", help="that features are kept in"
+        "--dtype",
+        choices=DTYPES,
+        default="float32",
+        help="number type that features are stored in (default: %(default)s)",
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Extract, and say what there is."""
+    """Extract the features, and print how many there are."""
+    from nr3d.runs.extraction import extract_dataset
+    from nr3d.runs.testing import config_to_test
+
     cfg = config_to_test(args.config, args.weights, changes_of(args, Command.EXTRACT))
     splits = [split.strip() for split in args.split.split(",") if split.strip()]
     done = extract_dataset(cfg, args.out, splits, args.dtype)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
-
-from nr3d.models import ARCHITECTURES
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser("models", help="list the models")
-    return parser
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options, of which there are none."""
 
 
 def run(args: argparse.Namespace) -> None:
     """Print a line for each model."""
+    from nr3d.models import ARCHITECTURES
+
     print(f"{'name':<20} {'parameters':>12}  what it is")
     for architecture in ARCHITECTURES.values():
         print(f"{architecture.name:<20} {architecture.parameters:>12,}  {architecture.summary}")

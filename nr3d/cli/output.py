@@ -1,32 +1,33 @@
-"""What the commands share in printing and writing results."""
+"""Printing and writing of results, which the commands share."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nr3d.engine import TestResult
 from nr3d.files import json_files
-from nr3d.metrics import RULES
 from nr3d.parallel import launched
-from nr3d.runs.outcome import Outcome
+
+if TYPE_CHECKING:
+    from nr3d.engine import TestResult
+    from nr3d.runs.outcome import Outcome
 
 
 def add_json_option(parser: argparse.ArgumentParser) -> None:
     """Add ``--json FILE``."""
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the results to this file")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="also write the results here")
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all; nothing for None, or but for the first process."""
+    """Write a JSON file whole or not at all, in the first process; for None do nothing."""
     if path is not None and launched().first:
         json_files.write_json(path, content)
 
 
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
-    """Lay results out one line each, with the figures side by side."""
+    """Lay out results, one line each, with the figures in columns."""
     ranks = sorted({r for _, result in rows for r in result.ranks})
     lines = [["", *(f"rank-{r}" for r in ranks), "mAP"]]
     for label, result in rows:
@@ -36,7 +37,7 @@ def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Lay texts out in columns, the first to the left and the others to the right."""
+    """Lay out texts in columns, the first aligned left and the others right."""
     width = max(len(row[0]) for row in rows)
     return "\n".join(
         " ".join([f"{row[0]:<{width}}", *(f"{text:>8}" for text in row[1:])]) for row in rows
@@ -44,7 +45,9 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
-    """Print the results of datasets, each by its protocols, and what they are of."""
+    """Print the results of datasets, each by its protocols, and what they were found on."""
+    from nr3d.metrics import RULES
+
     rows = []
     for by_protocol in results:
         for protocol, result in by_protocol.items():
@@ -70,13 +73,13 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print a run's results and what the user should know of it."""
+    """Print the results of a run, and the frames that it left out."""
     print_results(list(outcome.by_protocol.values()))
     print_bad_frames(outcome.bad_frames)
 
 
 def print_bad_frames(paths: Sequence[str]) -> None:
-    """Print which frames were left out; nothing for none."""
+    """Print which frames were left out, if any."""
     if paths:
         print(f"{len(paths)} unreadable frames were left out:")
         for path in paths[:5]:

@@ -8,30 +8,21 @@ import time
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
-from nr3d.config import default_config
-from nr3d.data import pack
+from nr3d.cli.configured import add_root_option
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "pack", help="put a dataset's frames and tracklets into one file to train and test from"
-    )
-    parser.add_argument(
-        "--root",
-        default=default_config().data.root,
-        metavar="DIR",
-        help="folder that holds the datasets' folders (default: %(default)s)",
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_root_option(parser)
     parser.add_argument(
         "--dataset",
         required=True,
         metavar="NAME",
-        help="torchreid's name, or the folder of a converted dataset",
+        help="torchreid's name of the dataset, or the folder of a converted one",
     )
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="such as mars.h5")
+    parser.add_argument(
+        "--out", required=True, type=Path, metavar="FILE", help="file to write, such as mars.h5"
+    )
     parser.add_argument(
         "--split-id",
         type=int,
@@ -40,14 +31,19 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         help="split of PRID2011 and iLIDS-VID (default: %(default)s)",
     )
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="threads (default: the number of processors)"
+        "--workers",
+        type=int,
+        metavar="N",
+        help="number of threads (default: the number of processors)",
     )
-    parser.add_argument("--replace", action="store_true", help="write over a file that is there")
-    return parser
+    parser.add_argument("--replace", action="store_true", help="overwrite an existing file")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Pack the dataset and say how to use the file."""
+    """Pack the dataset and print how to use the file."""
+    from tqdm import tqdm
+
+    from nr3d.data import pack
 
     def progress(frames: Any, total: int) -> Any:
         return tqdm(frames, total=total, desc="Packing", unit="frame", leave=False, disable=None)

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop, and how to go on after one."""
+"""Signals that ask a command to stop, and how to continue after one."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from nr3d.processes.children import SIGNALS, signals_handled
 from nr3d.processes.stopping import Interrupted
 
 _AGAIN = 1.0
-"""Seconds after which a second Ctrl-C is one: torchrun and a terminal may send it twice."""
+"""Seconds before another Ctrl-C counts: torchrun and a terminal may each send the first."""
 
 
 class _Handler:
-    """Lets the work stop at its next safe point, or stops it where it is."""
+    """A handler that lets the work stop at its next safe point, or stops it where it is."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.first: float | None = None
 
     def __call__(self, number: int, frame: Any) -> None:
-        if os.getpid() != self.process:  # a forked one: as if there was no handler
+        if os.getpid() != self.process:  # a forked process: as if there were no handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
@@ -40,7 +40,7 @@ class _Handler:
                     os.write(2, b"\nStopping after the step under way; Ctrl-C stops at once.\n")
                 return
         elif number != signal.SIGINT or now - self.first < _AGAIN:
-            return  # it stops already
+            return  # it is stopping already
         raise Interrupted(number)
 
 
@@ -70,12 +70,12 @@ def stopped_by_signals() -> Iterator[None]:
 def farewell(
     stopped: KeyboardInterrupt, argv: Sequence[str], *, goes_on: bool, resumes: bool
 ) -> str:
-    """Say in one line what stopped a command, and how to go on.
+    """Return one line that says what stopped a command, and how to continue.
 
     Args:
-        stopped: what was raised.
+        stopped: the exception that the signal raised.
         argv: the words after ``nr3d``.
-        goes_on: whether the same command goes on where it stopped.
+        goes_on: whether the same command continues where it was stopped.
         resumes: whether the command takes ``model.resume``.
     """
     number = signal_of(stopped)
@@ -89,12 +89,12 @@ def farewell(
 
 
 def signal_of(stopped: KeyboardInterrupt) -> signal.Signals:
-    """Return the signal that an interrupt is of."""
+    """Return the signal that raised an interrupt."""
     return signal.Signals(getattr(stopped, "number", signal.SIGINT))
 
 
 def resuming(argv: Sequence[str], checkpoint: str) -> str:
-    """Give the command that goes on with a run from its checkpoint."""
+    """Return the command that continues a run from its checkpoint."""
     words = list(argv)
     while "model.resume" in words:
         at = words.index("model.resume")

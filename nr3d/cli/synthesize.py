@@ -4,50 +4,63 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tqdm import tqdm
+from nr3d.synthetic.settings import CAMERA_SHIFT, DATASETS, OCCLUDED
 
-from nr3d.synthetic import CAMERA_SHIFT, OCCLUDED, WRITERS, SyntheticSummary
+if TYPE_CHECKING:
+    from nr3d.synthetic import SyntheticSummary
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "synthesize", help="draw a synthetic video re-ID dataset in a real one's layout"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument(
         "--dataset",
-        choices=list(WRITERS),
+        choices=DATASETS,
         default="mars",
-        help="whose layout: several cameras and takes, or two cameras and ten splits",
+        help="dataset whose layout to draw: mars with several cameras and takes, the others with "
+        "two cameras and ten splits (default: %(default)s)",
     )
     parser.add_argument(
-        "--out", required=True, type=Path, metavar="DIR", help="makes the dataset's folder in DIR"
+        "--out",
+        required=True,
+        type=Path,
+        metavar="DIR",
+        help="folder to draw the dataset in",
     )
     parser.add_argument(
-        "--identities", type=int, default=64, metavar="N", help="half to train, half to test"
+        "--identities",
+        type=int,
+        default=64,
+        metavar="N",
+        help="number of people, half to train and half to test (default: %(default)s)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="S", help="same seed, same bytes")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        metavar="S",
+        help="seed; the same seed gives the same bytes (default: %(default)s)",
+    )
     parser.add_argument(
         "--occluded",
         type=float,
         default=OCCLUDED,
         metavar="SHARE",
-        help=f"of the tracklets that something passes in front of, 0 to 1; default: {OCCLUDED}",
+        help="share of the tracklets that something passes in front of, from 0 to 1 "
+        "(default: %(default)s)",
     )
     parser.add_argument(
         "--camera-shift",
         type=float,
         default=CAMERA_SHIFT,
         metavar="FACTOR",
-        help="how far apart the cameras' colours are, 0 (the same) to 4; default: 1",
+        help="distance of the cameras' colours, from 0 (the same) to 4 (default: %(default)s)",
     )
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the dataset and say what is in it."""
+    """Draw the dataset and print what it holds."""
     summary = draw(
         args.out,
         args.identities,
@@ -74,17 +87,20 @@ def draw(
     occluded: float = OCCLUDED,
     camera_shift: float = CAMERA_SHIFT,
 ) -> SyntheticSummary:
-    """Draw the dataset with a progress bar.
+    """Draw a dataset with a progress bar.
 
     Args:
         out: torchreid's root, such as ``out`` for ``out/mars``.
-        identities: people, half to train and half to test.
-        seed: same seed, same bytes.
-        frames: fewest and most frames of a tracklet.
-        dataset: one of ``WRITERS``.
-        occluded: share of the tracklets that something passes in front of.
-        camera_shift: how far apart the cameras' colours are.
+        identities: number of people, half to train and half to test.
+        seed: seed of the drawing; the same seed gives the same bytes.
+        frames: least and greatest number of frames of a tracklet.
+        dataset: one of :data:`DATASETS`.
+        occluded: share of the tracklets that something passes in front of, in [0, 1].
+        camera_shift: how far apart the cameras' colours are, from 0 (the same) to 4.
     """
+    from tqdm import tqdm
+
+    from nr3d.synthetic import WRITERS
 
     def progress(tracklets: Any, total: int | None = None) -> Any:
         return tqdm(
@@ -103,7 +119,7 @@ def draw(
 
 
 def describe(summary: SyntheticSummary) -> str:
-    """Say in one line what a dataset holds."""
+    """Describe in one line what a dataset holds."""
     return (
         f"{summary.root}: {summary.train_identities} people to train ({summary.train_tracklets} "
         f"tracklets), {summary.test_identities} others to test ({summary.query} query and "

@@ -1,21 +1,16 @@
-"""``nr3d table``: what finished runs found, laid out like the paper's table."""
+"""``nr3d table``: the results of finished runs, laid out like the paper's table."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from nr3d.cli.output import add_json_option, write_json
 from nr3d.config import write_text
-from nr3d.runs import table
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "table", help="lay out what finished runs found, as Markdown and JSON"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
     parser.add_argument(
         "folders",
         nargs="+",
@@ -23,13 +18,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         metavar="DIR",
         help="save folders of runs, or of runs over splits",
     )
-    parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the table here too")
+    parser.add_argument(
+        "--markdown", metavar="FILE", type=Path, help="also write the table to this file"
+    )
     add_json_option(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table, and write it."""
+    """Print the table, and write it where that is wanted."""
+    from nr3d.runs import table
+
     rows = table.read_rows(args.folders)
     text = table.as_markdown(rows)
     print(text)

@@ -1,8 +1,8 @@
-"""Standard output and error as the commands print to them, whatever is at their other end.
+"""Standard output and error as the commands print to them, whatever they are connected to.
 
-What is printed is shown, never obeyed: names and messages of files and servers may hold sequences
-that a terminal acts on. What the encoding lacks is replaced. An output that is closed or full does
-not end a command.
+Text is shown and never acted on: names and messages from files and servers may hold sequences that
+control a terminal. Characters that the encoding lacks are replaced. An output that is closed or
+full does not end a command.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _ACTED_ON = re.compile(
-    # Controls but for tab and newline, and what turns the direction of a text or hides in it.
+    # Controls except tab and newline, and what reverses the direction of a text or is invisible.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _CURSOR = re.compile("[\r\n]*(\x1b\\[A)*")
-"""What a progress bar moves the cursor by, in writes of their own."""
+"""How a progress bar moves the cursor, in writes of their own."""
 
 _PLAIN = {"×": "x", "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "→": "->"}
-"""What stands for the signs of our own that an encoding lacks."""
+"""Replacements of our own signs where an encoding lacks them."""
 
 
 def shown(text: str) -> str:
-    r"""Return a text with what a terminal would act on as escapes.
+    r"""Return a text with escapes in place of what a terminal would act on.
 
-    Examples::
+    Examples:
         >>> print(shown("red \x1b[31m"))
         red \x1b[31m
     """
@@ -38,7 +38,7 @@ def shown(text: str) -> str:
 
 
 def _encodable(text: str, encoding: str) -> str:
-    """Replace what an encoding lacks."""
+    """Replace the characters that an encoding lacks."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
@@ -52,14 +52,14 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class Output:
-    """One of the standard streams; what is not defined here is the stream's own.
+    """One of the standard streams; every other attribute is the stream's own.
 
     Args:
         stream: the stream; None where the process was started without it.
-        bars: whether progress bars are drawn on it, which need the start of the line.
+        bars: whether progress bars are drawn on it, which return to the start of the line.
 
     Attributes:
-        error: what ended it; None while it is open.
+        error: error that ended the stream; None while it is open.
     """
 
     def __init__(self, stream: TextIO | None, *, bars: bool = False) -> None:
@@ -72,7 +72,7 @@ class Output:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text as it may be shown; once the stream has ended, to nowhere."""
+        """Write a text as it may be shown; nothing once the stream has ended."""
         if self.error is None:
             safe = text
             if not (self.bars and _CURSOR.fullmatch(text)):
@@ -85,7 +85,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is waiting."""
+        """Write what is buffered."""
         if self.error is None:
             try:
                 self.stream.flush()
@@ -93,16 +93,16 @@ class Output:
                 self._end(error)
 
     def close_own(self) -> None:
-        """Write what is waiting, and close a stream that was opened here."""
+        """Write what is buffered, and close a stream that was opened here."""
         self.flush()
         if self.missing:
             self.stream.close()
 
     def _end(self, error: OSError | ValueError) -> None:
-        """Note why nothing can be written any more, and let the rest go nowhere."""
+        """Record why nothing can be written any more, and discard the rest."""
         closed = OSError(errno.EPIPE, "it was closed")
         self.error = error if isinstance(error, OSError) else closed
-        # What the stream still holds would be tried once more as the interpreter ends.
+        # The interpreter would try to write what the stream still holds once more at its end.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             descriptor = self.stream.fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -112,13 +112,13 @@ class Output:
 
 
 class _Outputs:
-    """Both streams of a command."""
+    """Standard output and error of a command."""
 
     def __init__(self, out: Output, err: Output) -> None:
         self.out, self.err = out, err
 
     def closed(self) -> str | None:
-        """Say why standard output takes no more; None if it does, or nobody reads it."""
+        """Return why standard output takes no more; None if it does, or if nobody reads it."""
         error = self.out.error
         if error is None or isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
             return None
@@ -132,7 +132,7 @@ class _Outputs:
 
 @contextlib.contextmanager
 def outputs() -> Iterator[_Outputs]:
-    """Print through :class:`Output` in a block, and write what is waiting at its end."""
+    """Print through :class:`Output` in a block, and write what is buffered at its end."""
     _fill_missing_descriptors()
     before = sys.stdout, sys.stderr
     found = _Outputs(Output(sys.stdout), Output(sys.stderr, bars=True))
@@ -146,7 +146,7 @@ def outputs() -> Iterator[_Outputs]:
 
 
 def _fill_missing_descriptors() -> None:
-    """Open what the process was started without: the next file would get its number."""
+    """Open the streams that are missing: the next file opened would get their number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
 
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
 from nr3d.config import Command
 from nr3d.errors import ConfigError
-from nr3d.runs.outcome import summaries
-from nr3d.runs.testing import config_to_test, evaluate_features, evaluate_weights
-from nr3d.version import versions
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "test", help="test weights, or features, by torchreid's protocol"
-    )
-    add_config_options(parser, required=False)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_config_options(parser, Command.TEST, required=False)
     parser.add_argument(
         "--weights",
         metavar="FILE|NAME",
@@ -31,14 +24,18 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         "--features",
         type=Path,
         metavar="FILE",
-        help="a store that `nr3d extract` made, in place of --config, --root and --weights",
+        help="store that `nr3d extract` made, in place of --config, --root and --weights; its "
+        "keys: nr3d config --for features",
     )
     add_json_option(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Test and print the results."""
+    from nr3d.runs.outcome import summaries
+    from nr3d.runs.testing import config_to_test, evaluate_features, evaluate_weights
+    from nr3d.version import versions
+
     if args.features is not None:
         if args.config or args.weights or args.root:
             raise ConfigError(

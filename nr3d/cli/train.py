@@ -5,41 +5,41 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import add_json_option, columns, print_outcome, write_json
 from nr3d.config import Command
-from nr3d.engine import BEST, LAST
 from nr3d.errors import ConfigError
 from nr3d.processes.stopping import Interrupted
-from nr3d.runs import rehearsal, splits, transfer
+
+if TYPE_CHECKING:
+    from nr3d.runs.transfer import Plan
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "train", help="train a model by a configuration, and test it"
-    )
-    add_config_options(parser)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options."""
+    add_config_options(parser, Command.TRAIN)
     parser.add_argument(
         "--splits",
         metavar="all|N[,N...]",
         help="train and test these random splits of PRID2011 or iLIDS-VID, one after the other, "
-        "and give mean and standard deviation; run again, it goes on where it stopped",
+        "and print mean and standard deviation; run again, it continues where it stopped",
     )
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="load the data, make one step and test one tracklet, estimate time and memory, stop",
+        help="load the data, make one step, test one tracklet, and estimate time and memory",
     )
     add_json_option(parser)
-    return parser
 
 
 def run(args: argparse.Namespace) -> None:
     """Train, print the results and where the checkpoints are."""
-    plan = transfer.load_plan(args.config, changes_of(args, Command.TRAIN))
+    from nr3d.engine import LAST
+    from nr3d.runs.transfer import load_plan
+
+    plan = load_plan(args.config, changes_of(args, Command.TRAIN))
     try:
         _run(args, plan)
     except Interrupted as stopped:
@@ -50,7 +50,10 @@ def run(args: argparse.Namespace) -> None:
         raise
 
 
-def _run(args: argparse.Namespace, plan: transfer.Plan) -> None:
+def _run(args: argparse.Namespace, plan: Plan) -> None:
+    from nr3d.engine import BEST, LAST
+    from nr3d.runs import rehearsal, splits, transfer
+
     if args.dry_run:
         if args.splits is None:
             found = rehearsal.rehearse_plan(plan)
@@ -77,7 +80,7 @@ def _run(args: argparse.Namespace, plan: transfer.Plan) -> None:
 
 
 def _splits(text: str) -> list[int] | None:
-    """Read the option; None is all."""
+    """Return the numbers that the option names; None for all."""
     if text == "all":
         return None
     words = text.split(",")
@@ -87,7 +90,7 @@ def _splits(text: str) -> list[int] | None:
 
 
 def _splits_table(summary: Mapping[str, Any]) -> str:
-    """Lay the splits out one line each, then their mean and deviation, with split 0 beside."""
+    """Lay the splits out one line each, then their mean and deviation, and split 0 again."""
     names = list(summary["mean"])
     rows = [["split", *names]]
     for split in summary["splits"]:

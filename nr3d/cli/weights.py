@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 from nr3d import weights
@@ -18,40 +17,41 @@ from nr3d.weights.index import SHIPPED, read_index
 _MANIFESTS = (".yaml", ".yml", ".json")
 
 
-def add_parser(commands: Any) -> argparse.ArgumentParser:
-    """Add the subcommand and its own."""
-    parser: argparse.ArgumentParser = commands.add_parser(
-        "weights", help="list, fetch, verify, add and export weights"
-    )
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the actions and their options."""
     actions = parser.add_subparsers(metavar="ACTION", required=True)
 
-    listing = actions.add_parser("list", help="what there is, and what is on this machine")
-    listing.add_argument("--markdown", action="store_true", help="the shipped ones as a table")
+    listing = actions.add_parser("list", help="list the weights, and which are on this machine")
+    listing.add_argument(
+        "--markdown", action="store_true", help="print the shipped weights as a table"
+    )
     add_json_option(listing)
     listing.set_defaults(action=_list)
 
-    fetching = actions.add_parser("fetch", help="download and verify")
+    fetching = actions.add_parser("fetch", help="download weights and verify them")
     fetching.add_argument("names", nargs="+", metavar="NAME")
     fetching.set_defaults(action=_fetch)
 
-    verifying = actions.add_parser("verify", help="check files that were fetched")
+    verifying = actions.add_parser("verify", help="verify the files that were fetched")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all on this machine")
     verifying.set_defaults(action=_verify)
 
-    adding = actions.add_parser("add", help="take weights into your index")
+    adding = actions.add_parser("add", help="add weights to your index")
     adding.add_argument(
         "file", metavar="FILE", help="a manifest (YAML), or a weights file on this machine"
     )
     adding.add_argument(
-        "--name", metavar="ARCHITECTURE.TAG", help="of a weights file, such as nr3d_resnet50.mars"
+        "--name",
+        metavar="ARCHITECTURE.TAG",
+        help="name for a weights file, such as nr3d_resnet50.mars",
     )
     adding.add_argument(
         "--source",
         action="append",
         default=[],
         metavar="ADDRESS",
-        help="where a manifest's file lies: https://…, drive:ID, https://….zip#MEMBER or a path; "
-        "may be given more than once, tried in this order",
+        help="address of the file: https://…, drive:ID, https://….zip#MEMBER or a path; may be "
+        "given several times, the addresses are tried in order",
     )
     _add_facts(adding)
     adding.set_defaults(action=_add)
@@ -59,10 +59,21 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
     exporting = actions.add_parser(
         "export", help="write weights for others: safetensors, manifest and model card"
     )
-    exporting.add_argument("checkpoint", metavar="CHECKPOINT", type=Path)
-    exporting.add_argument("--name", required=True, metavar="ARCHITECTURE.TAG")
     exporting.add_argument(
-        "--out", type=Path, default=Path(), metavar="DIR", help="default: the current folder"
+        "checkpoint", metavar="CHECKPOINT", type=Path, help="checkpoint of a training run"
+    )
+    exporting.add_argument(
+        "--name",
+        required=True,
+        metavar="ARCHITECTURE.TAG",
+        help="name to publish under, such as nr3d_resnet50_ibn.mars",
+    )
+    exporting.add_argument(
+        "--out",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write to (default: the current folder)",
     )
     _add_facts(exporting)
     exporting.set_defaults(action=_export)
@@ -70,17 +81,16 @@ def add_parser(commands: Any) -> argparse.ArgumentParser:
         action.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help=argparse.SUPPRESS
         )
-    return parser
 
 
 def _add_facts(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--licence", metavar="SPDX", help="such as MIT or CC-BY-NC-4.0")
-    parser.add_argument("--origin", metavar="TEXT", help="paper or page that they come from")
-    parser.add_argument("--replace", action="store_true", help="in the place of what is there")
+    parser.add_argument("--licence", metavar="SPDX", help="licence, such as MIT or CC-BY-NC-4.0")
+    parser.add_argument("--origin", metavar="TEXT", help="paper or page that the weights come from")
+    parser.add_argument("--replace", action="store_true", help="replace what is there")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Do what was asked for."""
+    """Run the action."""
     args.action(args)
 
 
@@ -109,7 +119,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _figures(entry: WeightsEntry) -> str:
-    """Say the figures in a line, each with what it was found by."""
+    """Return the figures in one line, each with its dataset, protocol and kind."""
     return (
         "; ".join(
             ", ".join(f"{name} {share:.2%}" for name, share in metric.values.items())
@@ -121,7 +131,7 @@ def _figures(entry: WeightsEntry) -> str:
 
 
 def markdown_table(entries: dict[str, WeightsEntry]) -> str:
-    """Lay entries out as a Markdown table."""
+    """Lay out entries as a Markdown table."""
     lines = [
         "| name | trained on | input | figures | SHA-256 | licence | first source |",
         "|---|---|---|---|---|---|---|",
@@ -193,7 +203,7 @@ def _add(args: argparse.Namespace) -> None:
 
 
 def _of_manifest(entry: WeightsEntry, manifest: Path, sources: tuple[Source, ...]) -> WeightsEntry:
-    """Give a manifest's entry with its addresses, or its file beside the manifest."""
+    """Return a manifest's entry with its addresses, or with its file beside the manifest."""
     found = (*sources, *entry.sources)
     beside = manifest.absolute().with_name(entry.file) if entry.file else None
     if not found and beside is not None and beside.is_file():
@@ -207,7 +217,7 @@ def _of_manifest(entry: WeightsEntry, manifest: Path, sources: tuple[Source, ...
 
 
 def parse_address(address: str) -> Source:
-    """Read an address as the command line has it."""
+    """Parse an address as it is given on the command line."""
     if address.startswith("drive:"):
         return Source(drive=address.removeprefix("drive:"))
     if "://" in address:

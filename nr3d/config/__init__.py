@@ -1,4 +1,4 @@
-"""Configurations: the table of keys, the shipped files, and changes on top."""
+"""Configurations: the table of keys, the shipped files, and changes to them."""
 
 from nr3d.config.checking import check_values, refuse_unused
 from nr3d.config.comparing import (
@@ -10,7 +10,7 @@ from nr3d.config.comparing import (
 )
 from nr3d.config.files import read_yaml, write_text, yaml_text
 from nr3d.config.keys import KEYS, default_config, keys_that_change
-from nr3d.config.loading import config_of, load_config, shipped_configs
+from nr3d.config.loading import as_mapping, config_of, load_config, shipped_configs
 from nr3d.config.scopes import Command, Key, Scope
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Command",
     "Key",
     "Scope",
+    "as_mapping",
     "check_values",
     "config_of",
     "default_config",

@@ -1,4 +1,4 @@
-"""Checks of a configuration's values, and of the keys that a command is given."""
+"""Checks of the values of a configuration, and of the keys that a command is given."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ def check_values(config: Mapping[str, Any], keys: Iterable[Key] = KEYS.values())
     """Refuse a value that its key does not take.
 
     Args:
-        config: sections and keys.
-        keys: to check.
+        config: sections and keys as plain values.
+        keys: keys to check; default is all.
 
     Raises:
-        ConfigError: naming the first such key, its value and what is expected.
+        ConfigError: if a value cannot be used; the message names the first such key, its value and
+            what is expected.
     """
     given = dict(leaves(config))
     for key in keys:
@@ -40,10 +41,11 @@ def refuse_unused(changes: Sequence[str], command: Command) -> None:
 
     Args:
         changes: keys and values in turn.
-        command: that was called.
+        command: command that was called.
 
     Raises:
-        ConfigError: naming the first such key, and what uses it.
+        ConfigError: if the command does not use a key; the message names the first such key and
+            the commands that use it.
     """
     for name in changes[::2]:
         key = KEYS.get(name)

@@ -1,4 +1,4 @@
-"""What differs between two configurations."""
+"""Differences between two configurations."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from nr3d.errors import shown
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """List the keys whose values differ, sections flattened; those only one of them has are not.
+    """List the keys whose values differ; keys that only one configuration has are left out.
 
     Args:
         before, now: sections and keys as plain values.
-        prefix: of the keys in the list.
+        prefix: prefix of the keys in the list.
 
     Returns:
-        list: (key, value before, value now), by key.
+        list: (key, value before, value now), sorted by key, with sections joined by dots.
 
-    Examples::
+    Examples:
         >>> differences({"train": {"lr": 1, "seed": 0}}, {"train": {"lr": 2, "seed": 0}})
         [('train.lr', 1, 2)]
     """
@@ -37,9 +37,9 @@ def differences(
 
 
 def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Return the keys of sections within each other, with dots, and their values.
+    """Yield the keys of nested sections, joined by dots, and their values.
 
-    Examples::
+    Examples:
         >>> list(leaves({"train": {"lr": 1}}))
         [('train.lr', 1)]
     """
@@ -52,18 +52,18 @@ def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:
-    """Say which keys have another value in one configuration than in the other.
+    """Describe the keys whose values differ between two configurations.
 
-    A key that one of them lacks, such as one of another version, has its default there.
+    A key that a configuration lacks, such as one of another version, has its default there.
 
     Args:
         before, now: sections and keys as plain values.
-        keys: that count.
+        keys: keys to compare.
 
     Returns:
         list: a text for each key that differs, in the order of the keys.
 
-    Examples::
+    Examples:
         >>> keys = keys_that_change(Scope.STEPS, Command.TRAIN)
         >>> differing({"train": {"lr": 0.1}}, {"train": {"print_freq": 5}}, keys)
         ['train.lr 0.1, now 0.0003']
@@ -77,20 +77,20 @@ def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:
 
 
 def steps_differing(before: Any, now: Any) -> list[str]:
-    """Say which keys make the next training steps others than they were; as :func:`differing`."""
+    """Describe the differences that change the next training steps; see :func:`differing`."""
     keys = keys_that_change(Scope.STEPS, Command.TRAIN)
     if "cosine" in (dict(leaves(one)).get("train.lr_scheduler") for one in (before, now)):
-        keys.append(KEYS["train.max_epoch"])  # which that schedule is laid over
+        keys.append(KEYS["train.max_epoch"])  # the schedule spans the whole run
     return differing(before, now, keys)
 
 
 def features_settings(config: Any) -> dict[str, Any]:
-    """Return what a configuration's features depend on, by the names that a store has for it.
+    """Return the values that the features depend on, by their names in a feature store.
 
     Args:
-        config: sections and keys as plain values; what it lacks has its default.
+        config: sections and keys as plain values; a missing key has its default.
 
-    Examples::
+    Examples:
         >>> features_settings({"video": {"seq_len": 4}})["seq_len"]
         4
     """

@@ -1,4 +1,4 @@
-"""YAML files, read within bounds and with one clear error, and written whole or not at all."""
+"""YAML files: read within bounds and with one clear error, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nr3d.errors import ConfigError, reason_of
 from nr3d.files.atomic import replacing
 
 MOST_BYTES = 1 << 20
-"""Bytes that a YAML file may have."""
+"""Most bytes of a YAML file."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of names and values; an empty one gives an empty dict.
+    """Read a YAML file of names and values; an empty file is an empty dict.
 
     Raises:
-        ConfigError: if it cannot be read, is not YAML, is larger than any file of names and values
-            should be, or holds something else; the message names the file.
+        ConfigError: if the file cannot be read, is not YAML, is larger than any file of names and
+            values should be, or holds something else; the message names the file.
     """
     try:
         with Path(path).open("rb") as file:
@@ -42,9 +42,17 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     return content or {}
 
 
-def yaml_text(content: Mapping[str, Any]) -> str:
-    """Give plain values as YAML, in their order."""
-    text: str = yaml.safe_dump(dict(content), sort_keys=False, allow_unicode=True, width=100)
+def yaml_text(content: Mapping[str, Any], *, ascii_only: bool = False) -> str:
+    """Return plain values as YAML, in their order.
+
+    Args:
+        content: the values by name.
+        ascii_only: whether to escape every other character, so that any terminal and encoding
+            passes the text on unchanged.
+    """
+    text: str = yaml.safe_dump(
+        dict(content), sort_keys=False, allow_unicode=not ascii_only, width=100
+    )
     return text
 
 
@@ -52,7 +60,7 @@ def write_text(path: str | Path, text: str) -> None:
     """Write a text file whole or not at all.
 
     Raises:
-        OutputError: if the folder cannot be written; ``path`` is then as before.
+        OutputError: if the file cannot be written; it is then as it was before.
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")

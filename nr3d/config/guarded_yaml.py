@@ -1,8 +1,8 @@
 """YAML as configurations need it: plain values, of a bounded size, and text where text was meant.
 
-YAML lets a few hundred bytes stand for a billion values, a value stand within itself, and a second
-section of the same name take the first one's place without a word. Here these are errors. Dates and
-numbers to the base of 60 (``12:30``) are texts.
+YAML lets a few hundred bytes stand for a billion values, a value contain itself, and a second
+section of the same name replace the first one silently. Here these are errors. Dates and numbers
+in base 60 (``12:30``) are texts.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 MOST_NODES = 100_000
-"""Values that a document may have, each counted as often as an alias repeats it."""
+"""Most values of a document, each counted as often as an alias repeats it."""
 
 DEEPEST = 32
-"""How deep values may stand within each other."""
+"""Greatest depth of nested values."""
 
 _LONGEST_NUMBER = 1000
-"""Characters; what is longer is a text."""
+"""Most characters of a number; what is longer is a text."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
@@ -31,16 +31,16 @@ def load_yaml(text: str, *, plain: bool = False) -> Any:
 
     Args:
         text: the document.
-        plain: take every value that is no list or mapping as the text that stands there.
+        plain: whether to return every value that is no list or mapping as the text in the document.
 
     Returns:
         Plain values: mappings, lists, texts, numbers, booleans and None.
 
     Raises:
-        yaml.YAMLError: if it is not YAML, goes beyond a bound, or says something twice.
-        ValueError: for a value that does not fit its tag.
+        yaml.YAMLError: if the text is not YAML, exceeds a bound, or holds a name twice.
+        ValueError: if a value does not fit its tag.
 
-    Examples::
+    Examples:
         >>> load_yaml("save_dir: 2026-12-31")
         {'save_dir': '2026-12-31'}
         >>> load_yaml("[mars, 2024, yes]", plain=True)
@@ -54,7 +54,7 @@ def load_yaml(text: str, *, plain: bool = False) -> Any:
 
 
 class _Bounded:
-    """Counts values while they are put together, before any alias is followed."""
+    """A composer that counts values while it builds them, before any alias is followed."""
 
     def __init__(self, text: str) -> None:
         super().__init__(text)  # type: ignore[call-arg]
@@ -63,8 +63,7 @@ class _Bounded:
         self._counts: dict[int, int] = {}
 
     def fetch_flow_collection_start(self, token: Any) -> None:
-        # The scanner reads ahead of what is put together, and its time grows with the square of
-        # the depth.
+        # The scanner reads ahead of the composer, and its time grows with the square of the depth.
         if self.flow_level >= DEEPEST:  # type: ignore[attr-defined]
             raise _too_deep(self.get_mark())  # type: ignore[attr-defined]
         super().fetch_flow_collection_start(token)  # type: ignore[misc]
@@ -112,7 +111,7 @@ class _Loader(_Bounded, yaml.SafeLoader):  # type: ignore[misc]
     }
 
     def number(self, node: Any) -> Any:
-        """Give a number; what only looks like one, such as ``0x_``, is a text."""
+        """Construct a number; what only looks like one, such as ``0x_``, is a text."""
         try:
             value = super().construct_yaml_int(node)
             str(value)

@@ -1,4 +1,4 @@
-"""Configurations by name or path, with changes on top; each error is one clear line."""
+"""Configurations by name or path, with changes applied; each error is one clear line."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from nr3d.files.home import expanded
 _FOLDER = Path(__file__).parent
 
 _LONGEST_CHAIN = 10
-"""Configurations that may build on each other."""
+"""Most configurations that may build on each other."""
 
 
 def shipped_configs() -> list[str]:
-    """Names of the configurations in the package."""
+    """Return the names of the configurations in the package."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
@@ -31,19 +31,19 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
     """Load a configuration and change it.
 
     Args:
-        name_or_path: a shipped name (see :func:`shipped_configs`), or a YAML file, whose ``base``
-            names another (from its own folder) to start from.
+        name_or_path: a shipped name (see :func:`shipped_configs`) or a YAML file, whose ``base``
+            names another configuration to start from, relative to its own folder.
         changes: keys and values in turn, as on the command line:
             ``["train.lr", "1e-4", "data.sources", "[mars, ilidsvid]"]``.
 
     Returns:
-        CfgNode: complete and frozen.
+        CfgNode: the complete configuration, frozen.
 
     Raises:
-        ConfigError: for an unknown name or key, a missing or malformed file, or a value of another
-            type; the message says what there is.
+        ConfigError: if a name or key is unknown, a file is missing or malformed, or a value is of
+            another type than its key's; the message says what is expected.
 
-    Examples::
+    Examples:
         >>> load_config("mars", ["train.max_epoch", "5"]).train.max_epoch
         5
     """
@@ -53,17 +53,20 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
 
 
 def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNode:
-    """Make a configuration of the plain values of one, and change it.
+    """Build a configuration from plain values, and change it.
 
     Args:
-        content: sections and keys, as :func:`nr3d.runs.configuration.as_mapping` gives them; keys
-            that are not there have their defaults.
-        changes: as for :func:`load_config`.
+        content: sections and keys, as :func:`as_mapping` returns them; missing keys have their
+            defaults.
+        changes: keys and values in turn; see :func:`load_config`.
+
+    Returns:
+        CfgNode: the complete configuration, frozen.
 
     Raises:
-        ConfigError: for an unknown key, or a value of another type.
+        ConfigError: if a key is unknown, or a value is of another type than its key's.
 
-    Examples::
+    Examples:
         >>> config_of({"test": {"rerank": True}}, ["test.ranks", "[1]"]).test.ranks
         [1]
     """
@@ -75,8 +78,37 @@ def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNod
     return _changed(cfg, changes)
 
 
+def as_mapping(cfg: CfgNode) -> dict[str, Any]:
+    """Return the sections and keys of a configuration as nested dicts of plain values.
+
+    Examples:
+        >>> as_mapping(load_config("mars"))["video"]["seq_len"]
+        4
+    """
+    return {
+        key: as_mapping(value) if isinstance(value, CfgNode) else value
+        for key, value in cfg.items()
+    }
+
+
+def suggestion(name: str) -> str:
+    """Return a sentence with the key that an unknown name may stand for, or with the sections.
+
+    Examples:
+        >>> suggestion("train.lrr")
+        'Did you mean train.lr?'
+    """
+    close = difflib.get_close_matches(name[:100], KEYS, n=1) or [
+        other for other in KEYS if other.rpartition(".")[2] == name.rpartition(".")[2]
+    ]
+    if close:
+        return f"Did you mean {close[0]}?"
+    sections = dict.fromkeys(key.partition(".")[0] for key in KEYS)
+    return f"Sections: {', '.join(sections)}."
+
+
 def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
-    """Set keys and values in turn, and freeze."""
+    """Set keys and values in turn, and freeze the configuration."""
     if len(changes) % 2:
         raise ConfigError(
             f"KEY VALUE pairs expected after the options, got {len(changes)} words: "
@@ -95,7 +127,7 @@ def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
 
 
 def _apply(cfg: CfgNode, path: Path, above: Sequence[Path]) -> None:
-    """Set a file's keys on top of those of the configuration that it names as its ``base``."""
+    """Set the keys of a file, after those of the configuration that is its ``base``."""
     chain = [*above, path.resolve()]
     if chain[-1] in above or len(chain) > _LONGEST_CHAIN:
         raise ConfigError(
@@ -136,11 +168,7 @@ def _set(cfg: CfgNode, name: str, value: Any, where: str) -> None:
     if key is None:
         if any(known.startswith(f"{name}.") for known in KEYS):
             raise ConfigError(f"{shown(name)} in {where} is a section, expected one of its keys")
-        close = difflib.get_close_matches(name[:100], KEYS, n=1) or [
-            other for other in KEYS if other.rpartition(".")[2] == name.rpartition(".")[2]
-        ]
-        hint = f"Did you mean {close[0]}?" if close else f"Sections: {', '.join(cfg)}."
-        raise ConfigError(f"Unknown key {shown(name)} in {where}. {hint}")
+        raise ConfigError(f"Unknown key {shown(name)} in {where}. {suggestion(name)}")
     *sections, last = name.split(".")
     node = cfg
     for section in sections:

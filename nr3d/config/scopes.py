@@ -1,4 +1,4 @@
-"""What a configuration key is: its values, what it changes, and what uses it."""
+"""What a configuration key is: the values it takes, what it changes, and what uses it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from nr3d.config.values import Kind, Text
 
 
 class Scope(enum.Flag):
-    """What a key changes; nothing of these is where, how fast and how visibly something is done."""
+    """What a key changes; ``MACHINE`` is only where, how fast and how visibly work is done."""
 
     MACHINE = 0
     STEPS = enum.auto()
-    """What a training step makes of the weights, and so the weights that a run ends with."""
+    """The weights, because a training step is another one."""
     WEIGHTS = enum.auto()
-    """The weights that a run ends with alone: where it starts, how long it is."""
+    """The weights, because a run starts elsewhere or is longer; its steps are the same."""
     FEATURES = enum.auto()
-    """The features and labels that given weights give."""
+    """The features and labels that given weights produce."""
     FIGURES = enum.auto()
-    """The figures that given features give."""
+    """The figures that given features produce."""
 
 
 class Command(enum.Flag):
@@ -45,20 +45,29 @@ _CALLED = {
     Command.FEATURES: "nr3d test --features",
 }
 
+IMAGES = Command.TRAIN | Command.TEST | Command.EXTRACT
+"""Commands that read frames."""
+
+TESTS = Command.TRAIN | Command.TEST | Command.FEATURES
+"""Commands that rank and evaluate."""
+
+EVERY = IMAGES | TESTS
+"""Every command that has a configuration."""
+
 
 @dataclass(frozen=True)
 class Key:
     """A configuration key.
 
     Args:
-        name: section and name.
-        default: its value where nothing is said.
-        kind: the values that it takes.
-        about: what it says, as a noun phrase.
-        scope: what it changes.
-        commands: that use it.
-        stored: what a feature store calls it; default is the name without the section.
-        own: it is not passed on to what a transfer trains first.
+        name: section and name, such as ``train.lr``.
+        default: value where none is given.
+        kind: values that the key takes.
+        about: meaning, as a phrase of one line.
+        scope: what another value changes.
+        commands: commands that use the key.
+        stored: name in a feature store; default is the name without the section.
+        own: whether a transfer keeps the value from what it trains first.
     """
 
     name: str
@@ -72,10 +81,10 @@ class Key:
 
     @property
     def short(self) -> str:
-        """What a feature store calls it."""
+        """Name in a feature store."""
         return self.stored or self.name.rpartition(".")[2]
 
     @property
     def place(self) -> bool:
-        """Whether it says where something lies on this machine."""
+        """Whether the value names a file or folder on this machine."""
         return isinstance(self.kind, Text) and self.kind.place

@@ -1,4 +1,4 @@
-"""What values a configuration key takes: how one is read, and what is wrong with one."""
+"""The values that a configuration key takes: how one is read, and what is wrong with one."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import yaml
 from nr3d.config.guarded_yaml import load_yaml
 
 LONGEST_TEXT = 4096
-"""Characters of a value; no path is longer."""
+"""Most characters of a value; no path is longer."""
 
 MOST_ITEMS = 1000
-"""Items of a list."""
+"""Most items of a list."""
 
 LARGE = 10**6
-"""What no count that makes sense goes beyond."""
+"""A bound that no sensible count exceeds."""
 
 
 class MisfitError(ValueError):
-    """A value of another type than its key's."""
+    """A value whose type is not that of its key."""
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,18 @@ class Kind:
     """Values of one type.
 
     Attributes:
-        word: what the type is called in a message.
+        word: name of the type in messages.
     """
 
     word: ClassVar[str]
 
+    @property
+    def range(self) -> str:
+        """Description of the values in `nr3d config`."""
+        return self.word
+
     def parse(self, text: str) -> Any:
-        """Read a value from the command line: as Python writes it, else as YAML, else as text."""
+        """Read a value from the command line: as Python writes it, or YAML, or else as text."""
         try:
             return _literal(text)
         except MisfitError:
@@ -52,15 +57,15 @@ class Kind:
         return value if isinstance(value, bool | list) else text
 
     def take(self, value: Any) -> Any:
-        """Return a value in this type.
+        """Convert a value to this type.
 
         Raises:
-            MisfitError: if it is not one of it.
+            MisfitError: if the value is of another type.
         """
         raise NotImplementedError
 
     def expected(self, value: Any) -> str | None:
-        """Say what is expected in the place of a value of this type; None if it is usable."""
+        """Return what is expected instead of a value of this type; None if the value is usable."""
         raise NotImplementedError
 
 
@@ -71,13 +76,13 @@ class Flag(Kind):
     word: ClassVar[str] = "bool"
 
     def take(self, value: Any) -> bool:
-        """See the base."""
+        """See the base class."""
         if isinstance(value, bool):
             return value
         raise MisfitError
 
     def expected(self, value: bool) -> str | None:
-        """See the base."""
+        """See the base class."""
         return None
 
 
@@ -86,8 +91,8 @@ class Whole(Kind):
     """A whole number.
 
     Args:
-        least, most: that it may be.
-        why: what a larger one would do.
+        least, most: bounds of the number, both included.
+        why: what a larger number would lead to.
     """
 
     least: int = 0
@@ -96,13 +101,13 @@ class Whole(Kind):
     word: ClassVar[str] = "int"
 
     def take(self, value: Any) -> int:
-        """See the base."""
+        """See the base class."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise MisfitError
 
     def expected(self, value: int) -> str | None:
-        """See the base."""
+        """See the base class."""
         if value < self.least:
             return f"{self.least} or more" if self.least <= 0 else f"at least {self.least}"
         if value > self.most:
@@ -115,9 +120,9 @@ class Number(Kind):
     """A finite number.
 
     Args:
-        least, most: that it may be.
-        open: ``least`` itself may not be.
-        below: ``most`` itself may not be.
+        least, most: bounds of the number.
+        open: whether ``least`` itself is excluded.
+        below: whether ``most`` itself is excluded.
     """
 
     least: float = 0
@@ -127,7 +132,7 @@ class Number(Kind):
     word: ClassVar[str] = "float"
 
     def take(self, value: Any) -> float:
-        """See the base."""
+        """See the base class."""
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             try:
                 return float(value)  # YAML reads 5e-4 as text
@@ -136,7 +141,7 @@ class Number(Kind):
         raise MisfitError
 
     def expected(self, value: float) -> str | None:
-        """See the base."""
+        """See the base class."""
         low = value > self.least if self.open else value >= self.least
         high = value < self.most if self.below else value <= self.most
         if math.isfinite(value) and low and high:
@@ -150,11 +155,11 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Text(Kind):
-    """A text, such as the name of a file: what the user typed, whatever YAML takes it for.
+    """A text, such as the name of a file: what the user typed, whatever YAML would make of it.
 
     Args:
-        empty: it may be empty, for none.
-        place: it says where something lies on this machine.
+        empty: whether the text may be empty, for none.
+        place: whether it names a file or folder on this machine.
     """
 
     empty: bool = False
@@ -162,7 +167,7 @@ class Text(Kind):
     word: ClassVar[str] = "text"
 
     def parse(self, text: str) -> Any:
-        """See the base; quotes around it may be left out."""
+        """See the base class; quotes around the text may be left out."""
         try:
             value = _literal(text)
         except MisfitError:
@@ -170,13 +175,13 @@ class Text(Kind):
         return value if isinstance(value, str) else text
 
     def take(self, value: Any) -> str:
-        """See the base."""
+        """See the base class."""
         if value is None and self.empty:
             return ""
         return _text(value)
 
     def expected(self, value: str) -> str | None:
-        """See the base."""
+        """See the base class."""
         if not value and not self.empty:
             return "a text that is not empty"
         if len(value) > LONGEST_TEXT:
@@ -193,20 +198,25 @@ class Choice(Text):
     """One of some words.
 
     Args:
-        choices: the words; where ``none`` is one, so are an empty text and YAML's null.
+        choices: the words. Where ``none`` is one, an empty text and YAML's null stand for it.
     """
 
     choices: Sequence[str] = ()
 
+    @property
+    def range(self) -> str:
+        """Description of the values in `nr3d config`."""
+        return f"one of {', '.join(self.choices)}"
+
     def take(self, value: Any) -> str:
-        """See the base."""
+        """See the base class."""
         if "none" in self.choices and value in (None, "", "None", "null"):
             return "none"
         return _text(value)
 
     def expected(self, value: str) -> str | None:
-        """See the base."""
-        return None if value in self.choices else f"one of {', '.join(self.choices)}"
+        """See the base class."""
+        return None if value in self.choices else self.range
 
 
 @dataclass(frozen=True)
@@ -216,30 +226,30 @@ class FlagOrText(Text):
     word: ClassVar[str] = "bool or text"
 
     def parse(self, text: str) -> Any:
-        """See the base."""
+        """See the base class."""
         value = Kind.parse(self, text)
         return value if isinstance(value, bool) else super().parse(text)
 
     def take(self, value: Any) -> Any:
-        """See the base."""
+        """See the base class."""
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         return value if isinstance(value, bool) else _text(value)
 
     def expected(self, value: Any) -> str | None:
-        """See the base."""
+        """See the base class."""
         return None if isinstance(value, bool) else super().expected(value)
 
 
 @dataclass(frozen=True)
 class Several(Kind):
-    """A list of values of one kind, each once; a value alone is a list of one.
+    """A list of different values of one kind; a single value stands for a list of one.
 
     Args:
-        item: the kind.
-        least: how many there are at least.
-        exactly: how many there are, where the number is fixed; they may then be alike.
-        what: what they are called in a message.
+        item: kind of the values.
+        least: least number of values.
+        exactly: number of values where that is fixed; they need not differ then.
+        what: name of the values in messages.
     """
 
     item: Kind
@@ -249,11 +259,17 @@ class Several(Kind):
 
     @property
     def word(self) -> str:  # type: ignore[override]
-        """What the type is called in a message."""
+        """Name of the type in messages."""
         return f"a list of {self.item.word}"
 
+    @property
+    def range(self) -> str:
+        """Description of the values in `nr3d config`."""
+        number = "" if self.exactly is None else f"{self.exactly} "
+        return f"a list of {number}{self.item.range.replace('one of', 'any of')}"
+
     def parse(self, text: str) -> Any:
-        """See the base."""
+        """See the base class."""
         if not isinstance(self.item, Text):
             return super().parse(text)
         try:
@@ -272,11 +288,11 @@ class Several(Kind):
             return text
 
     def take(self, value: Any) -> list[Any]:
-        """See the base."""
+        """See the base class."""
         return [self.item.take(v) for v in (value if isinstance(value, list | tuple) else [value])]
 
     def expected(self, value: list[Any]) -> str | None:
-        """See the base."""
+        """See the base class."""
         if self.exactly is not None and len(value) != self.exactly:
             return f"{self.exactly} {self.what}"
         if len(value) < self.least:
@@ -291,15 +307,22 @@ class Several(Kind):
         return None
 
 
+PLACE = Text(place=True)
+SOME_PLACE = Text(empty=True, place=True)
+SHARE = Number(0, 1)
+WEIGHT = Number(0, LARGE)
+PRECISION = Choice(choices=("auto", "bf16", "fp16", "float32"))
+
+
 def _literal(text: str) -> Any:
-    """Read what Python writes.
+    """Read a Python literal.
 
     Raises:
-        MisfitError: if it is something else.
+        MisfitError: if the text is something else.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd escapes in what is not Python
+            warnings.simplefilter("ignore")  # about odd escapes in what is not Python
             return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise MisfitError from None
@@ -312,5 +335,5 @@ def _text(value: Any) -> str:
         try:
             return str(value)  # a folder named 2024
         except ValueError:
-            pass  # of more digits than Python writes
+            pass  # a number of more digits than Python writes
     raise MisfitError

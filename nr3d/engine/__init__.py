@@ -7,6 +7,8 @@ from nr3d.engine.schedule import warmup_multi_step
 from nr3d.engine.state import BEST, LAST
 from nr3d.engine.step import StepOptions, TrainingStep
 from nr3d.engine.testing import Judgement, TestOptions, judge
+from nr3d.host import torchreid
+from nr3d.registry import register_names
 
 __all__ = [
     "BEST",
@@ -22,3 +24,5 @@ __all__ = [
     "read_records",
     "warmup_multi_step",
 ]
+
+register_names(torchreid.engine, {"VideoNot3DEngine": VideoNot3DEngine})

@@ -1,5 +1,6 @@
 """Training losses: one a file, and the protocol that the engine knows them by."""
 
+from nr3d.host import torchreid
 from nr3d.losses.center import CenterLoss, center_loss
 from nr3d.losses.criterion import CRITERIA, Criterion, register_criterion
 from nr3d.losses.erasing_attention import ErasingAttentionLoss, erasing_attention_loss
@@ -7,6 +8,7 @@ from nr3d.losses.not3d import Not3DLoss
 from nr3d.losses.ranked_list import RankedListLoss, ranked_list_loss
 from nr3d.losses.softmax import SoftmaxCriterion
 from nr3d.losses.triplet import TripletCriterion
+from nr3d.registry import register_names
 
 __all__ = [
     "CRITERIA",
@@ -22,3 +24,13 @@ __all__ = [
     "ranked_list_loss",
     "register_criterion",
 ]
+
+register_names(
+    torchreid.losses,
+    {
+        "RankedListLoss": RankedListLoss,
+        "CenterLoss": CenterLoss,
+        "ErasingAttentionLoss": ErasingAttentionLoss,
+        "Not3DLoss": Not3DLoss,
+    },
+)

@@ -21,6 +21,7 @@ from nr3d.models.layers.normalisation import normalise
 from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm, synchronise_norms
 from nr3d.models.trunks import TRUNKS, FrameTrunk, register_trunk
 from nr3d.models.video_reid import LOSSES, MARS_IDENTITIES, VideoReID
+from nr3d.registry import register_models
 
 __all__ = [
     "AGGREGATIONS",
@@ -46,3 +47,5 @@ __all__ = [
     "register_trunk",
     "synchronise_norms",
 ]
+
+ARCHITECTURES.follow(register_models)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from yacs.config import CfgNode
 
-from nr3d.config import leaves
+from nr3d.config import as_mapping, leaves
 from nr3d.data import ClipDataManager
 from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
 from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
@@ -20,7 +20,6 @@ from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
 from nr3d.models import VideoReID
 from nr3d.parallel import world
-from nr3d.runs.configuration import as_mapping
 from nr3d.weights import load
 
 

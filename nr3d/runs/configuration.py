@@ -65,11 +65,3 @@ def changed(cfg: CfgNode, key: str, value: Any) -> CfgNode:
     other[section][name] = value
     other.freeze()
     return other
-
-
-def as_mapping(cfg: CfgNode) -> dict[str, Any]:
-    """Return the sections and keys of a configuration as nested dicts of plain values."""
-    return {
-        key: as_mapping(value) if isinstance(value, CfgNode) else value
-        for key, value in cfg.items()
-    }

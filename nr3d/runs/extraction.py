@@ -12,14 +12,13 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from nr3d import parallel
-from nr3d.config import Command, features_settings
+from nr3d.config import Command, as_mapping, features_settings
 from nr3d.data import TestTracklets
 from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Inference, Origin, Row, extract_each
 from nr3d.features.extraction import name_of
 from nr3d.features.store.layout import DTYPES
 from nr3d.runs.building import device_of, test_options
-from nr3d.runs.configuration import as_mapping
 from nr3d.runs.run import Run, opened
 from nr3d.version import versions
 from nr3d.weights import available, fetch

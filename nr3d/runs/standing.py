@@ -9,10 +9,10 @@ from typing import Any
 from yacs.config import CfgNode
 
 from nr3d import parallel
-from nr3d.config import KEYS, Command, Scope, differing, keys_that_change, leaves
+from nr3d.config import KEYS, Command, Scope, as_mapping, differing, keys_that_change, leaves
 from nr3d.engine import LAST
 from nr3d.errors import ConfigError, DataError
-from nr3d.runs.configuration import as_mapping, changed
+from nr3d.runs.configuration import changed
 from nr3d.runs.results import RESULT_FILE, read_result, require_figures
 
 logger = logging.getLogger(__name__)

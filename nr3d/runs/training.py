@@ -11,12 +11,11 @@ from typing import Any
 from yacs.config import CfgNode
 
 from nr3d import parallel
-from nr3d.config import Command
+from nr3d.config import Command, as_mapping
 from nr3d.engine import LAST
 from nr3d.errors import OutputError, WeightsError
 from nr3d.files.json_files import write_json
 from nr3d.processes import stopping
-from nr3d.runs.configuration import as_mapping
 from nr3d.runs.folder import is_cut_off, keep_earlier_run, sole_run
 from nr3d.runs.outcome import Outcome, outcome_of
 from nr3d.runs.results import RESULT_FILE

@@ -1,29 +1,21 @@
 """Synthetic people on synthetic cameras: a re-identification dataset that needs no download."""
 
-from __future__ import annotations
+from typing import TYPE_CHECKING
 
-from collections.abc import Callable
+from nr3d.lazy import lazy
+from nr3d.synthetic.settings import CAMERA_SHIFT, DATASETS, GENERATOR_VERSION, OCCLUDED
 
-from nr3d.synthetic.dataset import (
-    CAMERA_SHIFT,
-    GENERATOR_VERSION,
-    OCCLUDED,
-    read_occlusion,
-)
-from nr3d.synthetic.ilidsvid import write_ilidsvid
-from nr3d.synthetic.layout import SyntheticSummary
-from nr3d.synthetic.mars import write_mars
-from nr3d.synthetic.prid2011 import write_prid2011
-
-WRITERS: dict[str, Callable[..., SyntheticSummary]] = {
-    "mars": write_mars,
-    "prid2011": write_prid2011,
-    "ilidsvid": write_ilidsvid,
-}
-"""Functions that draw a dataset, by torchreid's name of the dataset whose layout they use."""
+if TYPE_CHECKING:
+    from nr3d.synthetic.dataset import read_occlusion
+    from nr3d.synthetic.ilidsvid import write_ilidsvid
+    from nr3d.synthetic.layout import SyntheticSummary
+    from nr3d.synthetic.mars import write_mars
+    from nr3d.synthetic.prid2011 import write_prid2011
+    from nr3d.synthetic.writers import WRITERS
 
 __all__ = [
     "CAMERA_SHIFT",
+    "DATASETS",
     "GENERATOR_VERSION",
     "OCCLUDED",
     "WRITERS",
@@ -33,3 +25,15 @@ __all__ = [
     "write_mars",
     "write_prid2011",
 ]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "WRITERS": "writers",
+        "SyntheticSummary": "layout",
+        "read_occlusion": "dataset",
+        "write_ilidsvid": "ilidsvid",
+        "write_mars": "mars",
+        "write_prid2011": "prid2011",
+    },
+)

@@ -17,14 +17,7 @@ from nr3d.synthetic.checks import check_number
 from nr3d.synthetic.filming import Film, in_processes
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.people import Person, sample_people
-
-GENERATOR_VERSION = 1
-
-OCCLUDED = 0.2
-"""Default share of the tracklets in which something passes in front of the person."""
-
-CAMERA_SHIFT = 1.0
-"""Default factor for the differences between the colours of the cameras."""
+from nr3d.synthetic.settings import CAMERA_SHIFT, GENERATOR_VERSION, OCCLUDED
 
 Progress: TypeAlias = Callable[[Sequence[Tracklet]], Iterable[Tracklet]]
 """Function that wraps the list of tracklets while they are drawn, as ``tqdm`` does."""

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nr3d.synthetic.dataset import CAMERA_SHIFT, OCCLUDED, Progress, write_dataset
+from nr3d.synthetic.dataset import Progress, write_dataset
 from nr3d.synthetic.layout import SyntheticSummary, Tracklet
 from nr3d.synthetic.matlab import write_mat
+from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUDED
 from nr3d.synthetic.two_cameras import TwoCameraLayout
 
 _FIRST_FRAME = 105

@@ -8,16 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from nr3d.synthetic.checks import check_whole
-from nr3d.synthetic.dataset import (
-    CAMERA_SHIFT,
-    OCCLUDED,
-    Progress,
-    sample_strangers,
-    write_dataset,
-)
+from nr3d.synthetic.dataset import Progress, sample_strangers, write_dataset
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.matlab import write_mat
 from nr3d.synthetic.people import Person, sample_people
+from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUDED
 
 
 class MarsLayout(Layout):

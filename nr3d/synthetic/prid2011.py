@@ -6,8 +6,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from nr3d.synthetic.dataset import CAMERA_SHIFT, OCCLUDED, Progress, write_dataset
+from nr3d.synthetic.dataset import Progress, write_dataset
 from nr3d.synthetic.layout import SyntheticSummary, Tracklet
+from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUDED
 from nr3d.synthetic.two_cameras import TwoCameraLayout
 
 

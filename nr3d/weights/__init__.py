@@ -1,14 +1,22 @@
-"""Weights: found in an index, downloaded, verified, loaded and published."""
+"""Weights: found in an index, downloaded, verified, loaded and published.
 
-from nr3d.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint
+The index can be read without torch: what needs torch is imported when it is first used.
+"""
+
+from typing import TYPE_CHECKING
+
+from nr3d.lazy import lazy
 from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.fetch import Verification, cached, fetch, verify
 from nr3d.weights.index import add, available, find, user_index
-from nr3d.weights.layouts import LAYOUTS, Layout, register_layout
-from nr3d.weights.loading import LoadReport, load, load_pretrained
-from nr3d.weights.manifest import entry_of, facts_in
-from nr3d.weights.publish import Exported, entry_of_file, export
-from nr3d.weights.states import check_numbers
+
+if TYPE_CHECKING:
+    from nr3d.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint
+    from nr3d.weights.layouts import LAYOUTS, Layout, register_layout
+    from nr3d.weights.loading import LoadReport, load, load_pretrained
+    from nr3d.weights.manifest import entry_of, facts_in
+    from nr3d.weights.publish import Exported, entry_of_file, export
+    from nr3d.weights.states import check_numbers
 
 __all__ = [
     "LAYOUTS",
@@ -38,3 +46,24 @@ __all__ = [
     "verify",
     "write_checkpoint",
 ]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "check_numbers": "states",
+        "Exported": "publish",
+        "entry_of": "manifest",
+        "entry_of_file": "publish",
+        "export": "publish",
+        "facts_in": "manifest",
+        "register_layout": "layouts",
+        "LAYOUTS": "layouts",
+        "Layout": "layouts",
+        "LoadReport": "loading",
+        "load": "loading",
+        "load_pretrained": "loading",
+        "read_checkpoint": "checkpoint",
+        "read_tensors": "checkpoint",
+        "write_checkpoint": "checkpoint",
+    },
+)

@@ -11,7 +11,6 @@ from pathlib import Path, PurePosixPath
 from nr3d.errors import WeightsError, reason_of
 from nr3d.files.atomic import replacing
 from nr3d.files.home import expanded, platform_folder
-from nr3d.weights.checkpoint import read_tensors
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.hashing import sha256_of
 
@@ -139,6 +138,8 @@ def mismatch(expected: str | None, path: Path, digest: str) -> str | None:
             return None
         shown = max(8, min(len(expected), 12))
         return f"its SHA-256 starts with {digest[:shown]}, expected {expected[:shown]}"
+    from nr3d.weights.checkpoint import read_tensors
+
     try:
         read_tensors(path)
     except WeightsError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -187,10 +188,18 @@ def _in_cache(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path 
 
 
 def _hub_files(source: Source) -> list[Path]:
-    import torch
-
     name = PurePosixPath(source.url or "").name
-    return [Path(torch.hub.get_dir()) / "checkpoints" / name] if name else []
+    return [_hub_folder() / "checkpoints" / name] if name else []
+
+
+def _hub_folder() -> Path:
+    """Return torch.hub's folder by its documented rule, without importing torch for it."""
+    if "torch" in sys.modules:  # which a program may have told of another folder
+        import torch
+
+        return Path(torch.hub.get_dir())
+    cache = os.environ.get("XDG_CACHE_HOME", "~/.cache")
+    return Path(os.environ.get("TORCH_HOME", f"{cache}/torch")).expanduser() / "hub"
 
 
 def _in_hub(entry: WeightsEntry) -> list[Path]:

@@ -99,15 +99,24 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
         WeightsError: if an entry is not usable, naming the first one, or the file is not YAML.
     """
     entries = _parsed(path)
-    known = registered_models()
-    for entry in entries.values():
+    _refuse_unknown_models(entries, path)
+    return copy.deepcopy(entries)
+
+
+def _refuse_unknown_models(entries: dict[str, WeightsEntry], path: Path) -> None:
+    """Refuse entries of models that torchreid does not have, asking torchreid only if need be."""
+    if path == SHIPPED:
+        return  # its models are nr3d's
+    shipped = {entry.architecture for entry in _parsed(SHIPPED).values()}
+    unsure = [entry for entry in entries.values() if entry.architecture not in shipped]
+    known = registered_models() if unsure else []
+    for entry in unsure:
         if entry.architecture not in known:
             close = difflib.get_close_matches(entry.architecture, known, n=1)
             hint = f"did you mean {close[0]}?" if close else "`nr3d models` lists nr3d's."
             raise WeightsError(
                 f"{path}: entry {entry.name}: there is no model {entry.architecture}; {hint}"
             )
-    return copy.deepcopy(entries)
 
 
 def _parse(path: Path) -> dict[str, WeightsEntry]:

@@ -19,17 +19,17 @@ WEIGHTS = [*CONFIG, "--weights", "x.pth"]
     [
         (
             ["test", *WEIGHTS, "train.lr", "1"],
-            "nr3d test does not use train.lr (the learning rate), which nr3d train would: leave",
+            "nr3d test does not use train.lr (learning rate), which nr3d train would: leave",
         ),
         (
             ["extract", *WEIGHTS, "--out", "f.h5", "test.rerank", "True"],
-            "nr3d extract does not use test.rerank (whether to re-rank), which nr3d test and "
-            "nr3d test --features would",
+            "nr3d extract does not use test.rerank (whether to re-rank by k-reciprocal "
+            "neighbours), which nr3d test and nr3d test --features would",
         ),
         (
             ["test", "--features", "f.h5", "data.height", "999"],
-            "nr3d test --features does not use data.height (the frames' height in pixels), which "
-            "nr3d train, nr3d test and nr3d extract would",
+            "nr3d test --features does not use data.height (height of the frames, in pixels), "
+            "which nr3d train, nr3d test and nr3d extract would",
         ),
         (["train", *CONFIG, "test.visrank", "True"], "nr3d train does not use test.visrank"),
         (["train", *CONFIG, "test.rerank", "True"], "nr3d train does not use test.rerank"),

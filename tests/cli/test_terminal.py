@@ -145,7 +145,7 @@ def test_a_full_disk_below_standard_output_is_told(
         assert main(["models"]) == 2
     assert capsys.readouterr().err == (
         "nr3d: error: standard output cannot be written (No space left on device): the command "
-        "went on to its end without it\n"
+        "ran to its end without it\n"
     )
 
 

@@ -6,8 +6,15 @@ from typing import Any
 
 import pytest
 
-from nr3d.config import KEYS, Command, Scope, default_config, features_settings, steps_differing
-from nr3d.runs.configuration import as_mapping
+from nr3d.config import (
+    KEYS,
+    Command,
+    Scope,
+    as_mapping,
+    default_config,
+    features_settings,
+    steps_differing,
+)
 
 
 def with_value(name: str, value: Any) -> dict[str, Any]:

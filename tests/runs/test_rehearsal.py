@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 
 from nr3d.cli import main
-from nr3d.config import load_config
+from nr3d.config import as_mapping, load_config
 from nr3d.engine import BEST, LAST
 from nr3d.runs import building, rehearsal
-from nr3d.runs.configuration import as_mapping
 from nr3d.runs.rehearsal import rehearse
 from nr3d.runs.transfer import load_plan
 from tests.conftest import finished

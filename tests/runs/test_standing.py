@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from nr3d.config import KEYS, Command, load_config
+from nr3d.config import KEYS, Command, as_mapping, load_config
 from nr3d.errors import ConfigError
-from nr3d.runs.configuration import as_mapping
 from nr3d.runs.splits import train_splits
 from nr3d.runs.standing import standing
 from nr3d.runs.transfer import load_plan

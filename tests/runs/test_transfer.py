@@ -11,11 +11,10 @@ import pytest
 import torch
 
 from nr3d.cli import main
-from nr3d.config import load_config
+from nr3d.config import as_mapping, load_config
 from nr3d.engine import BEST, LAST, VideoNot3DEngine, loop
 from nr3d.errors import ConfigError, Nr3dError
 from nr3d.runs import transfer
-from nr3d.runs.configuration import as_mapping
 from nr3d.runs.rehearsal import rehearse_plan
 from nr3d.runs.transfer import load_plan, train_plan
 from nr3d.weights import read_checkpoint

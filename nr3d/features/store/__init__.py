@@ -1,9 +1,23 @@
 """Feature stores: the features of a dataset's tracklets in a file."""
 
-from nr3d.data.datasets.parts import SPLITS
-from nr3d.features.store.layout import Origin
-from nr3d.features.store.reading import FeatureStore
-from nr3d.features.store.row import Row
-from nr3d.features.store.writing import FeatureWriter
+from typing import TYPE_CHECKING
 
-__all__ = ["SPLITS", "FeatureStore", "FeatureWriter", "Origin", "Row"]
+from nr3d.lazy import lazy
+
+if TYPE_CHECKING:
+    from nr3d.features.store.layout import Origin
+    from nr3d.features.store.reading import FeatureStore
+    from nr3d.features.store.row import Row
+    from nr3d.features.store.writing import FeatureWriter
+
+__all__ = ["FeatureStore", "FeatureWriter", "Origin", "Row"]
+
+__getattr__, __dir__ = lazy(
+    __name__,
+    {
+        "Origin": "layout",
+        "FeatureStore": "reading",
+        "Row": "row",
+        "FeatureWriter": "writing",
+    },
+)
