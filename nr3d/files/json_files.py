@@ -26,14 +26,21 @@ def read_json(path: Path, most: int) -> Any:
     """
     data = read_whole(path, most)
     try:
-        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=_mapping)
+        return json.loads(data.decode("utf-8-sig"), object_pairs_hook=unique_keys)
     # Deep nesting exceeds the recursion limit; numbers of many digits raise a ValueError.
     except (ValueError, RecursionError, MemoryError) as error:
         raise DataError(f"{path} cannot be read as JSON ({reason_of(error)})") from error
 
 
-def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build an object from its pairs; the parser alone would silently keep the last of two."""
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object from its pairs; the parser alone would silently keep the last of two.
+
+    Args:
+        pairs: keys and values, as ``object_pairs_hook`` of :func:`json.loads` receives them.
+
+    Raises:
+        ValueError: if a key is given twice.
+    """
     made = dict(pairs)
     if len(made) < len(pairs):
         seen: set[str] = set()
