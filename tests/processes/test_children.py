@@ -99,15 +99,20 @@ def test_a_child_of_a_fork_server_ends_with_the_process_that_it_works_for(tmp_pa
     script, ready = tmp_path / "worker.py", tmp_path / "ready"
     script.write_text(WORKER)
     parent = subprocess.Popen([sys.executable, str(script), str(ready), *nr3d.__path__])
+    worker = 0
     try:
         wait_for(ready.exists, 60)
         worker = int(ready.read_text())
-        time.sleep(1.5)  # the server, which is another process, is alive: so is the worker
+        time.sleep(1.5)  # longer than the worker takes to miss its parent
         assert is_running(worker)
+        parent.kill()
+        parent.wait()
+        wait_for(lambda: not is_running(worker), 10)
     finally:
         parent.kill()
         parent.wait()
-    wait_for(lambda: not is_running(worker), 10)
+        if worker and is_running(worker):
+            os.kill(worker, signal.SIGKILL)
 
 
 def wait_for(condition: Callable[[], bool], seconds: float) -> None:
