@@ -156,7 +156,9 @@ def test_numpy_texts_are_plain_texts(tmp_path: Path, save: Callable[..., None]) 
 @pytest.mark.parametrize("value", [np.bytes_(b"a"), np.datetime64("2026-01-01"), np.complex64(1j)])
 def test_other_numpy_scalars_are_refused_with_the_reason(tmp_path: Path, value: Any) -> None:
     torch.save({"a": torch.ones(1), "b": value}, tmp_path / "w.pth")
-    with pytest.raises(WeightsError, match=r"w\.pth .*(NumPy scalar that is neither a number|asks for)"):
+    with pytest.raises(
+        WeightsError, match=r"w\.pth .*(NumPy scalar that is neither a number|asks for)"
+    ):
         read_checkpoint(tmp_path / "w.pth")
 
 
