@@ -214,6 +214,18 @@ def test_torch_hubs_file_is_used_where_it_lies_if_it_is_right(
     assert f"not from {hub}: its SHA-256" in caplog.text
 
 
+def test_torch_hubs_file_is_not_used_where_no_hash_tells_what_it_is(
+    server, entry: WeightsEntry
+) -> None:
+    hub = Path(torch.hub.get_dir()) / "checkpoints" / "w.pth"
+    hub.parent.mkdir(parents=True)
+    hub.write_bytes(OTHER)
+    unhashed = WeightsEntry(NAME, entry.sources)
+    assert cached(unhashed) is None
+    assert fetch(unhashed) == file_of(entry)
+    assert file_of(entry).read_bytes() == CONTENT
+
+
 def test_a_file_on_this_machine_is_used_where_it_lies(tmp_path: Path) -> None:
     path = tmp_path / "mine.pth"
     path.write_bytes(CONTENT)
