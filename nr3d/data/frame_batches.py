@@ -89,7 +89,7 @@ class FrameBatches(Dataset[FrameBatch]):
         )
 
     def _frames_of(self, batch: int) -> tuple[list[tuple[int, int]], list[int]]:
-        """Return tracklet and position of each frame in a batch, and the tracklets that end in it."""
+        """Return tracklet and position of each frame in a batch, and the tracklets ending there."""
         first, last = batch * self.size, min((batch + 1) * self.size, self.ends[-1])
         wanted: list[tuple[int, int]] = []
         complete = []
