@@ -131,7 +131,8 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
             weights that leave more than the classifier at its initial values are refused.
 
     Raises:
-        ConfigError: if the model cannot be built this way.
+        ConfigError: if the model cannot be built this way, or has no layer of a name that the
+            training uses.
         WeightsError: if the weights cannot be fetched, read or loaded.
     """
     started = bool(cfg.model.resume or cfg.model.load_weights)
@@ -146,6 +147,8 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
         )
     if cfg.model.load_weights and not (training and cfg.model.resume):
         load(model, cfg.model.load_weights, whole=not training)
+    if training:
+        check_layers(cfg, model)
     return model
 
 

@@ -19,7 +19,7 @@ from nr3d.engine import VideoNot3DEngine
 from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.models import VideoReID
-from nr3d.runs.building import build_datamanager, build_engine, build_model, check_layers
+from nr3d.runs.building import build_datamanager, build_engine, build_model
 from nr3d.runs.configuration import changed, check
 from nr3d.runs.folder import check_save_dir
 
@@ -91,10 +91,7 @@ class Run:
             WeightsError: if its weights cannot be fetched, read or loaded.
         """
         people = self.datamanager.num_train_pids
-        model = build_model(self.cfg, people, training=self.training)
-        if self.training:
-            check_layers(self.cfg, model)
-        return model
+        return build_model(self.cfg, people, training=self.training)
 
     @cached_property
     def engine(self) -> VideoNot3DEngine:

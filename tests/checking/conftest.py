@@ -1,4 +1,4 @@
-"""What the tests of checks share: finding a finding."""
+"""Fixtures of the tests of checks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Only = Callable[..., Finding]
 
 @pytest.fixture
 def only() -> Only:
-    """Give the one finding of a level with these words, which no other may have."""
+    """Return a function that finds the one finding of a level with some words."""
 
     def find(report: Report, level: str, words: str) -> Finding:
         found = [finding for finding in report.findings if words in finding.what]

@@ -57,7 +57,7 @@ def test_evenly_and_random_are_torchreids(frames: int) -> None:
     from nr3d.host import torchreid
 
     class Numbers(torchreid.data.VideoDataset):  # type: ignore[misc]
-        """Gives each frame's own index as its pixels."""
+        """Dataset whose frames show their own index."""
 
         def __init__(self, method: str) -> None:
             tracklet = (tuple(str(i) for i in range(frames)), 0, 0)

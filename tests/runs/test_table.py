@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +207,20 @@ def test_bytes_that_are_no_result_are_one_line(
     (tmp_path / "result.json").mkdir()
     assert main(["table", str(tmp_path)]) == 2
     assert "result.json cannot be read as" in capsys.readouterr().err
+
+
+def test_it_needs_neither_torch_nor_torchreid() -> None:
+    program = (
+        "import importlib.util, sys, types\n"
+        # The package itself, whose own imports are no matter of the table's.
+        "package = types.ModuleType('nr3d')\n"
+        "package.__path__ = importlib.util.find_spec('nr3d').submodule_search_locations\n"
+        "sys.modules['nr3d'] = package\n"
+        "import nr3d.runs.table\n"
+        "heavy = {'torch', 'torchreid', 'scipy', 'tensorboard', 'cv2', 'numpy', 'h5py'}\n"
+        "print(sorted(heavy & sys.modules.keys()))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "[]\n", done.stdout
