@@ -101,10 +101,10 @@ def _described(key: Key) -> str:
         f"Used by {', '.join(facts['commands'])}; changes {changes}."
     )
     lines = textwrap.wrap(about, 96, initial_indent="    ", subsequent_indent="    ")
-    # A default as --config prints it; YAML ends a lone text with a line of its own.
-    default = yaml_text({key.name: key.default}, ascii_only=True).strip()
     if isinstance(key.default, list):
         default = f"{key.name}: [{', '.join(map(str, key.default))}]"
+    else:
+        default = yaml_text({key.name: key.default}).strip()
     return "\n".join([default, *lines])
 
 

@@ -47,6 +47,65 @@ def test_a_key_that_a_command_ignores_is_refused_by_name(
     assert error.count("\n") == 1
 
 
+COMMANDS = {
+    Command.TRAIN: ["train", *CONFIG],
+    Command.TEST: ["test", *WEIGHTS],
+    Command.EXTRACT: ["extract", *WEIGHTS, "--out", "f.h5"],
+    Command.FEATURES: ["test", "--features", "f.h5"],
+}
+
+
+@pytest.mark.parametrize("command", Command)
+def test_every_key_that_a_command_ignores_is_refused(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ignored = [key for key in KEYS.values() if not key.commands & command]
+    assert ignored
+    for key in ignored:
+        assert main([*COMMANDS[command], key.name, "1"]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith(f"nr3d: error: {command} does not use {key.name} ({key.about}), ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["demo"],
+        ["models"],
+        ["weights", "list"],
+        ["data", "check", "mars"],
+        ["data", "splits", "prid2011"],
+        ["pack", "--dataset", "mars", "--out", "mars.h5"],
+        ["synthesize", "--out", "drawn"],
+    ],
+)
+def test_a_command_without_configuration_takes_no_key(
+    words: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main([*words, "train.lr", "1"])
+    assert caught.value.code == 2
+    assert "unrecognized arguments: train.lr 1" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_help_lists_the_keys_that_the_command_uses(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (Command.TRAIN, Command.TEST, Command.EXTRACT):
+        with pytest.raises(SystemExit):
+            main([COMMANDS[command][0], "--help"])
+        printed = capsys.readouterr().out.split(" describes them):\n")[1]
+        told = [line.strip() for line in printed.replace("\n    ", " ").splitlines()]
+        names = []
+        for line in told:
+            section, _, rest = line.partition(": ")
+            names += [f"{section}.{name}" for name in rest.split(", ")] if rest else [section]
+        assert names == [name for name, key in KEYS.items() if key.commands & command]
+
+
 @pytest.mark.parametrize("command", Command)
 def test_a_command_takes_the_keys_that_it_uses(command: Command) -> None:
     refused = set()
