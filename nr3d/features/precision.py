@@ -1,4 +1,4 @@
-"""Mixed precision: which type the network computes in, and what that needs."""
+"""Mixed precision: the number type that a network computes in, and what it needs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "bf16", "fp16", "float32")
-"""What :class:`Precision` can be asked for."""
+"""The names that :class:`Precision` takes."""
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86's two, and Arm's
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 has two of these, Arm has one
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Say whether a device multiplies bfloat16 itself, so that it pays."""
+    """Tell whether a device multiplies bfloat16 in hardware, so that it is worth its rounding."""
     if device.type == "cuda":
         return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(_processor_flags() & _BF16_FLAGS)
@@ -24,7 +24,7 @@ def has_bf16(device: torch.device) -> bool:
 
 @functools.cache
 def _processor_flags() -> frozenset[str]:
-    """The first processor's feature flags as Linux lists them; none elsewhere."""
+    """Return the first processor's feature flags as Linux lists them; none on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -40,20 +40,21 @@ class Precision:
         Micikevicius et al. Mixed Precision Training. ICLR 2018. arXiv:1710.03740.
 
     Args:
-        name: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``: bf16 where
-            the device multiplies it itself, fp16 on an older GPU, float32 on another processor.
-        device: what the network is on.
-        key: what an error calls the setting.
+        name: the type: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``:
+            bf16 where the device multiplies it in hardware, fp16 on an older GPU, float32 on
+            another processor.
+        device: the device that the network is on.
+        key: the name of the setting in an error. Default is ``'train.precision'``.
 
     Attributes:
-        name: the type in use, never ``'auto'``.
-        dtype: torch's.
-        scaler: of the loss; does nothing but for fp16.
+        name: the name of the type in use, never ``'auto'``.
+        dtype: torch's type of that name.
+        scaler: the scaler of the loss, which scales with fp16 alone.
 
     Raises:
-        ValueError: for another name.
+        ValueError: if there is no type of that name.
 
-    Examples::
+    Examples:
         >>> precision = Precision("bf16", torch.device("cpu"))
         >>> with precision.autocast():
         ...     (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
@@ -72,5 +73,5 @@ class Precision:
         self.scaler = torch.amp.GradScaler(device.type, enabled=name == "fp16")
 
     def autocast(self) -> contextlib.AbstractContextManager[None]:
-        """Compute in this type within the block."""
+        """Return a context in which torch computes in this type."""
         return torch.autocast(self.device.type, self.dtype, enabled=self.name != "float32")

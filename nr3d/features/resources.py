@@ -1,4 +1,4 @@
-"""What a step takes of the machine, memory and a compiler, and what to do where it lacks them."""
+"""Memory and a compiler: what a step needs of the machine, and what to set if it lacks them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nr3d.errors import Nr3dError, reason_of
 
 _COMPILERS = ("torch._dynamo", "torch._inductor", "triton")
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""What torch says, in a RuntimeError, of a processor's memory and of some of a GPU's."""
+"""Words of torch's RuntimeErrors about a processor's memory, and about some of a GPU's."""
 
 
 def require_compiler(device: torch.device, key: str) -> None:
-    """Refuse ``torch.compile`` where it does not work, before hours depend on it.
+    """Refuse ``torch.compile`` if it does not work, before a long run depends on it.
 
-    A function of one line is compiled.
+    It is tried on a function of one line.
 
     Args:
-        device: what is compiled for.
-        key: what the message calls the setting.
+        device: the device to compile for.
+        key: the name of the setting in the message.
 
     Raises:
-        Nr3dError: with torch's reason.
+        Nr3dError: if compiling fails; the message has torch's reason.
     """
     with explained(key.replace(".compile", ".batch_size"), compile_key=key):
         _compile_something(str(device))
@@ -47,20 +47,20 @@ def _compile_something(device: str) -> None:
 
 
 class _CompilerError(RuntimeError):
-    """``torch.compile`` does not work here."""
+    """An error of ``torch.compile`` on the function that it was tried on."""
 
 
 @contextlib.contextmanager
 def explained(memory_key: str, *, compile_key: str, more: str = "") -> Iterator[None]:
-    """Turn torch's errors of memory and of compilers into one line that says what to set.
+    """Turn torch's errors about memory and compilers into one line that says what to set.
 
     Args:
-        memory_key: the setting that memory depends on.
-        compile_key: the setting that asks for ``torch.compile``.
-        more: what else helps where memory is short, and how to go on.
+        memory_key: the name of the setting that memory depends on.
+        compile_key: the name of the setting that switches ``torch.compile`` on.
+        more: what else helps if memory is short, and how to continue.
 
     Raises:
-        Nr3dError: instead of those errors; others pass.
+        Nr3dError: if one of those errors occurs; other errors pass.
     """
     try:
         yield

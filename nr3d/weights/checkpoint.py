@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running anything, written beside and renamed into place."""
+"""Checkpoint files: read without running code, written to a temporary file and renamed."""
 
 from __future__ import annotations
 
@@ -20,24 +20,27 @@ from nr3d.weights.states import STATES, tensors_of
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint on the CPU: nothing in the file is run, and it is read whole or not at all.
+    """Read a checkpoint on the CPU, whole or not at all, without running any code in it.
 
     The zip archives of ``torch.save`` are checked by the CRC-32 of every member, and safetensors
     that :func:`nr3d.weights.export` wrote by the checksum in their header. Files of torch before
-    1.6 and the safetensors of others have nothing to be checked by but a hash that is known.
+    1.6 and the safetensors of others can be checked by a known hash alone.
 
     Args:
-        path: file of ``torch.save`` or safetensors: a state dict, or a dict that holds one. NumPy
+        path: a file of ``torch.save`` or safetensors: a state dict, or a dict that holds one. NumPy
             scalars in it, as in torchreid's checkpoints, become plain numbers and texts.
+
+    Returns:
+        dict: the content of the file.
 
     Raises:
         WeightsError: if the file is missing, damaged, holds code, or is not a dict.
     """
     path = existing(path)
     try:
-        told = what_it_is(path)
-        if told is not None:
-            raise ForeignError(told)
+        foreign = what_it_is(path)
+        if foreign is not None:
+            raise ForeignError(foreign)
         checkpoint = read_safetensors(path) if is_safetensors(path) else load_saved(path)
     except WeightsError:
         raise
@@ -63,10 +66,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def existing(path: str | Path) -> Path:
-    """Give the path of a file that is there.
+    """Return the path of a file that exists, with the home folder filled in.
 
     Raises:
-        WeightsError: if there is none, or something that is not a plain file.
+        WeightsError: if there is nothing at the path, or something other than a plain file.
     """
     path = expanded(path, WeightsError)
     try:
@@ -82,7 +85,7 @@ def existing(path: str | Path) -> Path:
 
 
 def _conversion(path: Path, asked: str) -> str:
-    """Say what a pickle asks for, and how to make weights of it."""
+    """Return a message of the code that a pickle needs, and of how to convert it to weights."""
     # A name that Python or a shell could take apart is left for the user to put in.
     name = path.name if re.fullmatch(r"[\w.+=@, -]+", path.name) else "FILE"
     held = "c"
@@ -99,10 +102,10 @@ def _conversion(path: Path, asked: str) -> str:
 
 
 def read_tensors(path: str | Path) -> dict[str, Tensor]:
-    """Read the state dict of a checkpoint file; nothing in the file is run.
+    """Read the state dict of a checkpoint file, without running any code in it.
 
     Raises:
-        WeightsError: as :func:`read_checkpoint`, and if the file holds no state dict.
+        WeightsError: if :func:`read_checkpoint` refuses the file, or it holds no state dict.
     """
     return tensors_of(read_checkpoint(path), path)
 
@@ -111,8 +114,8 @@ def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
     """Write a checkpoint so that ``path`` is at every moment the old file or the whole new one.
 
     Args:
-        state: tensors and plain Python values, so that :func:`read_checkpoint` takes it.
-        path: where to; missing folders are made.
+        state: tensors and plain Python values, which :func:`read_checkpoint` can read.
+        path: the file to write; missing folders are made.
 
     Raises:
         OutputError: if the disk is full or the folder cannot be written; ``path`` is then as

@@ -1,4 +1,4 @@
-"""An entry of the weights index: one published file, where it lies and what is known of it."""
+"""An entry of the weights index: one published file, where to get it and what is known of it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 IMAGENET_TAG = "imagenet"
-"""Tag of the file that ``pretrained=True`` loads."""
+"""The tag of the file that ``pretrained=True`` loads."""
 
 FEATURES = ("after", "before")
-"""Where a network's feature is taken: after the neck's normalisation, or before it."""
+"""The places where a network's feature is taken: after the neck's normalisation, or before."""
 
 DISTANCES = ("euclidean", "cosine")
 PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
@@ -22,13 +22,14 @@ class Source:
     """One place where a file lies; exactly one of ``url``, ``drive``, ``zip`` and ``path`` is set.
 
     Args:
-        url: https (or http) address of the file.
-        drive: Google Drive id of the file.
-        zip: address of a zip archive that holds the file as ``member``.
-        member: its path in the archive, or the end of that path from a folder's name on.
-        path: the file on this machine.
-        sha256: of this source's bytes where they are not the entry's: the whole hash, or the
-            first 8 digits or more.
+        url: the https (or http) address of the file.
+        drive: the Google Drive id of the file.
+        zip: the address of a zip archive that holds the file as ``member``.
+        member: the path of the file in the archive, or the end of that path from a folder's name
+            on.
+        path: the path of the file on this machine.
+        sha256: the hash of this source's bytes where they are not the entry's: all of its digits,
+            or the first 8 or more.
     """
 
     url: str | None = None
@@ -39,7 +40,7 @@ class Source:
     sha256: str | None = None
 
     def __str__(self) -> str:
-        """The address, as a person reads it."""
+        """Return the address as a person reads it."""
         if self.drive:
             return f"Google Drive {self.drive}"
         if self.zip:
@@ -52,12 +53,12 @@ class Metric:
     """Figures of one network on one dataset.
 
     Args:
-        dataset: such as ``mars``.
+        dataset: the name of the dataset, such as ``mars``.
         protocol: ``torchreid`` (queries kept out of the gallery, precision by steps),
             ``mars-official`` (queries in the gallery, precision by trapezoids), ``ap3d``
             (queries in the gallery, precision by steps) or ``imagenet-val`` (one central crop).
         kind: ``reported`` by the authors, or ``measured`` with this package.
-        values: figure's name (``rank-1``, ``mAP``, ``top-1``) to its share, 0..1.
+        values: the name of a figure (``rank-1``, ``mAP``, ``top-1``) to its share, 0..1.
     """
 
     dataset: str
@@ -68,33 +69,33 @@ class Metric:
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """One weights file: where it lies, how it is verified, and what belongs to using it.
+    """One weights file: where to get it, how it is verified, and how it is used.
 
     A field that is not known is None or empty; nothing is guessed.
 
     Args:
-        name: ``architecture.tag``, such as ``nr3d_resnet50_ibn.imagenet``.
-        sources: tried in this order.
-        sha256: of the file, whole or the first 8 digits or more.
-        size: of the file, in bytes.
+        name: the ``architecture.tag``, such as ``nr3d_resnet50_ibn.imagenet``.
+        sources: the places where the file lies, in the order in which they are tried.
+        sha256: the hash of the file, all of its digits, or the first 8 or more.
+        size: the size of the file, in bytes.
         layout: how its keys are named, one of :data:`nr3d.weights.LAYOUTS`.
-        trained_on: dataset names.
-        identities: K, identities (classes) of its classifier.
-        input_size: rows and columns in pixels.
-        frames: T, frames of a clip.
-        mean, std: of the pixels' normalisation, per channel, for pixels in 0..1.
+        trained_on: the names of the datasets that it was trained on.
+        identities: K, the number of identities (classes) of its classifier.
+        input_size: the rows and columns of its input, in pixels.
+        frames: T, the number of frames of a clip.
+        mean, std: the pixels' normalisation by channel, for pixels in 0..1.
         aggregation: the registered name of the aggregation, such as ``attention`` or ``mean``.
         feature: ``after`` or ``before`` the neck's normalisation.
-        dist_metric: distance that its features are compared by, ``euclidean`` or ``cosine``.
-        metrics: figures by dataset and protocol, reported or measured.
-        licence: SPDX name, as published with the file or its code.
-        origin: paper or page that it comes from.
-        config: a shipped configuration's name, or the sections and keys it was trained with.
-        versions: package name to version, of what it was trained with.
-        file: name of the file that was published with its manifest.
+        dist_metric: the distance that its features are compared by, ``euclidean`` or ``cosine``.
+        metrics: the figures by dataset and protocol, reported or measured.
+        licence: the SPDX name of the licence, as published with the file or its code.
+        origin: the paper or page that it comes from.
+        config: the name of a shipped configuration, or the sections and keys it was trained with.
+        versions: the packages that it was trained with, name to version.
+        file: the name of the file that was published with its manifest.
         where: the index that holds the entry; not part of its content.
 
-    Examples::
+    Examples:
         >>> WeightsEntry("nr3d_resnet50_ibn.mine", (Source(path="mine.pth"),)).architecture
         'nr3d_resnet50_ibn'
     """
@@ -123,25 +124,25 @@ class WeightsEntry:
 
     @property
     def architecture(self) -> str:
-        """Registered name of the model that it fits."""
+        """The registered name of the model that it fits."""
         return self.name.split(".")[0]
 
     @property
     def tag(self) -> str:
-        """What the model was trained on or by."""
+        """The part of the name that tells one training of the model from another."""
         return self.name.split(".")[1]
 
     def hash_of(self, source: Source) -> str | None:
-        """SHA-256 that the bytes of a source must have, whole or its start; None if not known."""
+        """Return the SHA-256 that a source's bytes must have, or its start; None if not known."""
         return source.sha256 or self.sha256
 
     def values(self, dataset: str) -> Metric | None:
-        """The figures on a dataset, measured before reported; None if there are none."""
+        """Return the figures on a dataset, measured rather than reported ones; None if none."""
         found = [metric for metric in self.metrics if metric.dataset == dataset]
         return min(found, key=lambda metric: metric.kind) if found else None
 
     def changes(self) -> dict[str, Any]:
-        """Configuration keys that testing with this file needs, and their values."""
+        """Return the configuration keys that testing with this file needs, and their values."""
         found: dict[str, Any] = {"model.name": self.architecture}
         if self.input_size is not None:
             found |= {"data.height": self.input_size[0], "data.width": self.input_size[1]}
@@ -157,7 +158,7 @@ class WeightsEntry:
         return found
 
     def to_mapping(self) -> dict[str, Any]:
-        """Give the fields that are known as plain values, the form of an index file."""
+        """Return the known fields as plain values, in the form of an index file."""
         plain: dict[str, Any] = {}
         for item in fields(self):
             value = getattr(self, item.name)

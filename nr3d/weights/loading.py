@@ -111,6 +111,11 @@ def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> st
     own = describe_user_index()
     add = f"take in a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
     others = [entry.name for entry in entries.values() if tag in entry.trained_on]
+    if tag == IMAGENET_TAG:
+        return (
+            f"There are no ImageNet weights for {name}, neither shipped nor in {own}: train it "
+            f"from its start values with pretrained=False (model.pretrained False), or {add}."
+        )
     if not others:
         tags = [entry.tag for entry in entries.values() if entry.architecture == name]
         return (

@@ -1,4 +1,4 @@
-"""What a weights file says of itself: the facts that travel with it."""
+"""What a weights file says about itself: the facts that are stored with it."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from nr3d.weights.parsing import parse_entry
 from nr3d.weights.safetensors_file import is_safetensors, safetensors_metadata
 
 ENTRY_KEY = "nr3d.entry"
-"""Where a safetensors file of ours holds its entry, as JSON."""
+"""The key of a safetensors file's metadata that holds its entry, as JSON."""
 
 
 def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
-    """Give what is known of weights by name or file, without fetching anything.
+    """Return what is known of weights by name or file, without fetching anything.
 
     Args:
         name_or_path: a name in the index, a training checkpoint or an exported file.
 
     Returns:
-        WeightsEntry | None: of a file, its own facts and no sources; None if it has none.
+        WeightsEntry | None: the entry in the index, or the facts in the file without sources; None
+        if the file has none.
 
     Raises:
         WeightsError: if the file is missing or cannot be read.
@@ -38,27 +39,27 @@ def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
         if name_or_path in entries:
             return entries[name_or_path]
     path = existing(name_or_path)
-    # A safetensors file says it in its header: its tensors need not be read.
+    # A safetensors file has them in its header: its tensors need not be read.
     content = {} if is_safetensors(path) else read_checkpoint(path)
     return entry_in(content, path)
 
 
 def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
-    """Give what a file on this machine says of its weights; None if it says nothing.
+    """Return what a file on this machine says about its weights; None if it says nothing.
 
     Args:
-        content: what :func:`read_checkpoint` gives of it; not asked for of safetensors.
+        content: the file's content as :func:`read_checkpoint` returns it; not used of safetensors.
         path: the file.
 
     Raises:
-        WeightsError: if what it says is not usable.
+        WeightsError: if the facts in it are not usable.
     """
     if not is_safetensors(path):
         return entry_of_checkpoint(content, path)
     held = safetensors_metadata(path).get(ENTRY_KEY)
     if held is None:
         return None
-    with _telling(path):
+    with _usable(path):
         entries = json.loads(held)
         if not isinstance(entries, dict) or len(entries) != 1:
             raise ValueError("not one name with its facts")
@@ -69,12 +70,12 @@ def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
 def entry_of_checkpoint(
     checkpoint: Mapping[str, Any], path: Path, name: str | None = None
 ) -> WeightsEntry | None:
-    """Give what a training checkpoint of ours holds of its weights' use; None if it has none.
+    """Return what a training checkpoint says about the use of its weights; None if nothing.
 
     Args:
-        checkpoint: as read.
-        path: its file, for messages.
-        name: of the entry; default is the architecture with the tag ``run``.
+        checkpoint: the content of the file.
+        path: the file, for messages.
+        name: the name of the entry. Default is the architecture with the tag ``run``.
 
     Raises:
         WeightsError: if the facts in it are not usable.
@@ -84,7 +85,7 @@ def entry_of_checkpoint(
     if checkpoint.get("facts") is None or (name is None and architecture is None):
         return None
     content = {key: value for key, value in facts.items() if key not in _NOT_OF_AN_ENTRY}
-    with _telling(path):
+    with _usable(path):
         config = content.get("config")
         if isinstance(config, Mapping):
             content["config"] = _without_places(config)
@@ -98,10 +99,10 @@ def entry_of_checkpoint(
 
 
 def facts_in(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
-    """Give the facts in a training checkpoint, by name; none of one that is not ours.
+    """Return the facts in a training checkpoint by name; empty if nr3d did not write it.
 
     Raises:
-        WeightsError: if they are not names with values.
+        WeightsError: if the facts are not names with values.
     """
     facts = checkpoint.get("facts")
     if facts is None:
@@ -114,7 +115,7 @@ def facts_in(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     return facts
 
 
-def _telling(path: Path) -> AbstractContextManager[None]:
+def _usable(path: Path) -> AbstractContextManager[None]:
     return parsing(
         path, "weights with facts of their use", "Fetch or export it again.", WeightsError
     )
@@ -130,7 +131,7 @@ def check_beside(path: Path) -> None:
     try:
         entries = read_yaml(manifest) if manifest.is_file() else {}
     except (ConfigError, OSError):
-        return  # a file of another purpose
+        return  # a file for another purpose
     for fields in entries.values():
         if isinstance(fields, Mapping) and fields.get("file") == path.name:
             wanted = fields.get("sha256")
@@ -147,7 +148,7 @@ _NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")
 
 
 def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Leave out what says where things lie on one machine."""
+    """Return a configuration without the keys that name places on one machine."""
     places = {key.name for key in KEYS.values() if key.place}
     return {
         section: (

@@ -57,7 +57,7 @@ def export(
     origin: str | None = None,
     replace_files: bool = False,
 ) -> Exported:
-    """Write weights for others: no optimizer state, and everything that using them needs.
+    """Write weights for others, with everything that using them needs and no optimizer state.
 
     Args:
         checkpoint: a training checkpoint, or any file that :func:`nr3d.weights.load` takes.
@@ -89,10 +89,10 @@ def export(
     parse_entry(name, {}, "--name")  # the name alone
     trained_as = facts_in(content, path).get("architecture")
     if trained_as not in (None, known.architecture):
-        told = shown(trained_as).strip("'")
+        theirs = shown(trained_as).strip("'")
         raise WeightsError(
-            f"{path} was trained as {told}, not as {known.architecture}: name it "
-            f"{told}.{known.tag}."
+            f"{path} was trained as {theirs}, not as {known.architecture}: name it "
+            f"{theirs}.{known.tag}."
         )
     model, report = _rebuild(path, content, known.architecture, known.aggregation)
     for file in (weights, manifest, card):
@@ -130,7 +130,7 @@ def export(
 def entry_of_file(
     path: str | Path, name: str, *, licence: str | None = None, origin: str | None = None
 ) -> WeightsEntry:
-    """Make the entry of a weights file on this machine, for :func:`nr3d.weights.add`.
+    """Return an entry for a weights file on this machine, for :func:`nr3d.weights.add`.
 
     Args:
         path: any file that :func:`nr3d.weights.load` takes.

@@ -16,33 +16,33 @@ STATES = (
     *("state_dict", "model_state_dict", "model", "net", "network", "model_state", "weights"),
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
 )
-"""Under which of these a checkpoint that holds more keeps its state dict; the first counts."""
+"""The keys under which a checkpoint that holds more keeps its state dict, the first ones first."""
 
 _NOT_WEIGHTS = ("optimizer", "optimizer_state_dict", "optim", "scheduler", "scaler", "epoch")
 
 WRAPPERS = ("module", "_orig_mod", "_forward_module")
-"""What DataParallel, torch.compile and Lightning put into the names of tensors."""
+"""Parts of tensor names that come from DataParallel, torch.compile and Lightning."""
 
 HOLDERS = (*WRAPPERS, "model", "net", "network", "state_dict")
-"""Names of a network in what it was trained as a part of."""
+"""Names that a network has in the module that it was trained in."""
 
 _NESTED = 4
-"""How many dicts deep a state dict is looked for."""
+"""The number of nested dicts in which a state dict is looked for."""
 
 
 def tensors_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Give the state dict of a checkpoint: itself, or the one that it holds.
+    """Return the state dict of a checkpoint: itself, or the one that it holds.
 
-    What wrappers put into all names (``module.`` of DataParallel, ``_orig_mod.`` of
-    ``torch.compile``) is taken off.
+    The prefixes of wrappers (``module.`` of DataParallel, ``_orig_mod.`` of ``torch.compile``) are
+    removed from all names.
 
     Args:
-        checkpoint: as read.
-        path: its file, for messages.
+        checkpoint: the content of the file.
+        path: the file, for messages.
 
     Raises:
-        WeightsError: if there is none, the message says what there is; or if a tensor of it holds
-            no plain numbers.
+        WeightsError: if there is no state dict, in which case the message says what there is; or
+            if a tensor in it holds no plain numbers.
     """
     state = _find(checkpoint, _NESTED)
     if state is None:
@@ -84,12 +84,12 @@ def _what_is_there(checkpoint: Mapping[Any, Any]) -> str:
         return f"{expected}; the one in it is empty."
     there = f"{expected}; it has {', '.join(names) or 'nothing'}."
     if names and set(names) <= set(_NOT_WEIGHTS):
-        return f"{there} That is what training goes on with: give the file with the network."
+        return f"{there} These are for resuming a training: give the file that holds the network."
     return there
 
 
 def _without_wrappers(state: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Take off the wrappers in front of all names, and torch.compile's wherever it is."""
+    """Remove wrappers' prefixes that all names have, and torch.compile's wherever it stands."""
     names = {key: key.replace("_orig_mod.", "") for key in state}
     while first := _common_first(names.values()):
         names = {key: name.removeprefix(f"{first}.") for key, name in names.items()}
@@ -111,14 +111,15 @@ def _common_first(names: Iterable[str]) -> str | None:
 
 
 def held_as(state: Mapping[str, Any], anchors: Iterable[str]) -> list[str]:
-    """Give the prefixes, made of :data:`HOLDERS` alone, under which a network lies in a state dict.
+    """Return the prefixes, made of :data:`HOLDERS` alone, that a network has in a state dict.
 
     Args:
         state: names to tensors.
-        anchors: names that the network has.
+        anchors: names of tensors that the network has.
 
     Returns:
-        list[str]: such as ``["model."]`` or ``["module.model."]``; without the empty one.
+        list[str]: the prefixes, such as ``["model."]`` or ``["module.model."]``, without the empty
+        one.
     """
     found: dict[str, None] = {}
     for anchor in anchors:
@@ -139,17 +140,17 @@ _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 def check_numbers(
     state: Mapping[str, Tensor], like: Mapping[str, Tensor], path: str | Path
 ) -> None:
-    """Refuse tensors that a network cannot compute with, by name.
+    """Refuse tensors that a network cannot compute with; the message names the first one.
 
     Args:
         state: names to tensors.
         like: names to the network's own tensors, as far as it has them.
-        path: the file of the former, for messages.
+        path: the file of ``state``, for messages.
 
     Raises:
-        WeightsError: if a tensor is not of float16, bfloat16, float32 or float64 (where the
-            network's own is of whole numbers, as a counter of batches is: of whole numbers), has
-            values that are NaN, infinite or beyond float32, or is a variance below 0.
+        WeightsError: if a tensor is not of float16, bfloat16, float32 or float64 (or of whole
+            numbers, where the network's own is, as a counter of batches), has values that are NaN,
+            infinite or beyond float32, or is a variance below 0.
     """
     for key, tensor in state.items():
         name, own = shown(key), like.get(key)
@@ -177,7 +178,7 @@ def _is_counter(key: str) -> bool:
 def _check_floats(name: str, tensor: Tensor, path: str | Path) -> None:
     # As the network will hold them: what is beyond float32 is infinite there.
     values = tensor.detach().float()
-    if not bool(torch.isfinite(values.sum())):  # one pass for what is right
+    if not bool(torch.isfinite(values.sum())):  # one pass where all is well
         nan = int(torch.isnan(values).sum())
         infinite = int(torch.isinf(values).sum())
         if nan or infinite:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ import torch
 import torchvision
 
 import nr3d
+from nr3d.cli import main
 from nr3d.errors import WeightsError
 from nr3d.host import torchreid
 from nr3d.weights import Source, WeightsEntry, add, load, write_checkpoint
+from tests.models.outside import registered
 
 Build = Callable[..., nr3d.models.VideoReID]
 
@@ -22,6 +25,13 @@ def own_index(no_weights: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of the test's own, and nothing that is fetched."""
     monkeypatch.setenv("NR3D_OFFLINE", "1")
     return nr3d.weights.user_index()
+
+
+@pytest.fixture
+def outside() -> Iterator[None]:
+    """Trunks and aggregations from outside the package."""
+    with registered():
+        yield
 
 
 def same(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:
@@ -110,6 +120,162 @@ def test_torchreids_stock_models_load_by_their_own_names(tmp_path: Path) -> None
     video = nr3d.models.VideoReID(18, 6, ibn=False)
     assert set(load(video, tmp_path / "w.pth").unused) == {"classifier.weight", "classifier.bias"}
     assert torch.equal(video.backbone.layer4[1].bn2.weight, source.layer4[1].bn2.weight)
+
+
+# Aggregations from outside
+
+
+def checkpoint(
+    path: Path, aggregation: str, *, named: bool, seed: int = 5
+) -> nr3d.models.VideoReID:
+    """Write a network's weights, with or without the facts of a training checkpoint."""
+    torch.manual_seed(seed)
+    source = nr3d.models.ARCHITECTURES["small_frames"](4, pretrained=False, aggregation=aggregation)
+    facts = {"architecture": "small_frames", "aggregation": aggregation}
+    write_checkpoint(
+        {"state_dict": source.state_dict()} | ({"facts": facts} if named else {}), path
+    )
+    return source
+
+
+def target(aggregation: str) -> nr3d.models.VideoReID:
+    torch.manual_seed(6)
+    return nr3d.models.ARCHITECTURES["small_frames"](4, pretrained=False, aggregation=aggregation)
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize("aggregation", ["greatest", "gated", "mean", "attention"])
+@pytest.mark.parametrize("named", [True, False])
+def test_weights_of_the_same_aggregation_are_whole(
+    aggregation: str, named: bool, tmp_path: Path
+) -> None:
+    source = checkpoint(tmp_path / "w.pth", aggregation, named=named)
+    model = target(aggregation)
+    report = load(model, tmp_path / "w.pth", whole=True)
+    assert (report.left, report.unused, report.differs) == ({}, {}, "")
+    assert same(model, source.state_dict())
+
+
+@pytest.mark.usefixtures("outside")
+@pytest.mark.parametrize(
+    ("theirs", "mine", "named"),
+    [
+        ("greatest", "mean", True),
+        ("gated", "mean", True),
+        ("gated", "attention", True),
+        ("gated", "attention", False),
+        ("attention", "gated", False),
+        ("mean", "gated", False),
+        ("mean", "gated", True),
+    ],
+)
+def test_of_another_aggregation_the_trunk_alone_is_loaded(
+    theirs: str, mine: str, named: bool, tmp_path: Path
+) -> None:
+    source = checkpoint(tmp_path / "w.pth", theirs, named=named)
+    model, before = target(mine), target(mine).state_dict()
+    report = load(model, tmp_path / "w.pth")
+    assert same(model.backbone, source.backbone.state_dict())
+    rest = {key: value for key, value in before.items() if not key.startswith("backbone.")}
+    assert same(model, rest)
+    why = f"the file's network aggregates by {theirs}, the model by {mine}"
+    assert set(report.left) == set(rest)
+    assert set(report.left.values()) == {why}
+    assert not report.whole
+    with pytest.raises(WeightsError, match=f"does not give this model its features.*{why}"):
+        load(model, tmp_path / "w.pth", whole=True)
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_network_starts_from_all_that_its_aggregation_says(tmp_path: Path) -> None:
+    source = checkpoint(tmp_path / "w.pth", "mean", named=True)
+    model = target("greatest")
+    report = load(model, tmp_path / "w.pth")
+    assert same(model, source.state_dict())
+    assert (report.left, report.unused) == ({}, {})
+    why = "the file's network aggregates by mean, the model by greatest"
+    assert report.differs == why
+    assert str(report).endswith(f" Only a start, its features are others: {why}.")
+    assert not report.whole, "a test of it would mean nothing"
+    with pytest.raises(WeightsError, match="does not give this model its features"):
+        load(model, tmp_path / "w.pth", whole=True)
+    # Nor do facts of the file's use become the model's.
+    assert model.entry is None
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_start_from_another_aggregation_keeps_what_only_one_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = checkpoint(tmp_path / "w.pth", "mean", named=False)
+    model, before = target("gated"), target("gated").state_dict()
+    monkeypatch.setattr(type(model.aggregation), "starts_from", ("mean",), raising=False)
+    report = load(model, tmp_path / "w.pth")
+    assert same(model, source.state_dict())
+    gates = {key: value for key, value in before.items() if key.startswith("aggregation.")}
+    assert set(report.left) == set(gates) == {"aggregation.gate.weight", "aggregation.gate.bias"}
+    assert same(model, gates)
+    assert not report.whole
+
+
+@pytest.mark.usefixtures("outside")
+def test_the_index_says_how_a_file_without_facts_aggregates(tmp_path: Path) -> None:
+    checkpoint(tmp_path / "w.pth", "greatest", named=False)
+    source = Source(path=str(tmp_path / "w.pth"))
+    add(WeightsEntry("small_frames.mars", (source,), aggregation="greatest"))
+    assert load(target("greatest"), "small_frames.mars").whole
+    report = load(target("mean"), "small_frames.mars")
+    assert set(report.left.values()) == {
+        "the file's network aggregates by greatest, the model by mean"
+    }
+    # Nor does an entry without it hide what the file says.
+    checkpoint(tmp_path / "named.pth", "mean", named=True)
+    source = Source(path=str(tmp_path / "named.pth"))
+    add(WeightsEntry("small_frames.other", (source,)))
+    assert load(target("greatest"), "small_frames.other").differs
+
+
+@pytest.mark.usefixtures("outside")
+def test_a_layout_says_how_its_networks_aggregate(tmp_path: Path) -> None:
+    source = torchreid.models.build_model("vkd_resnet50", 4, pretrained=False).state_dict()
+    theirs = {}
+    for key, value in source.items():
+        part, _, rest = key.partition(".")
+        name = {"bottleneck": "classifier.bottleneck.", "classifier": "classifier.classifier."}
+        if part == "backbone":
+            stem = {"conv1": "0.0", "bn1": "0.1"} | {f"layer{n}": f"{n}.0" for n in (1, 2, 3, 4)}
+            first, _, last = rest.partition(".")
+            theirs[f"backbone.features_layers.{stem[first]}.{last}"] = value
+        else:
+            theirs[name[part] + rest] = value
+    torch.save(theirs, tmp_path / "vkd.pth")
+    build = partial(nr3d.models.ARCHITECTURES["vkd_resnet50"], 4, pretrained=False)
+    assert load(build(), tmp_path / "vkd.pth").whole
+    assert load(build(aggregation="greatest"), tmp_path / "vkd.pth").differs == (
+        "the file's network aggregates by mean, the model by greatest"
+    )
+
+
+def test_weights_of_an_aggregation_that_nobody_registered_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.manual_seed(0)
+    state = nr3d.models.VideoReID(18, 4, aggregation="mean").state_dict()
+    facts = {"architecture": "nr3d_resnet18_ibn", "aggregation": "of_others"}
+    write_checkpoint({"state_dict": state, "facts": facts}, tmp_path / "w.pth")
+    words = ["weights", "export", str(tmp_path / "w.pth"), "--name", "nr3d_resnet18_ibn.x"]
+    assert main([*words, "--out", str(tmp_path)]) == 2
+    message = capsys.readouterr().err
+    assert "of a network that aggregates by 'of_others', which is not known here" in message
+    assert "Import what registers it first." in message
+
+
+def test_loading_draws_no_random_numbers(small_model: Build, tmp_path: Path) -> None:
+    torch.save(small_model(8, aggregation="mean").state_dict(), tmp_path / "w.pth")
+    model = small_model(8)
+    before = torch.get_rng_state()
+    load(model, tmp_path / "w.pth")
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 # What `pretrained` takes

@@ -24,14 +24,14 @@ class IBN(nn.Module):
         channels: C, the number of channels; the first ``C // 2`` are normalised by instance.
 
     Attributes:
-        across: take a batch to be that of all processes of the run; see
+        across: whether a batch is taken to be that of all processes of the run; see
             :func:`synchronise_norms`.
 
     Shape:
         - Input: :math:`(N, C, H, W)`
         - Output: :math:`(N, C, H, W)`
 
-    Examples::
+    Examples:
         >>> IBN(64)(torch.rand(2, 64, 16, 8)).shape
         torch.Size([2, 64, 16, 8])
     """
@@ -44,7 +44,7 @@ class IBN(nn.Module):
         self.across = False
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x``."""
+        """Normalise ``x``, of shape (N, C, H, W)."""
         instances = self.IN.num_features
         if self.training:
             normalised = normalise(

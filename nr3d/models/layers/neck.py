@@ -9,7 +9,7 @@ from nr3d.models.layers.synced_batch_norm import normalise_across
 
 
 class BottleneckNorm(nn.BatchNorm1d):
-    """Batch normalisation whose bias stays as it is, 0 unless weights were loaded into it.
+    """Batch normalisation whose bias is not learnt: 0, unless weights were loaded into it.
 
     The bias counts among the parameters and is saved with them, but no gradient reaches it: this
     holds also after torchreid's engines, which set ``requires_grad`` on every parameter at the
@@ -20,10 +20,10 @@ class BottleneckNorm(nn.BatchNorm1d):
         CVPRW 2019. arXiv:1903.07071.
 
     Args:
-        channels: C, the size of the clip feature.
+        channels: C, the size of the clip feature. Paper: 2048.
 
     Attributes:
-        across: take a batch to be that of all processes of the run; see
+        across: whether a batch is taken to be that of all processes of the run; see
             :func:`synchronise_norms`.
 
     Shape:
@@ -31,9 +31,9 @@ class BottleneckNorm(nn.BatchNorm1d):
         - Output: :math:`(B, C)`
 
     Raises:
-        ValueError: in training, if the batch is a single clip.
+        ValueError: if a training batch is a single clip.
 
-    Examples::
+    Examples:
         >>> import torch
         >>> BottleneckNorm(512)(torch.rand(4, 512)).shape
         torch.Size([4, 512])
@@ -45,11 +45,11 @@ class BottleneckNorm(nn.BatchNorm1d):
         self.freeze()
 
     def freeze(self) -> None:
-        """Say again that the bias is not learnt, to whoever asks its ``requires_grad``."""
+        """Set ``requires_grad`` of the bias to False again, for code that reads it."""
         self.bias.requires_grad_(False)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Normalise the clip features."""
+        """Normalise clip features (B, C)."""
         bias = self.bias.detach()
         if self.training and self.across:
             return normalise_across(self, features, self.weight, bias)

@@ -12,16 +12,16 @@ from nr3d import parallel
 
 
 class Normalised(NamedTuple):
-    """What :func:`normalise` gives; the moments are those of the channels normalised by batch."""
+    """The output of :func:`normalise`, and the moments of the channels normalised by batch."""
 
     output: Tensor
-    """(N, C, H, W)"""
+    """(N, C, H, W), normalised, scaled and shifted."""
     mean: Tensor
-    """(C - instance channels,)"""
+    """(C - instance channels,), the batch's means."""
     variance: Tensor
-    """(C - instance channels,), biased."""
+    """(C - instance channels,), the batch's variances, biased."""
     values: int
-    """Values behind each of these moments."""
+    """The number of values behind each of these moments."""
 
 
 def normalise(
@@ -47,11 +47,11 @@ def normalise(
         Ulyanov et al. Instance Normalization. 2016. arXiv:1607.08022.
 
     Args:
-        x: the input.
-        weight, bias: w and b of all channels.
-        instance_channels: how many channels are normalised by instance.
-        eps: ε.
-        across: take a batch to be that of all processes of the run.
+        x: the images or maps to normalise.
+        weight, bias: w and b, the scale and shift of every channel.
+        instance_channels: the number of channels that are normalised by instance, from 0 to C.
+        eps: ε, above 0. Default is 1e-5.
+        across: whether a batch is taken to be that of all processes of the run.
 
     Shape:
         - x: :math:`(N, C, H, W)`; weight, bias: :math:`(C)`
@@ -60,7 +60,7 @@ def normalise(
     Raises:
         ValueError: if a batch has a single value per channel.
 
-    Examples::
+    Examples:
         >>> x = torch.rand(8, 4, 5, 5)
         >>> y = normalise(x, torch.ones(4), torch.zeros(4), instance_channels=2).output
         >>> bool(y[0, 0].mean().abs() < 1e-5 and y[:, 3].mean().abs() < 1e-5)
@@ -150,11 +150,11 @@ def _products(one: Tensor, other: Tensor) -> Tensor:
 
 
 def _over_batch(of_instances: Tensor, across: bool) -> Tensor:
-    """Give the mean over the instances (N, C), of all processes if ``across``: (C,)."""
+    """Return the mean over the instances (N, C), of all processes if ``across``: (C,)."""
     mean = of_instances.mean(0)
     return parallel.add_up(mean) / parallel.world().size if across else mean
 
 
 def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """Give values (N, C) the dimensions and type of an image tensor (N, C, H, W)."""
+    """Return values (N, C) in the dimensions and type of an image tensor (N, C, H, W)."""
     return values.to(like.dtype)[:, :, None, None]

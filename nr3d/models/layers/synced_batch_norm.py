@@ -23,25 +23,25 @@ class SyncedBatchNorm(_BatchNorm):
         Ioffe and Szegedy. Batch Normalization. ICML 2015. arXiv:1502.03167.
 
     Args:
-        norm: the norm to take the place of, with its parameters and running moments.
+        norm: the norm to replace, whose parameters and running moments are kept.
 
     Shape:
         - Input: :math:`(N, C, H, W)`, or :math:`(N, C, ...)` of any other number of dimensions
         - Output: the same
 
-    Examples::
+    Examples:
         >>> import torch
         >>> SyncedBatchNorm(nn.BatchNorm2d(4))(torch.rand(2, 4, 3, 3)).shape
         torch.Size([2, 4, 3, 3])
     """
 
     def __init__(self, norm: _BatchNorm) -> None:
-        # All that it is but for its forward pass: the parameters that an optimizer holds and
-        # whether they are learnt, buffers, hooks, mode, momentum, names that others gave it.
+        # Everything but the forward pass: the parameters that an optimizer holds and whether they
+        # are learnt, buffers, hooks, mode, momentum, and attributes that others have set.
         self.__dict__.update(norm.__dict__)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Normalise ``x``."""
+        """Normalise ``x``, of shape (N, C, ...)."""
         if self.training:
             return normalise_across(self, x, self.weight, self.bias)
         # As torch's norms: without running moments, those of the batch.
@@ -54,12 +54,12 @@ class SyncedBatchNorm(_BatchNorm):
 def normalise_across(
     norm: _BatchNorm, x: Tensor, weight: Tensor | None, bias: Tensor | None
 ) -> Tensor:
-    """Normalise a training batch by that of all processes, and let the running moments follow.
+    """Normalise a training batch by that of all processes, and update the running moments.
 
     Args:
-        norm: whose running moments and eps count.
-        x: (N, C, ...).
-        weight, bias: (C,), what to scale by and shift to; None for 1 and 0.
+        norm: the norm whose running moments are updated and whose eps is used.
+        x: the batch of this process, (N, C, ...).
+        weight, bias: the scale and shift of every channel, (C,); None for 1 and 0.
 
     Raises:
         ValueError: if the whole batch has a single value per channel.
@@ -76,17 +76,18 @@ def normalise_across(
 
 @runtime_checkable
 class AcrossProcesses(Protocol):
-    """A norm that can itself take a batch to be that of all processes."""
+    """A norm that can itself normalise by the batch of all processes."""
 
     across: bool
+    """Whether it does."""
 
 
 def update_running_moments(norm: _BatchNorm, normalised: Normalised) -> None:
-    """Let a norm's running mean and variance follow a batch's, as torch's do.
+    """Update a norm's running mean and variance by a batch's, as torch's norms do.
 
     Args:
-        norm: what keeps them, if it does.
-        normalised: what the batch gave.
+        norm: the norm; one without running moments is left as it is.
+        normalised: the batch, normalised, with its moments.
     """
     if norm.running_mean is None or norm.running_var is None:
         return
@@ -99,16 +100,16 @@ def update_running_moments(norm: _BatchNorm, normalised: Normalised) -> None:
 
 
 def synchronise_norms(module: nn.Module) -> None:
-    """Let every batch norm inside a module take its batch to be that of all processes, in place.
+    """Make every batch norm inside a module normalise by the batch of all processes, in place.
 
-    A norm with an attribute ``across`` is told by it; torch's own are replaced by a
+    The attribute ``across`` of a norm that has it is set; torch's own norms are replaced by a
     :class:`SyncedBatchNorm`; ``nn.SyncBatchNorm`` stays.
 
     Args:
-        module: what holds the norms; state-dict keys stay as they are.
+        module: the module that holds the norms; state-dict keys stay as they are.
 
     Raises:
-        ValueError: for a batch norm of another class, whose forward pass nothing is known of.
+        ValueError: if there is a batch norm of another class, whose forward pass is not known.
     """
     for name, child in module.named_children():
         if isinstance(child, AcrossProcesses):
