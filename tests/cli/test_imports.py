@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from nr3d.data.splits import PRID2011_MIN_FRAMES
 
 from nr3d import synthetic
 from nr3d.cli import SUBCOMMANDS, data, extract, synthesize
 from nr3d.config import as_mapping, default_config
-from nr3d.data.splits import PRID2011_MIN_FRAMES
 from nr3d.features.store import layout
 from tests.conftest import finished
 
