@@ -94,7 +94,7 @@ def export(
             f"{path} was trained as {theirs}, not as {known.architecture}: name it "
             f"{theirs}.{known.tag}."
         )
-    model, report = _rebuild(path, content, known.architecture, known.aggregation)
+    model, report, option = _rebuild(path, content, known.architecture, known.aggregation)
     for file in (weights, manifest, card):
         if file.is_dir():
             raise WeightsError(f"{file} is a folder: choose another folder or name.")
@@ -120,7 +120,7 @@ def export(
         digest, size = sha256_of(of_weights), of_weights.stat().st_size
         entry = replace(entry, sha256=digest, size=size)
         with writing(card, of_card):
-            of_card.write_text(_card(entry), encoding="utf-8")
+            of_card.write_text(_card(entry, option), encoding="utf-8")
         with writing(manifest, of_manifest):
             text = _MANIFEST_HEADER + yaml_text({name: entry.to_mapping()})
             of_manifest.write_text(text, encoding="utf-8")
@@ -145,7 +145,7 @@ def entry_of_file(
     parse_entry(name, {}, "--name")
     known = entry_of(path) or WeightsEntry(name)
     architecture = name.split(".")[0]
-    model, report = _rebuild(path, read_checkpoint(path), architecture, known.aggregation)
+    model, report, _ = _rebuild(path, read_checkpoint(path), architecture, known.aggregation)
     classifier = model.state_dict().get("classifier.weight")
     # A trunk's file says nothing of how the network that it starts aggregates.
     found = getattr(model, "aggregation_name", None) if report.whole else None
@@ -167,7 +167,7 @@ def entry_of_file(
 
 def _rebuild(
     path: Path, content: Mapping[str, Any], architecture: str, aggregation: str | None
-) -> tuple[nn.Module, LoadReport]:
+) -> tuple[nn.Module, LoadReport, str | None]:
     """Build the network that a file was trained as and load it.
 
     Args:
@@ -175,6 +175,10 @@ def _rebuild(
         content: what was read of it.
         architecture: the registered name of the network.
         aggregation: the name of its aggregation, if the file has it.
+
+    Returns:
+        tuple: the network, what was loaded, and the name of the aggregation that it had to be
+        built with; None if that is its own.
     """
     if architecture not in registered_models():
         raise WeightsError(
@@ -193,11 +197,12 @@ def _rebuild(
         )
         return model
 
-    model = build()
+    model, option = build(), None
     mine = getattr(model, "aggregation_name", None)
     if mine is not None and layout is not None and whole:
         theirs = aggregation or aggregation_in(names.values(), layout, model)
         if theirs not in (None, mine):
+            option = theirs
             try:
                 model = build(aggregation=theirs)
             except KeyError as error:
@@ -205,7 +210,7 @@ def _rebuild(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
                     f"known here: {reason_of(error)}. Import what registers it first."
                 ) from error
-    return model, load(model, path, whole=whole)
+    return model, load(model, path, whole=whole), option
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:
@@ -241,8 +246,16 @@ _MANIFEST_HEADER = (
 )
 
 
-def _card(entry: WeightsEntry) -> str:
-    """Return the model card: what it is, how to use it, how good it is, where it comes from."""
+def _card(entry: WeightsEntry, aggregation: str | None) -> str:
+    """Return the model card: what it is, how to use it, how good it is, where it comes from.
+
+    Args:
+        entry: what the manifest holds.
+        aggregation: the name to build the network with, None for its own.
+    """
+    arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'
+    if aggregation is not None:
+        arguments += f', aggregation="{aggregation}"'
 
     def said(value: object) -> str:
         return "not known" if value in (None, (), {}, "") else str(value)
@@ -263,7 +276,7 @@ def _card(entry: WeightsEntry) -> str:
         "import nr3d",
         "import torchreid",
         "",
-        f'model = torchreid.models.build_model("{entry.architecture}", pretrained="{entry.tag}")',
+        f"model = torchreid.models.build_model({arguments})",
         "```",
         "",
         "| | |",

@@ -99,6 +99,9 @@ def test_a_network_from_outside_goes_through_every_command(
     run("weights", "export", best, "--name", name, "--out", tmp_path)
     manifest = read_yaml(tmp_path / f"{name}.yaml")[name]
     assert (manifest["aggregation"], manifest["layout"]) == (named, "nr3d")
+    card = (tmp_path / f"{name}.md").read_text()
+    option = "" if aggregation == "default" else f', aggregation="{named}"'
+    assert f'build_model("{architecture}", pretrained="mine"{option})' in card
     no_weights("there")
     run("weights", "add", tmp_path / f"{name}.yaml")
     run("weights", "list")
@@ -115,7 +118,7 @@ def test_a_network_from_outside_goes_through_every_command(
     # So is a training checkpoint, and the bare tensors of it.
     torch.save(state, tmp_path / "bare.pth")
     for file in (best, tmp_path / "bare.pth"):
-        run("weights", "add", file, "--name", f"{architecture}.{file.stem.split('.')[0]}", *())
+        run("weights", "add", file, "--name", f"{architecture}.{file.stem.split('.')[0]}")
     entry = entry_of(f"{architecture}.model-best")
     assert entry is not None
     assert (entry.aggregation, entry.identities) == (named, 8)

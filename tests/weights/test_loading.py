@@ -270,6 +270,17 @@ def test_weights_of_an_aggregation_that_nobody_registered_are_refused(
     assert "Import what registers it first." in message
 
 
+def test_an_index_may_hold_weights_of_aggregations_that_are_not_registered_here(
+    tmp_path: Path,
+) -> None:
+    source = Source(path=str(tmp_path / "w.pth"))
+    add(WeightsEntry("nr3d_resnet18_ibn.theirs", (source,), aggregation="of_others"))
+    entry = nr3d.weights.find("nr3d_resnet18_ibn.theirs")
+    assert entry.changes()["not3d.aggregation"] == "of_others"
+    with pytest.raises(WeightsError, match=r"field aggregation is 'a b', expected a name such as"):
+        add(WeightsEntry("nr3d_resnet18_ibn.other", (source,), aggregation="a b"))
+
+
 def test_loading_draws_no_random_numbers(small_model: Build, tmp_path: Path) -> None:
     torch.save(small_model(8, aggregation="mean").state_dict(), tmp_path / "w.pth")
     model = small_model(8)
