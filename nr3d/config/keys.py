@@ -32,6 +32,14 @@ LAYERS = Several(Text(), what="names of the network's parts")
 # video; `not3d` holds the method's own. Choices are those of what takes the value.
 _TABLE = (
     Key("use_gpu", True, Flag(), "whether to compute on a GPU where there is one", MACHINE, ALL),
+    Key(
+        "engine",
+        "nr3d",
+        Choice(choices=("nr3d", "torchreid")),
+        "whose engine trains: nr3d's, or torchreid's own for loss.name softmax or triplet",
+        STEPS,
+        TRAIN,
+    ),
     # The network, and where its weights come from.
     Key(
         "model.name", "nr3d_resnet50_ibn", Text(), "the network", STEPS | FEATURES, IMAGES, "model"

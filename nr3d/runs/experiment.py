@@ -16,13 +16,14 @@ from yacs.config import CfgNode
 
 from nr3d import parallel
 from nr3d.config import load_config
-from nr3d.data import ClipDataManager, Tracklet
-from nr3d.engine import LAST, TestResult, VideoNot3DEngine
+from nr3d.data import Tracklet
+from nr3d.engine import LAST, TestResult
 from nr3d.errors import DataError, OutputError, WeightsError, reason_of
 from nr3d.files.json_files import write_json
 from nr3d.host import torchreid
 from nr3d.processes import stopping
 from nr3d.runs.building import (
+    AnyEngine,
     as_mapping,
     build_datamanager,
     build_engine,
@@ -68,7 +69,7 @@ def _why_unwritable(cfg: CfgNode) -> str | None:
         )
 
 
-def prepare(cfg: CfgNode, *, anew: bool = False) -> tuple[VideoNot3DEngine, int]:
+def prepare(cfg: CfgNode, *, anew: bool = False) -> tuple[AnyEngine, int]:
     """Build a run, and refuse now what would stop it later; nothing is written.
 
     Args:
@@ -94,15 +95,15 @@ def prepare(cfg: CfgNode, *, anew: bool = False) -> tuple[VideoNot3DEngine, int]
     return engine, engine.resume(cfg.model.resume) if cfg.model.resume else 0
 
 
-def _check_parts(datamanager: ClipDataManager) -> None:
+def _check_parts(datamanager: Any) -> None:
     """Refuse data that a run would find too small at its first step, or at its test."""
     if len(datamanager.train_loader) == 0:
         raise DataError(
             "The training set gives no whole batch: set train.batch_size to fewer clips."
         )
-    for name, parts in datamanager.test_loader.items():
-        for part, loader in parts.items():
-            if not loader.tracklets.tracklets:
+    for name, parts in datamanager.test_dataset.items():
+        for part, tracklets in parts.items():
+            if not tracklets:
                 raise DataError(f"{name} has no {part} tracklet to test: restore its {part}.")
 
 
@@ -288,7 +289,7 @@ def _evaluate(cfg: CfgNode) -> Outcome:
     return _outcome(cfg, engine, started)
 
 
-def _outcome(cfg: CfgNode, engine: VideoNot3DEngine, started: float) -> Outcome:
+def _outcome(cfg: CfgNode, engine: AnyEngine, started: float) -> Outcome:
     return Outcome(
         results=engine.results,
         by_protocol=engine.by_protocol,

@@ -160,6 +160,11 @@ def rehearse(cfg: CfgNode, *, anew: bool = False) -> Rehearsal:
     building.check(cfg)
     with parallel.joined(cfg.use_gpu):
         engine, done = experiment.prepare(cfg, anew=anew)
+        if not isinstance(engine, VideoNot3DEngine):
+            raise ConfigError(
+                f"engine is {cfg.engine!r}, and --dry-run rehearses nr3d's engine alone: leave "
+                "--dry-run out, or set engine nr3d"
+            )
         return _rehearse(cfg, engine.datamanager, engine, done)
 
 
