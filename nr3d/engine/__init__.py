@@ -6,6 +6,7 @@ from nr3d.engine.results import TestResult
 from nr3d.engine.schedule import warmup_multi_step
 from nr3d.engine.state import BEST, LAST
 from nr3d.engine.step import StepOptions, TrainingStep
+from nr3d.engine.stock import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
 from nr3d.engine.testing import Judgement, TestOptions, judge
 from nr3d.host import torchreid
 from nr3d.registry import register_names
@@ -13,8 +14,11 @@ from nr3d.registry import register_names
 __all__ = [
     "BEST",
     "LAST",
+    "STOCK_ENGINES",
     "Judgement",
     "StepOptions",
+    "StockSoftmaxEngine",
+    "StockTripletEngine",
     "TestOptions",
     "TestResult",
     "TrainingStep",

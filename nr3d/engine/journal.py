@@ -19,23 +19,15 @@ class Journal:
 
     Args:
         first: whether this is the process that reports; the others say nothing.
-
-    Attributes:
-        training: whether the curves of a training run are open.
     """
 
     def __init__(self, first: bool) -> None:
         self.first = first
         self._curves: ScalarLog | None = None
 
-    @property
-    def training(self) -> bool:
-        """Whether a training run is under way, whose tests belong to an epoch."""
-        return self._curves is not None
-
     def open(
         self, save_dir: str | Path, *, epoch: int, untested: bool, first_step: int | None
-    ) -> None:
+    ) -> ScalarLog | None:
         """Begin to report a training run.
 
         What a stopped run wrote after its last checkpoint is dropped, since it is written again.
@@ -45,10 +37,14 @@ class Journal:
             epoch: number of finished epochs.
             untested: whether the test after the last of them is still to come.
             first_step: number of finished batches of all epochs; None for a new run.
+
+        Returns:
+            ScalarLog: the run's curves; None in other processes than the first.
         """
         if self.first:
             drop_records_after(save_dir, epoch, untested=untested)
             self._curves = ScalarLog(save_dir, purge_step=first_step)
+        return self._curves
 
     def close(self) -> None:
         """Write what is left of the curves."""
@@ -87,9 +83,11 @@ class Journal:
     def epoch(self, record: dict[str, Any], max_epoch: int, save_dir: str | Path) -> None:
         """Record an epoch and print its line."""
         self._record(save_dir, record)
-        terms = "  ".join(f"{k} {v:.4g}" for k, v in record.items() if k.startswith("loss"))
+        terms = [f"{k} {v:.4g}" for k, v in record.items() if k.startswith("loss")]
+        if "acc" in record:  # not with torchreid's triplet loss alone
+            terms.append(f"acc {record['acc']:.1f}")
         self.say(
-            f"epoch {record['epoch']}/{max_epoch}  {terms}  acc {record['acc']:.1f}  "
+            f"epoch {record['epoch']}/{max_epoch}  {'  '.join(terms)}  "
             f"lr {record['lr']:.2e}  {record['seconds']:.1f} s"
         )
 
@@ -116,19 +114,19 @@ class Journal:
         self.say("CMC curve")
         for r in ranks:
             self.say(f"Rank-{r:<3}: {result.ranks[r]:.1%}")
+        if self._curves is not None:
+            self._curves.add_scalar(f"Test/{result.dataset}/rank1", result.rank1, epoch)
+            self._curves.add_scalar(f"Test/{result.dataset}/mAP", result.mAP, epoch)
         self.record_test(result, save_dir, epoch=epoch, bad_frames=bad_frames)
 
     def record_test(
         self, result: TestResult, save_dir: str | Path, *, epoch: int, bad_frames: int = 0
     ) -> None:
-        """Record a test's figures; arguments as for :meth:`test`."""
-        if self._curves is not None:
-            self._curves.add_scalar(f"Test/{result.dataset}/rank1", result.rank1, epoch)
-            self._curves.add_scalar(f"Test/{result.dataset}/mAP", result.mAP, epoch)
+        """Record a test's figures alone; arguments as for :meth:`test`."""
         if save_dir:
             record = {
                 "kind": "test",
-                "epoch": epoch + 1 if self.training else None,
+                "epoch": epoch + 1 if self._curves is not None else None,
                 "dataset": result.dataset,
                 "protocol": result.protocol,
                 "distractors_dropped": result.distractors_dropped,

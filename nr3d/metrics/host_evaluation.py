@@ -40,7 +40,7 @@ def host_evaluation(
         >>> curve[:2], float(mAP), valid
         (array([1., 1.], dtype=float32), 1.0, 1)
     """
-    has_match, left = _kept(query, gallery)
+    has_match, left = entries_left(query, gallery)
     require_a_match(has_match)
     if use_metric_cuhk03:
         left = np.array([len(np.unique(gallery.pids)) - 1])  # one a person, the query's or not
@@ -70,8 +70,23 @@ def host_evaluation(
     return (curve / valid).astype(np.float32), precision / valid, valid
 
 
-def _kept(query: Labels, gallery: Labels) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
-    """Tell of each query whether it has a match, and how many entries are left for it."""
+def entries_left(
+    query: Labels, gallery: Labels
+) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.int64]]:
+    """Return for each query whether it has a match, and how many gallery entries are left for it.
+
+    Entries of the query's person under the query's camera are left out.
+
+    Args:
+        query, gallery: persons and cameras of the two sets.
+
+    Returns:
+        tuple: (Q,) of bool and (Q,) of int.
+
+    Examples:
+        >>> entries_left(Labels.of([1], [0]), Labels.of([1, 1, 2], [0, 1, 0]))
+        (array([ True]), array([2]))
+    """
     offsets, entries = View(query, gallery).same_person(slice(0, len(query)))
     owner = np.repeat(np.arange(len(query)), np.diff(offsets))
     other_camera = gallery.camids[entries] != query.camids[owner]

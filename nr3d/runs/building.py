@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -13,14 +13,25 @@ from yacs.config import CfgNode
 
 from nr3d.config import as_mapping, leaves
 from nr3d.data import ClipDataManager
-from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine, warmup_multi_step
+from nr3d.engine import (
+    StepOptions,
+    StockSoftmaxEngine,
+    StockTripletEngine,
+    TestOptions,
+    VideoNot3DEngine,
+    warmup_multi_step,
+)
 from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
 from nr3d.models import VideoReID
 from nr3d.parallel import world
+from nr3d.runs.stock import build_stock_datamanager, build_stock_engine
 from nr3d.weights import load
+
+AnyEngine: TypeAlias = VideoNot3DEngine | StockSoftmaxEngine | StockTripletEngine
+"""What ``engine`` chooses from."""
 
 
 @contextlib.contextmanager
@@ -64,7 +75,7 @@ def device_of(cfg: CfgNode) -> torch.device:
     return torch.device("cpu")
 
 
-def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager:
+def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
     """Build the data manager that a configuration describes.
 
     Args:
@@ -76,6 +87,9 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> ClipDataManager
         DataError: if a dataset or one of its files is missing or does not fit.
         ConfigError: if a value cannot be used.
     """
+    if training and cfg.engine == "torchreid":
+        with _as_config_error():
+            return build_stock_datamanager(cfg)
     processes = world().size
     norms_see_all = cfg.train.sync_norms and processes > 1
     if training and cfg.train.batch_size // processes == 1 and not norms_see_all:
@@ -172,8 +186,8 @@ def test_options(cfg: CfgNode, *, whole: bool = False) -> TestOptions:
 
 
 def build_engine(
-    cfg: CfgNode, datamanager: ClipDataManager, model: VideoReID, *, testing: bool = False
-) -> VideoNot3DEngine:
+    cfg: CfgNode, datamanager: Any, model: VideoReID, *, testing: bool = False
+) -> AnyEngine:
     """Build the engine that a configuration describes, with its optimizers and schedule.
 
     Args:
@@ -201,6 +215,11 @@ def build_engine(
             new_layers=cfg.train.new_layers,
             base_lr_mult=cfg.train.base_lr_mult,
         )
+        scheduler = _build_scheduler(cfg, optimizer)
+        if cfg.engine == "torchreid" and not testing:
+            return build_stock_engine(
+                cfg, datamanager, model, optimizer, scheduler, as_mapping(cfg)
+            )
         if type(optimizer) is torch.optim.Adam:
             for group in optimizer.param_groups:
                 group["fused"] = True  # one pass over the memory; torchreid has no switch for it
@@ -208,7 +227,7 @@ def build_engine(
             datamanager,
             model,
             optimizer,
-            _build_scheduler(cfg, optimizer),
+            scheduler,
             use_gpu=cfg.use_gpu,
             criterion=_build_criterion(cfg, model),
             center_lr=cfg.not3d.center_lr,

@@ -171,6 +171,11 @@ def rehearse_run(run: Run, *, anew: bool = False) -> Rehearsal:
     """Rehearse a run that is opened; arguments and errors are those of :func:`rehearse`."""
     done = prepare(run, anew=anew)
     cfg, datamanager, engine = run.cfg, run.datamanager, run.engine
+    if not isinstance(engine, VideoNot3DEngine):
+        raise ConfigError(
+            f"engine is {cfg.engine!r}, and --dry-run rehearses nr3d's engine alone: leave "
+            "--dry-run out, or set engine nr3d"
+        )
     batches = len(datamanager.train_loader)
     batch = next(iter(datamanager.train_loader))
     at_once = max(1, datamanager.train_loader.num_workers)

@@ -9,17 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import cached_property
+from typing import Any
 
 from yacs.config import CfgNode
 
 from nr3d import parallel
 from nr3d.config import Command
-from nr3d.data import ClipDataManager
-from nr3d.engine import VideoNot3DEngine
 from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.models import VideoReID
-from nr3d.runs.building import build_datamanager, build_engine, build_model
+from nr3d.runs.building import AnyEngine, build_datamanager, build_engine, build_model
 from nr3d.runs.configuration import changed, check
 from nr3d.runs.folder import check_save_dir
 
@@ -68,7 +67,7 @@ class Run:
         return self.command is Command.TRAIN
 
     @cached_property
-    def datamanager(self) -> ClipDataManager:
+    def datamanager(self) -> Any:
         """The data.
 
         Raises:
@@ -94,7 +93,7 @@ class Run:
         return build_model(self.cfg, people, training=self.training)
 
     @cached_property
-    def engine(self) -> VideoNot3DEngine:
+    def engine(self) -> AnyEngine:
         """The engine, with its optimizers and schedule.
 
         Raises:
@@ -109,13 +108,13 @@ class Run:
         return Run(changed(cfg, "model.pretrained", False), self.command)
 
 
-def _refuse_empty(datamanager: ClipDataManager) -> None:
+def _refuse_empty(datamanager: Any) -> None:
     """Refuse data that a run would find too small at its first step, or at its test."""
     if len(datamanager.train_loader) == 0:
         raise DataError(
             "The training set gives no whole batch: set train.batch_size to fewer clips."
         )
-    for name, parts in datamanager.test_loader.items():
-        for part, loader in parts.items():
-            if not loader.tracklets.tracklets:
+    for name, parts in datamanager.test_dataset.items():
+        for part, tracklets in parts.items():
+            if not tracklets:
                 raise DataError(f"{name} has no {part} tracklet to test: restore its {part}.")

@@ -1,9 +1,9 @@
-"""``use_gpu`` and ``model``: the device, the network, and where its weights come from."""
+"""``use_gpu``, ``engine`` and ``model``: the device, the engine, the network and its weights."""
 
 from __future__ import annotations
 
 from nr3d.config.scopes import EVERY, IMAGES, Command, Key, Scope
-from nr3d.config.values import SOME_PLACE, Flag, FlagOrText, Text
+from nr3d.config.values import SOME_PLACE, Choice, Flag, FlagOrText, Text
 
 KEYS = (
     Key(
@@ -13,6 +13,14 @@ KEYS = (
         "whether to compute on a GPU where there is one",
         Scope.MACHINE,
         EVERY,
+    ),
+    Key(
+        "engine",
+        "nr3d",
+        Choice(choices=("nr3d", "torchreid")),
+        "engine that trains: nr3d's, or torchreid's own for loss.name softmax or triplet",
+        Scope.STEPS,
+        Command.TRAIN,
     ),
     Key(
         "model.name",

@@ -1,0 +1,151 @@
+"""A configuration made real with torchreid's own data and engine (``engine: torchreid``)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from torch.optim import Optimizer
+from yacs.config import CfgNode
+
+from nr3d.config import leaves
+from nr3d.data.loading import load_datasets
+from nr3d.engine import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
+from nr3d.errors import ConfigError, shown
+from nr3d.host import torchreid
+from nr3d.models import VideoReID
+from nr3d.parallel import world
+
+_USABLE: dict[str, tuple[Any, ...]] = {
+    "data.pack": ("",),
+    "data.bad_frames": ("error",),
+    "data.cache_frames": (False,),
+    "video.sample_method": ("evenly", "random"),
+    "train.checkpoint_steps": (0,),
+    "train.precision": ("auto", "float32"),
+    "train.compile": (False,),
+    "train.accumulation_steps": (1,),
+    "test.precision": ("auto", "float32"),
+    "test.compile": (False,),
+    "test.protocol": ("torchreid",),
+    "test.distractors": ("keep",),
+    "not3d.test_sample_method": ("dense",),
+    "not3d.crop_padding": (10,),
+}
+"""Keys that torchreid's engines and data know nothing of, or not every value of: the values that
+they do not contradict, the default first where it is one."""
+
+
+def check_stock(cfg: CfgNode) -> None:
+    """Refuse what torchreid's engines cannot do.
+
+    Args:
+        cfg: whole configuration with ``engine: torchreid``.
+
+    Raises:
+        ConfigError: naming the keys, their values and what is expected.
+    """
+    if cfg.loss.name not in STOCK_ENGINES:
+        raise ConfigError(
+            f"loss.name is {shown(cfg.loss.name)} and engine is 'torchreid', expected one of "
+            f"{', '.join(STOCK_ENGINES)} with it: set loss.name, or engine nr3d"
+        )
+    if world().size > 1:
+        raise ConfigError(
+            f"engine is 'torchreid' in {world().size} processes, and torchreid's engines train in "
+            "one: start it without torchrun, or set engine nr3d"
+        )
+    values = dict(leaves(cfg))
+    wrong = [
+        f"{key} is {shown(values[key])}, expected {' or '.join(map(shown, usable))}"
+        for key, usable in _USABLE.items()
+        if values[key] not in usable
+    ]
+    if wrong:
+        raise ConfigError(
+            f"engine is 'torchreid', whose engines cannot do all that is set ({'; '.join(wrong)}): "
+            "set these so, or engine nr3d"
+        )
+
+
+def build_stock_datamanager(cfg: CfgNode) -> Any:
+    """Build torchreid's ``VideoDataManager`` as a configuration describes it.
+
+    The datasets are loaded by nr3d first, which says in one line what is wrong with one.
+
+    Args:
+        cfg: whole configuration.
+
+    Raises:
+        ConfigError: if a key is set to what torchreid's engines cannot do.
+        DataError: if a dataset or its files are not there or do not fit.
+    """
+    check_stock(cfg)
+    names = [*cfg.data.sources, *cfg.data.targets]
+    load_datasets(names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall)
+    frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
+    return torchreid.data.VideoDataManager(
+        root=cfg.data.root,
+        sources=list(cfg.data.sources),
+        targets=list(cfg.data.targets),
+        height=cfg.data.height,
+        width=cfg.data.width,
+        transforms=list(cfg.data.transforms),
+        norm_mean=list(cfg.data.norm_mean),
+        norm_std=list(cfg.data.norm_std),
+        use_gpu=cfg.use_gpu,
+        split_id=cfg.data.split_id,
+        combineall=cfg.data.combineall,
+        batch_size_train=cfg.train.batch_size,
+        # Tracklets here, frames in the configuration.
+        batch_size_test=max(1, frames // cfg.video.seq_len),
+        workers=min(cfg.data.workers, os.cpu_count() or 1),
+        num_instances=cfg.sampler.num_instances,
+        num_cams=cfg.sampler.num_cams,
+        num_datasets=cfg.sampler.num_datasets,
+        train_sampler=cfg.sampler.train_sampler,
+        seq_len=cfg.video.seq_len,
+        sample_method=cfg.video.sample_method,
+    )
+
+
+def build_stock_engine(
+    cfg: CfgNode,
+    datamanager: Any,
+    model: VideoReID,
+    optimizer: Optimizer,
+    scheduler: Any | None,
+    config: Mapping[str, Any],
+) -> StockSoftmaxEngine | StockTripletEngine:
+    """Build torchreid's engine for the loss of a configuration.
+
+    Args:
+        cfg: whole configuration.
+        datamanager: data as :func:`build_stock_datamanager` builds it.
+        model, optimizer, scheduler: network as the configuration describes it, and what steps it.
+        config: the configuration as plain values.
+    """
+    options: dict[str, Any] = {
+        "label_smooth": cfg.loss.softmax.label_smooth,
+        "pooling_method": cfg.video.pooling_method,
+    }
+    if cfg.loss.name == "triplet":
+        of_triplet = cfg.loss.triplet
+        options |= {"margin": of_triplet.margin, "weight_t": of_triplet.weight_t}
+        options["weight_x"] = of_triplet.weight_x
+    return STOCK_ENGINES[cfg.loss.name](
+        datamanager,
+        model,
+        optimizer,
+        loss=cfg.loss.name,
+        scheduler=scheduler,
+        use_gpu=cfg.use_gpu,
+        facts={
+            "frames": cfg.video.seq_len,
+            "mean": list(cfg.data.norm_mean),
+            "std": list(cfg.data.norm_std),
+        },
+        config=config,
+        **options,
+    )
