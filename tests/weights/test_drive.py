@@ -82,6 +82,14 @@ def test_the_confirm_page_leads_to_the_file(drive) -> None:
     assert len(drive.asked) == 2
 
 
+def test_the_page_and_the_file_together_have_a_time(drive) -> None:
+    """A second passes before the page; the second that the file then asks for is too much."""
+    drive.script, drive.headers = ["503", "good", "503"], {"Retry-After": "1"}
+    with pytest.raises(WeightsError, match="HTTP 503"):
+        fetch(ENTRY, patience=Patience(total=1.6))
+    assert [path.split("?")[0] for path, _ in drive.requests] == ["/uc", "/uc", "/download"]
+
+
 def test_a_quota_page_is_named_and_the_next_source_is_tried(
     drive, hasty: Patience, tmp_path: Path
 ) -> None:

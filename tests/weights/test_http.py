@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -121,6 +122,17 @@ def test_a_file_that_changed_is_begun_anew(
     server.files["/w.pth"], server.tag, server.script = new, '"2"', ["good"]
     download(url, tmp_path / "part", patience=hasty)
     assert (tmp_path / "part").read_bytes() == new
+
+
+@pytest.mark.parametrize(("tag", "validator"), [('"1"', '"1"'), ('W/"1"', "")])
+def test_a_weak_tag_says_nothing_of_the_bytes(
+    server, url: str, tmp_path: Path, hasty: Patience, tag: str, validator: str
+) -> None:
+    server.tag, server.script = tag, ["half", "404"]
+    with pytest.raises(SourceError):
+        download(url, tmp_path / "part", patience=hasty)
+    notes = json.loads((tmp_path / "part.from").read_text())
+    assert notes == {"validator": validator, "total": len(CONTENT)}
 
 
 def test_without_a_tag_a_file_of_another_size_is_begun_anew(
