@@ -1,4 +1,4 @@
-"""Training and testing through torchreid's engine."""
+"""Training and testing through torchreid's engine contract."""
 
 from nr3d.engine.engine import VideoNot3DEngine
 from nr3d.engine.judging import Judgement, judge

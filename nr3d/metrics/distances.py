@@ -33,9 +33,9 @@ def parts(rows: int, height: int) -> Iterator[slice]:
 class Distances:
     """Distances between two sets of features, computed only when they are read.
 
-    They are the distances of ``torchreid.metrics.compute_distance_matrix``: for ``'euclidean'`` the squared
-    distance |a|² + |b|² - 2 a·b, where rounding can leave a little less than 0; for ``'cosine'``
-    1 - a·b of features of length 1.
+    They are the distances of ``torchreid.metrics.compute_distance_matrix``: for ``'euclidean'`` the
+    squared distance |a|² + |b|² - 2 a·b, where rounding can leave a little less than 0; for
+    ``'cosine'`` 1 - a·b of features of length 1.
 
     Args:
         one: features of the rows, (N, D).

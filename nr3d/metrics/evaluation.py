@@ -64,8 +64,8 @@ def evaluate_rank(
     Reference:
         Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015. Deviations from
         torchreid: where fewer than ``max_rank`` entries are left for a query, its curve stays at 1
-        from there on (torchreid fails); equal distances are ranked in the gallery's order (torchreid's order
-        is arbitrary there).
+        from there on (torchreid fails); equal distances are ranked in the gallery's order
+        (torchreid's order is arbitrary there).
 
     Args:
         distmat: distances (Q, G), an array or a tensor on any device.

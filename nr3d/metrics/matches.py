@@ -17,8 +17,8 @@ from nr3d.metrics.places import Block, places
 
 Key = TypeVar("Key")
 
-# Bytes that an entry of the query's person costs while a block is searched: sixteen numbers of 8 bytes
-# that live at the same time (columns, owners, places, the sort's keys and their order, terms…).
+# Bytes that an entry of the query's person costs while a block is searched: sixteen numbers of 8
+# bytes that live at the same time (columns, owners, places, the sort's keys and their order, …).
 _PAIR_BYTES = 128
 
 
@@ -89,7 +89,7 @@ class View:
         return copy + _PAIR_BYTES * int(self._count.max(initial=0))
 
     def same_person(self, part: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Return the gallery entries of some queries' persons: each query's offset, and the entries."""
+        """Return the gallery entries of some queries' persons, and where each query's begin."""
         count = self._count[part]
         offsets = np.concatenate([[0], np.cumsum(count)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], count)
