@@ -1,13 +1,14 @@
-"""Training and testing through torchreid's engine."""
+"""Training and testing through torchreid's engine contract."""
 
 from nr3d.engine.engine import VideoNot3DEngine
+from nr3d.engine.judging import Judgement, judge
 from nr3d.engine.records import append_record, read_records
 from nr3d.engine.results import TestResult
 from nr3d.engine.schedule import warmup_multi_step
 from nr3d.engine.state import BEST, LAST
 from nr3d.engine.step import StepOptions, TrainingStep
 from nr3d.engine.stock import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
-from nr3d.engine.testing import Judgement, TestOptions, judge
+from nr3d.engine.testing import TestOptions
 from nr3d.host import torchreid
 from nr3d.registry import register_names
 

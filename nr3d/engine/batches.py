@@ -12,13 +12,16 @@ Batch = dict[str, Any]
 
 
 def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]:
-    """Give batches with their tensors on a device.
+    """Yield batches with their tensors on a device.
 
-    On a GPU each batch is copied, from pinned memory, while the one before it is worked on.
+    On a GPU each batch is copied from pinned memory while the one before it is in use.
 
     Args:
-        batches: dicts of tensors and other values; the others are handed on.
-        device: where the tensors shall be.
+        batches: dicts of tensors and other values, which are passed on as they are.
+        device: device of the tensors in the yielded batches.
+
+    Yields:
+        dict: the next batch.
     """
     if device.type != "cuda":
         for batch in batches:
@@ -44,7 +47,7 @@ def _moved(batch: Batch, device: torch.device) -> Batch:
 
 
 def _copied(batch: Batch, done: torch.cuda.Event, device: torch.device) -> Batch:
-    """Let the computing stream wait for a copy, and keep its memory until it was used."""
+    """Make the computing stream wait for a copy, and keep the copy's memory until it is used."""
     computing = torch.cuda.current_stream(device)
     computing.wait_event(done)
     for value in batch.values():

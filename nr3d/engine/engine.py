@@ -17,11 +17,12 @@ from nr3d.data import ClipDataManager
 from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
+from nr3d.engine.judging import draw_judgement, judge_dataset
 from nr3d.engine.loop import Run, run_epochs, train_epoch
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import Progress, RunParts
 from nr3d.engine.step import StepOptions, TrainingStep, explained_step
-from nr3d.engine.testing import TestOptions, check_test, draw_judgement, judge_dataset
+from nr3d.engine.testing import TestOptions, check_test
 from nr3d.errors import Nr3dError
 from nr3d.features.extraction import POOLINGS
 from nr3d.features.inference import Inference

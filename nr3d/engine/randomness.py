@@ -1,4 +1,4 @@
-"""The random states of a process, taken and put back as plain values."""
+"""The random states of a process, read and restored as plain values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 
 
 def random_states() -> dict[str, Any]:
-    """Give the states of Python's, NumPy's and torch's generators, as a checkpoint takes them."""
+    """Return the states of Python's, NumPy's and torch's generators, as a checkpoint keeps them."""
     state: Any = np.random.get_state()
     name, keys, position, has_gauss, gauss = state
     return {
@@ -23,9 +23,11 @@ def random_states() -> dict[str, Any]:
 
 
 def set_random_states(states: Mapping[str, Any]) -> None:
-    """Put the generators back to where :func:`random_states` found them.
+    """Restore the states of Python's, NumPy's and torch's generators.
 
-    States of GPUs that are not here are left out.
+    Args:
+        states: states as :func:`random_states` returned them; those of GPUs that this machine does
+            not have are ignored.
     """
     version, internal, gauss_next = states["python"]
     random.setstate((version, tuple(internal), gauss_next))

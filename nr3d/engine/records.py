@@ -1,4 +1,4 @@
-"""The run's records: a line of JSON per epoch and per test."""
+"""The records of a run: a line of JSON per epoch and per test."""
 
 from __future__ import annotations
 
@@ -21,31 +21,32 @@ logger = logging.getLogger(__name__)
 FILE_NAME = "metrics.jsonl"
 
 _LONGEST = 1 << 20
-"""Bytes of a line that may be a record."""
+"""Length of the longest line that may be a record, in bytes."""
 
 
 def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
-    """Append one line to the run's ``metrics.jsonl``, whoever else appends to it.
+    """Append one line to a run's ``metrics.jsonl``, which other processes may append to as well.
 
     Args:
-        save_dir: the run's folder; made if missing.
-        record: plain values; a number that is not finite becomes null.
+        save_dir: the run's folder, made if it is missing.
+        record: plain values by name; a number that is not finite becomes null.
 
     Raises:
-        OutputError: if the disk is full or the folder cannot be written; the file is as it was.
+        OutputError: if the disk is full or the folder cannot be written; the file is then as it
+            was.
     """
     path = Path(save_dir) / FILE_NAME
     line = json.dumps(finite(record)).encode() + b"\n"
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _alone(path) as file:
-            # A run that was killed while it wrote leaves half a line; the next one starts anew.
+            # A run that was killed while it wrote leaves half a line, which is ended here.
             size = file.seek(0, os.SEEK_END)
             if size:
                 file.seek(size - 1)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             try:
-                while line:  # a disk that is nearly full takes a part
+                while line:  # a disk that is nearly full takes a part of it
                     line = line[file.write(line) :]
             except OSError:
                 file.truncate(size)
@@ -54,7 +55,7 @@ def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
 
 @contextlib.contextmanager
 def _alone(path: Path) -> Iterator[FileIO]:
-    """Open a file to append to, while no other process does that or replaces it by another."""
+    """Open a file to append to while no other process appends to it or replaces it."""
     while True:
         with FileIO(path, "a+") as file:
             if sys.platform != "win32":
@@ -72,24 +73,30 @@ def _alone(path: Path) -> Iterator[FileIO]:
 
 
 def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
-    """Read the records of a run's ``metrics.jsonl``; none if there is no file.
+    """Read the records of a run's ``metrics.jsonl``.
 
-    Lines that are none are left out, such as one that a kill cut short or a power cut filled with
-    zeros.
+    Lines that are no records are left out, such as one that a kill cut short or a power cut filled
+    with zeros.
+
+    Args:
+        save_dir: the run's folder.
+
+    Returns:
+        list: records in the order of the file; none if there is no file.
     """
     return [record for _, record in _lines(save_dir) if record is not None]
 
 
 def drop_records_after(save_dir: str | Path, epoch: int, *, untested: bool = False) -> None:
-    """Take the lines of later epochs out of a run's ``metrics.jsonl``.
+    """Remove the lines of later epochs from a run's ``metrics.jsonl``.
 
-    A run that goes on from a checkpoint writes them again. Lines that are no records are taken out
+    A run that is resumed from a checkpoint writes them again. Lines that are no records are removed
     too, and the log says how many.
 
     Args:
         save_dir: the run's folder.
-        epoch: the last epoch (from 1) whose lines stay; lines without an epoch stay too.
-        untested: take the tests of that epoch out too.
+        epoch: last epoch whose lines stay, from 1; lines without an epoch stay too.
+        untested: remove the tests of that epoch too.
     """
     path = Path(save_dir) / FILE_NAME
     if not path.is_file():
@@ -117,7 +124,7 @@ def _drop(path: Path, epoch: int, untested: bool) -> None:
 
 
 def _lines(save_dir: str | Path) -> Iterator[tuple[bytes, dict[str, Any] | None]]:
-    """Give each line as it is, with its end, and its record; None for what is none."""
+    """Yield each line as it is, with its end, and its record; None for a line that is no record."""
     path = Path(save_dir) / FILE_NAME
     if not path.is_file():
         return

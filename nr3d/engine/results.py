@@ -1,4 +1,4 @@
-"""What a test found."""
+"""The result of a test."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from typing import Any
 
 @dataclass(frozen=True)
 class TestResult:
-    """What a test found on one dataset, by one protocol."""
+    """Result of a test on one dataset, by one protocol."""
 
     __test__ = False  # not a pytest class
 
     dataset: str
     protocol: str
     mAP: float
-    """0..1"""
+    """Mean average precision, 0..1."""
     mINP: float | None
-    """0..1; None where torchreid's evaluator judged, which does not give it."""
+    """Mean inverse negative penalty, 0..1; None by torchreid's evaluator, which has none."""
     ranks: dict[int, float]
-    """Rank to the share of queries with a true match up to it, 0..1."""
+    """Rank to the share of queries with a true match up to that rank, 0..1."""
     query: int
     valid_queries: int
     gallery: int
     distractors: int
-    """Gallery tracklets of people that no query shows."""
+    """Number of gallery tracklets of people that no query shows."""
     distractors_dropped: bool
     frames: int
     clips: int
     extract_seconds: float
     rank_seconds: float
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Intervals, figures by tracklet length and by pair of cameras, where they were asked for."""
+    """Intervals, figures by tracklet length and by pair of cameras; empty without details."""
 
     @property
     def rank1(self) -> float:
@@ -41,11 +41,11 @@ class TestResult:
 
     @property
     def figures(self) -> dict[str, float]:
-        """``rank-1`` and the others asked for, and ``mAP``, as shares."""
+        """``rank-1`` and the other reported ranks, and ``mAP``, as shares 0..1."""
         return {**{f"rank-{r}": share for r, share in self.ranks.items()}, "mAP": self.mAP}
 
     def summary(self) -> dict[str, Any]:
-        """Give everything as plain values, for a machine."""
+        """Return everything as plain values, for JSON."""
         return {
             "protocol": self.protocol,
             **self.figures,

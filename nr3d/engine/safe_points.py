@@ -34,7 +34,7 @@ def stop_if_asked(engine: VideoNot3DEngine, save_dir: str, *, written: bool = Fa
 
 
 def stop_within_epoch(engine: VideoNot3DEngine, save_dir: str, *, written: bool) -> None:
-    """Stop after the batch just done if that was asked for and a run can be resumed there.
+    """Stop after the batch just done if the run was asked to and can be resumed there.
 
     Arguments and errors are those of :func:`stop_if_asked`.
     """

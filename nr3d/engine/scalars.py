@@ -15,18 +15,18 @@ from nr3d.errors import OutputError, writing
 logger = logging.getLogger(__name__)
 
 _OFTEN = 30.0
-"""Seconds between two flushes, at least."""
+"""Shortest time between two flushes, in seconds."""
 
 
 class ScalarLog:
-    """Writes numbers into a file of TensorBoard's, made with the first of them.
+    """Writer of numbers into a file of TensorBoard's, which is made with the first of them.
 
     A disk that is full costs the curves and one warning, not the run. TensorBoard's own writer ends
     there in a thread of its own, with a traceback.
 
     Args:
-        folder: where to.
-        purge_step: what an earlier run wrote from this step on is hidden; None hides nothing.
+        folder: folder of the file.
+        purge_step: first step that an earlier run's curves are hidden from; None hides nothing.
     """
 
     def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
@@ -38,14 +38,20 @@ class ScalarLog:
         self._failed = False
 
     def add_scalar(self, name: str, value: float, step: int) -> None:
-        """Write one number."""
+        """Write one number.
+
+        Args:
+            name: name of the curve.
+            value: number to write.
+            step: place on the curve.
+        """
         from torch.utils.tensorboard.summary import scalar
 
         summary = scalar(name, value)  # type: ignore[no-untyped-call]
         self._write(step=int(step), summary=summary)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, and close the file."""
         if self._file is not None:
             try:
                 with writing(self.folder):
@@ -88,7 +94,7 @@ class ScalarLog:
         self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
     def _give_up(self, error: OutputError) -> None:
-        """Say once that there is no more to come, and let go of the file."""
+        """Warn once that no more is written, and close the file."""
         self._failed = True
         if self._file is not None:
             with contextlib.suppress(OSError):

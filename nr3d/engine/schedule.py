@@ -1,4 +1,4 @@
-"""The recipe's learning rate: a linear warm-up, then steps down."""
+"""The learning rate of the recipe: a linear warm-up, then steps down."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ def warmup_multi_step(
         \begin{cases} w + (1 - w) \, e / E & e < E \\ 1 & \text{else} \end{cases}
 
     Args:
-        optimizer: whose groups' learning rates are the full ones.
-        stepsize: epochs, from 0, at which the rate falls. Paper: 40, 70.
-        gamma: what it falls by. Paper: 0.1.
-        warmup_epochs: E; 0 for none. Paper: 10.
-        warmup_factor: w, the share of the rate at epoch 0. Paper: 0.01.
+        optimizer: optimizer whose groups have the full learning rates.
+        stepsize: epochs at which the rate falls, from 0. Paper: 40, 70.
+        gamma: factor that the rate falls by. Paper: 0.1.
+        warmup_epochs: number of epochs of the warm-up, E; 0 for none. Paper: 10.
+        warmup_factor: w, share of the rate at epoch 0, 0..1. Paper: 0.01.
+
+    Returns:
+        LambdaLR: scheduler to be stepped once an epoch.
 
     Raises:
-        ValueError: for a negative ``warmup_epochs`` or a ``warmup_factor`` outside 0..1.
+        ValueError: if ``warmup_epochs`` is negative or ``warmup_factor`` outside 0..1.
 
-    Examples::
+    Examples:
         >>> import torch
         >>> optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
         >>> warmup_multi_step(optimizer).get_last_lr()

@@ -18,10 +18,11 @@ from nr3d.data import Tracklet
 from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
+from nr3d.engine.judging import judge
 from nr3d.engine.randomness import set_random_states
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import Progress, RunParts
-from nr3d.engine.testing import TestOptions, judge
+from nr3d.engine.testing import TestOptions
 from nr3d.errors import DataError, WeightsError, reason_of
 from nr3d.features.extraction import TrackletFeatures, name_of
 from nr3d.features.precision import Precision

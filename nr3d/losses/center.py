@@ -14,16 +14,16 @@ CenterReduction = Literal["mean", "half_sum"]
 def center_loss(
     features: Tensor, pids: Tensor, centers: Tensor, *, reduction: CenterReduction = "mean"
 ) -> Tensor:
-    """Compute the center loss of a batch; ``CenterLoss`` documents it.
+    """Compute the center loss of a batch; see :class:`CenterLoss`.
 
     Args:
-        features: The batch's features, not normalised.
-        pids: The identity of each feature, from 0 to K-1.
-        centers: The center of each identity.
+        features: features of the batch, not normalised.
+        pids: identity of each feature, from 0 to K-1.
+        centers: center of each identity.
         reduction: 'mean' for mean_i ‖f_i - c_{y_i}‖², 'half_sum' for ½ Σ_i ‖f_i - c_{y_i}‖².
 
     Returns:
-        The loss, a scalar in float32 (float64 where either input is).
+        Tensor: the loss, a scalar in float32 (float64 where either input is).
 
     Shape:
         - features: (B, D)
@@ -31,10 +31,10 @@ def center_loss(
         - centers: (K, D)
 
     Raises:
-        ValueError: The shapes differ from those above, pids are not integers or (on the CPU) name
-            no center, or the reduction is unknown.
+        ValueError: if the shapes differ from those above, pids are not integers or (on the CPU)
+            name no center, or the reduction is unknown.
 
-    Example:
+    Examples:
         >>> features = torch.tensor([[1.0, 2.0], [0.0, 0.0]])
         >>> center_loss(features, torch.tensor([0, 1]), torch.zeros(2, 2))
         tensor(2.5000)
@@ -62,7 +62,7 @@ def _check_reduction(reduction: str) -> None:
 
 
 class CenterLoss(nn.Module):
-    """Squared Euclidean distance of each feature to the center of its identity.
+    """Center loss: squared Euclidean distance of each feature to the center of its identity.
 
     With c_k the center of identity k, a parameter of this module::
 
@@ -72,17 +72,17 @@ class CenterLoss(nn.Module):
     Reference:
         Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition",
         ECCV 2016. Deviations: the paper's loss is 'half_sum'; 'mean' is that of the
-        implementations in use and the one Not 3D's weight of 0.0005 was tuned for. The centers
-        follow the gradient of the loss in an optimiser of their own (Not 3D: SGD, lr 0.5),
-        where the paper gives a separate update rule.
+        implementations in use and the one that Not 3D's weight of 0.0005 was tuned for. The
+        centers follow the gradient of the loss in an optimizer of their own (Not 3D: SGD, lr 0.5),
+        where the paper has an update rule of its own.
 
     Args:
-        num_classes: K, the number of training identities.
-        feature_dim: D, the feature size (Not 3D: 2048).
+        num_classes: number of training identities, K.
+        feature_dim: size of a feature, D. Not 3D: 2048.
         reduction: 'mean' (Not 3D) or 'half_sum' (Wen et al.).
 
     Attributes:
-        centers: The centers, a parameter of shape (K, D), drawn from N(0, 1).
+        centers: parameter of shape (K, D), drawn from N(0, 1).
 
     Shape:
         - features: (B, D)
@@ -90,10 +90,10 @@ class CenterLoss(nn.Module):
         - output: (), float32, or float64 for float64 features
 
     Raises:
-        ValueError: A size is below 1 or the reduction unknown; in forward, a shape is another
-            one or (on the CPU) a label is out of range.
+        ValueError: if a size is below 1 or the reduction is unknown; in forward, if a shape is
+            another one or (on the CPU) a label is out of range.
 
-    Example:
+    Examples:
         >>> loss = CenterLoss(num_classes=625, feature_dim=2048)
         >>> loss(torch.randn(8, 2048), torch.arange(4).repeat_interleave(2)).backward()
         >>> loss.centers.grad.shape
@@ -103,7 +103,6 @@ class CenterLoss(nn.Module):
     def __init__(
         self, num_classes: int, feature_dim: int, reduction: CenterReduction = "mean"
     ) -> None:
-        """See the class."""
         super().__init__()
         check_at_least_one(num_classes=num_classes, feature_dim=feature_dim)
         _check_reduction(reduction)

@@ -1,4 +1,4 @@
-"""Checks of what a loss was given, with errors that print it."""
+"""Checks of a loss's settings and inputs, whose errors print what was met."""
 
 import math
 
@@ -10,11 +10,11 @@ def check_finite_at_least(minimum: float, **values: float) -> None:
     """Refuse a setting that is below ``minimum``, infinite or not a number.
 
     Args:
-        minimum: The smallest value allowed.
-        **values: The settings by name.
+        minimum: smallest value allowed.
+        **values: settings by name.
 
     Raises:
-        ValueError: A value is out of range.
+        ValueError: if a value is out of range.
     """
     for name, value in values.items():
         if not (math.isfinite(value) and value >= minimum):
@@ -25,10 +25,10 @@ def check_at_least_one(**counts: int) -> None:
     """Refuse a count below 1.
 
     Args:
-        **counts: The counts by name.
+        **counts: counts by name.
 
     Raises:
-        ValueError: A count is below 1.
+        ValueError: if a count is below 1.
     """
     for name, count in counts.items():
         if count < 1:
@@ -36,20 +36,20 @@ def check_at_least_one(**counts: int) -> None:
 
 
 def check_matrix_and_pids(name: str, matrix: Tensor, pids: Tensor, width: str = "D") -> None:
-    """Check one row of ``matrix`` and one whole-number label for every sample of the batch.
+    """Check that a batch has one row of ``matrix`` and one whole-number label per sample.
 
     Args:
-        name: What the caller calls ``matrix``.
-        matrix: The values to check.
-        pids: The identity labels.
-        width: The letter of the second dimension, for the message.
+        name: name of ``matrix`` in the message.
+        matrix: values to check.
+        pids: identity labels.
+        width: letter of the second dimension in the message.
 
     Shape:
         - matrix: (B, ``width``), B at least 1.
         - pids: (B,)
 
     Raises:
-        ValueError: A shape is another one, or the labels are not integers.
+        ValueError: if a shape is another one, or the labels are not integers.
     """
     fits = matrix.dim() == 2 and pids.dim() == 1 and matrix.shape[0] == pids.shape[0] > 0
     if not fits:
@@ -68,14 +68,14 @@ def check_pid_range(pids: Tensor, num_classes: int) -> None:
     indexing kernel's own assertion reports a bad label.
 
     Args:
-        pids: The identity labels.
-        num_classes: The number of classes K.
+        pids: identity labels.
+        num_classes: number of classes, K.
 
     Shape:
         - pids: (B,)
 
     Raises:
-        ValueError: A label on the CPU is below 0 or not below ``num_classes``.
+        ValueError: if a label on the CPU is below 0 or not below ``num_classes``.
     """
     if pids.device.type != "cpu":
         return

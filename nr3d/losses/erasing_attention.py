@@ -1,4 +1,4 @@
-"""Erasing-attention loss: a frame with a part erased should get a low attention score."""
+"""Erasing-attention loss: a low attention score for a frame with an erased part."""
 
 from torch import Tensor, nn
 
@@ -6,23 +6,23 @@ from nr3d.losses.precision import accumulation_dtype, without_autocast
 
 
 def erasing_attention_loss(scores: Tensor, erased: Tensor) -> Tensor:
-    """Compute the erasing-attention loss of a batch; ``ErasingAttentionLoss`` documents it.
+    """Compute the erasing-attention loss of a batch; see :class:`ErasingAttentionLoss`.
 
     Args:
-        scores: The attention score of each frame before the softmax, at least 0.
+        scores: attention score of each frame before the softmax, at least 0.
         erased: 1 or True where random erasing hit the frame, else 0 or False.
 
     Returns:
-        The loss, a scalar in float32 (float64 for float64 scores).
+        Tensor: the loss, a scalar in float32 (float64 for float64 scores).
 
     Shape:
         - scores: (B, T)
         - erased: (B, T)
 
     Raises:
-        ValueError: The shapes differ from those above or hold no frame.
+        ValueError: if the shapes differ from those above or hold no frame.
 
-    Example:
+    Examples:
         >>> import torch
         >>> scores = torch.tensor([[1.0, 3.0]])
         >>> erasing_attention_loss(scores, torch.tensor([[False, True]]))
@@ -57,9 +57,9 @@ class ErasingAttentionLoss(nn.Module):
         - output: (), float32, or float64 for float64 scores
 
     Raises:
-        ValueError: In forward, a shape is another one.
+        ValueError: in forward, if a shape is another one.
 
-    Example:
+    Examples:
         >>> import torch
         >>> loss = ErasingAttentionLoss()
         >>> scores = torch.rand(8, 4, requires_grad=True)

@@ -40,7 +40,7 @@ class Not3DLoss(Criterion):
 
         L = ID + RLL + β · center + E_att
 
-    For comparison, torchreid's triplet loss with hard mining can stand in the place of RLL.
+    For comparison, torchreid's triplet loss with hard mining can replace RLL.
 
     Reference:
         Alsehaim and Breckon, "Not 3D Re-ID: a Simple Single Stream 2D Convolution for Robust
@@ -48,25 +48,25 @@ class Not3DLoss(Criterion):
         and ``CenterLoss`` from their papers apply.
 
     Args:
-        num_classes: K, the number of training identities.
-        feature_dim: D, the size of the feature after the neck (paper: 2048).
-        label_smoothing: ε of the ID loss, from 0 to 1 (paper: 0.1).
-        margin: m of the ranked list loss (paper: 1.3).
-        alpha: α of the ranked list loss (paper: 2.0).
-        temperature: τ of the ranked list loss (paper: 1.0).
-        negative_weight: λ of the ranked list loss (paper: 1.0).
-        center_reduction: Reduction of the center loss, 'mean' or 'half_sum'.
-        id_weight: Weight of the ID loss (paper: 1).
-        ranked_list_weight: Weight of the ranked list loss (paper: 1), or of what stands in its
-            place.
-        center_weight: β, weight of the center loss (paper: 0.0005).
-        erasing_attention_weight: Weight of the erasing-attention loss (paper: 1).
+        num_classes: number of training identities, K.
+        feature_dim: size of the feature after the neck, D. Paper: 2048.
+        label_smoothing: ε of the ID loss, 0..1. Paper: 0.1.
+        margin: m of the ranked list loss, at least 0. Paper: 1.3.
+        alpha: α of the ranked list loss, at least 0. Paper: 2.0.
+        temperature: τ of the ranked list loss, at least 0. Paper: 1.0.
+        negative_weight: λ of the ranked list loss, at least 0. Paper: 1.0.
+        center_reduction: reduction of the center loss, 'mean' or 'half_sum'.
+        id_weight: weight of the ID loss, at least 0. Paper: 1.
+        ranked_list_weight: weight of the ranked list loss, or of the loss that replaces it, at
+            least 0. Paper: 1.
+        center_weight: β, weight of the center loss, at least 0. Paper: 0.0005.
+        erasing_attention_weight: weight of the erasing-attention loss, at least 0. Paper: 1.
         metric_loss: 'ranked_list' (paper), or 'triplet' for torchreid's ``TripletLoss`` with
             margin 0.3, on the features as they are.
 
     Attributes:
-        center: The ``CenterLoss``, whose centers learn from a gradient that carries
-            ``center_weight``; an optimiser of their own divides it out before its step.
+        center: :class:`CenterLoss` whose centers get a gradient that carries ``center_weight``; the
+            optimizer of :meth:`optimizers` divides it out before its step.
 
     Shape:
         - logits: (B, K)
@@ -76,13 +76,13 @@ class Not3DLoss(Criterion):
         - erased: (B, T), 0 or 1 of any type
         - output: the total, (), and a dict of the terms 'id', 'ranked_list', 'center' and
           'erasing_attention', each (), unweighted and detached; with the triplet loss, 'triplet'
-          takes the place of 'ranked_list'
+          replaces 'ranked_list'
 
     Raises:
-        ValueError: A setting is out of range; in forward, a shape is another one or (on the CPU)
-            a label is out of range, or the triplet loss finds one identity only.
+        ValueError: if a setting is out of range; in forward, if a shape is another one, a label is
+            out of range (on the CPU), or the batch has a single identity for the triplet loss.
 
-    Example:
+    Examples:
         >>> import torch
         >>> loss = Not3DLoss(num_classes=625, feature_dim=2048)
         >>> logits = torch.randn(8, 625, requires_grad=True)

@@ -1,4 +1,4 @@
-"""The number format the losses add up in, whatever format their inputs came in."""
+"""The number type that losses are computed in, whatever the type of their inputs."""
 
 from contextlib import AbstractContextManager, nullcontext
 
@@ -10,12 +10,12 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
     """Return the dtype to compute a loss of ``tensors`` in: never less than float32.
 
     Args:
-        *tensors: The loss's floating-point inputs.
+        *tensors: floating-point inputs of the loss.
 
     Returns:
-        float64 where any input is float64, else float32.
+        torch.dtype: float64 if any input is float64, else float32.
 
-    Example:
+    Examples:
         >>> accumulation_dtype(torch.zeros(2, dtype=torch.bfloat16))
         torch.float32
     """
@@ -24,15 +24,15 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
-    """Return a context in which autocast leaves operations on the device of ``tensor`` alone.
+    """Return a context in which autocast does not touch operations on a tensor's device.
 
     Casting inputs up is not enough on its own: inside an autocast region a matrix product casts
     its float32 operands down again.
 
     Args:
-        tensor: Any tensor on the device concerned.
+        tensor: any tensor on that device.
 
-    Example:
+    Examples:
         >>> product = torch.ones(2, 2)
         >>> with torch.autocast("cpu", dtype=torch.bfloat16), without_autocast(product):
         ...     (product @ product).dtype

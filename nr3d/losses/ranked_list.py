@@ -1,4 +1,4 @@
-"""Ranked list loss: keep an identity inside a ball, everybody else outside a larger one."""
+"""Ranked list loss: an identity within a ball, and all others outside a larger one."""
 
 from typing import Any
 
@@ -22,27 +22,27 @@ def ranked_list_loss(
     temperature: float = 1.0,
     negative_weight: float = 1.0,
 ) -> Tensor:
-    """Compute the ranked list loss of a batch; ``RankedListLoss`` documents it.
+    """Compute the ranked list loss of a batch; see :class:`RankedListLoss`.
 
     Args:
-        features: The batch's features, of any length: they are L2-normalised here.
-        pids: The identity of each feature.
-        margin: m, the gap between the two balls.
-        alpha: α, the distance that other identities should keep.
-        temperature: τ, how much the nearest of the violating negatives outweigh the rest.
-        negative_weight: λ, the weight of the negatives' term.
+        features: features of the batch, of any length; they are L2-normalised here.
+        pids: identity of each feature.
+        margin: m, gap between the two balls.
+        alpha: α, distance that other identities should keep.
+        temperature: τ, degree to which the nearest of the violating negatives outweigh the rest.
+        negative_weight: λ, weight of the negatives' term.
 
     Returns:
-        The loss, a scalar in float32 (float64 for float64 features).
+        Tensor: the loss, a scalar in float32 (float64 for float64 features).
 
     Shape:
         - features: (B, D)
         - pids: (B,)
 
     Raises:
-        ValueError: The shapes differ from those above, or pids are not integers.
+        ValueError: if the shapes differ from those above, or pids are not integers.
 
-    Example:
+    Examples:
         >>> features = torch.tensor([[1.0, 0.0], [3.0, 0.0], [-2.0, 0.0]])
         >>> ranked_list_loss(features, torch.tensor([0, 0, 1]))
         tensor(0.)
@@ -54,11 +54,11 @@ def ranked_list_loss(
 
 
 class _RankedList(torch.autograd.Function):
-    """The loss with its gradient worked out.
+    """The loss with a gradient derived by hand.
 
-    A batch is small, so that the time goes into the number of operations: the gradient with
-    respect to the distances comes out of the forward pass, and the backward pass is one product.
-    Memory is B·D + B², never B²·D.
+    A batch is small, so that the number of operations sets the time: the forward pass yields the
+    gradient with respect to the distances, and the backward pass is one product. It takes memory
+    for B·D + B² numbers, never for B²·D.
     """
 
     @staticmethod
@@ -141,12 +141,13 @@ class RankedListLoss(nn.Module):
         Deviation: the weights v_ij are differentiated through, as in the implementations in use.
 
     Args:
-        margin: m, the gap between the ball of an identity and that of the others, at least 0
-            (Not 3D: 1.3).
-        alpha: α, the distance that other identities should keep, at least 0; unit features are
-            at most 2 apart (Not 3D: 2.0).
-        temperature: τ, at least 0; at 0 all violating negatives weigh the same (Not 3D: 1.0).
-        negative_weight: λ, at least 0 (Not 3D: 1.0).
+        margin: m, gap between the ball of an identity and that of the others, at least 0.
+            Not 3D: 1.3.
+        alpha: α, distance that other identities should keep, at least 0; unit features are at most
+            2 apart. Not 3D: 2.0.
+        temperature: τ, degree to which near violating negatives outweigh the rest, at least 0; at 0
+            all weigh the same. Not 3D: 1.0.
+        negative_weight: λ, weight of the negatives' term, at least 0. Not 3D: 1.0.
 
     Shape:
         - features: (B, D)
@@ -154,9 +155,9 @@ class RankedListLoss(nn.Module):
         - output: (), float32, or float64 for float64 features
 
     Raises:
-        ValueError: A setting is out of range; in forward, a shape is another one.
+        ValueError: if a setting is out of range; in forward, if a shape is another one.
 
-    Example:
+    Examples:
         >>> loss = RankedListLoss()
         >>> features = torch.randn(8, 2048, requires_grad=True)
         >>> loss(features, torch.arange(4).repeat_interleave(2)).backward()
@@ -169,7 +170,6 @@ class RankedListLoss(nn.Module):
         temperature: float = 1.0,
         negative_weight: float = 1.0,
     ) -> None:
-        """See the class."""
         super().__init__()
         check_finite_at_least(
             0,

@@ -52,7 +52,7 @@ class SoftmaxCriterion(Criterion):
     def term(self, logits: Tensor, pids: Tensor) -> Tensor:
         """Compute the cross entropy of logits (B, K) and labels (B,)."""
         check_matrix_and_pids("logits", logits, pids, width="K")
-        # It makes its targets on the processor, and moves them to the GPU where it is told to.
+        # It makes its targets on the processor, and moves them to the GPU only with this flag.
         self.cross_entropy.use_gpu = logits.is_cuda
         loss: Tensor = self.cross_entropy(logits, pids)
         return loss

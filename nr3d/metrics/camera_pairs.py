@@ -1,4 +1,4 @@
-"""How well people are found again from one camera to another, pair by pair."""
+"""Figures of one camera's queries in another camera's gallery, pair by pair."""
 
 from __future__ import annotations
 
@@ -13,11 +13,14 @@ from nr3d.metrics.matches import Matches, View
 
 
 def camera_views(query: Labels, gallery: Labels) -> dict[int, View]:
-    """Give the gallery's cameras, each as a gallery of its own.
+    """Return the gallery of each camera as a view of its own.
 
     Args:
-        query: who is to be found.
-        gallery: (G,), who is in the first G columns of the distances.
+        query: persons and cameras of the queries.
+        gallery: persons and cameras in the first G columns of the distances.
+
+    Returns:
+        dict: camera to the view of its gallery tracklets.
     """
     return {
         int(camera): View(query, gallery[columns], columns)
@@ -29,21 +32,24 @@ def camera_views(query: Labels, gallery: Labels) -> dict[int, View]:
 def camera_pairs(
     query: Labels, found: Mapping[int, Matches], ranks: Sequence[int], *, trapezoids: bool
 ) -> list[dict[str, Any]]:
-    """Give rank-r and mAP by the query's camera and the gallery's, where there are queries.
+    """Return rank-r and mAP by the query's camera and the gallery's, where there are queries.
 
-    A query has no match under its own camera, so that no pair is of a camera with itself.
+    A query has no match under its own camera, so that no camera is paired with itself.
 
     Args:
-        query: the queries.
-        found: by camera, what was found in it alone.
-        ranks: the r, from 1.
-        trapezoids: how the area below a precision-recall curve is measured.
+        query: persons and cameras of the queries.
+        found: camera to the matches in its gallery alone.
+        ranks: ranks r to report, from 1.
+        trapezoids: measure the area below a precision-recall curve by trapezoids instead of steps.
 
-    Example:
+    Returns:
+        list: one dict of figures per pair, by the query's camera.
+
+    Examples:
         >>> query, gallery = Labels.of([1, 2], [0, 0]), Labels.of([1, 2, 1], [1, 1, 2])
         >>> distances = np.array([[0.1, 0.2, 0.3], [0.1, 0.2, 0.3]])
         >>> parts = camera_views(query, gallery)
-        >>> found = {b: view.judge(distances, slice(0, 2)) for b, view in parts.items()}
+        >>> found = {b: view.matches(distances, slice(0, 2)) for b, view in parts.items()}
         >>> for pair in camera_pairs(query, found, (1,), trapezoids=False):
         ...     print(pair)
         {'query_camera': 0, 'gallery_camera': 1, 'queries': 2, 'rank-1': 0.5, 'mAP': 0.75}

@@ -1,4 +1,4 @@
-"""Distances from features, a block of rows at a time."""
+"""Distances between features, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -16,9 +16,13 @@ _PAIRS_AT_ONCE = 8192
 
 
 def parts(rows: int, height: int) -> Iterator[slice]:
-    """Cut rows into consecutive blocks.
+    """Yield consecutive blocks of rows as slices.
 
-    Example:
+    Args:
+        rows: number of rows.
+        height: number of rows of a block; the last may have fewer.
+
+    Examples:
         >>> list(parts(5, 2))
         [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
@@ -27,21 +31,24 @@ def parts(rows: int, height: int) -> Iterator[slice]:
 
 
 class Distances:
-    """The distances of two sets of features, none of them made before it is asked for.
+    """Distances between two sets of features, computed only when they are read.
 
-    They are those of ``torchreid.metrics.compute_distance_matrix``: for ``'euclidean'`` the squared
-    distance |a|² + |b|² - 2 a·b, where rounding can leave a little less than 0; for ``'cosine'``
-    1 - a·b of features of length 1.
+    They are the distances of ``torchreid.metrics.compute_distance_matrix``: for ``'euclidean'`` the
+    squared distance |a|² + |b|² - 2 a·b, where rounding can leave a little less than 0; for
+    ``'cosine'`` 1 - a·b of features of length 1.
 
     Args:
-        one: (N, D), the rows' features.
-        other: (M, D), the columns' features, on the same device.
+        one: features of the rows, (N, D).
+        other: features of the columns, (M, D), on the same device.
         metric: ``'euclidean'`` or ``'cosine'``.
 
-    Raises:
-        ValueError: for another metric.
+    Attributes:
+        shape: number of rows and of columns, (N, M).
 
-    Example:
+    Raises:
+        ValueError: if the metric is unknown.
+
+    Examples:
         >>> distances = Distances(torch.zeros(1, 2), torch.tensor([[3.0, 4.0], [0.0, 1.0]]))
         >>> distances.rows(slice(0, 1))
         tensor([[25.,  1.]])
@@ -65,7 +72,7 @@ class Distances:
         self._buffer = one.new_empty(0)
 
     def rows(self, part: slice) -> Tensor:
-        """Give some rows, (b, M); they hold until the next ones are asked for."""
+        """Return some rows, (b, M), which the next call overwrites."""
         one = self.one[part]
         # One buffer for all blocks: a fresh one has all its pages to be mapped.
         if len(self._buffer) < len(one):
@@ -79,7 +86,7 @@ class Distances:
     def at(
         self, rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
     ) -> npt.NDArray[np.float32]:
-        """Give single distances, (P,), those of rows[p] and columns[p]."""
+        """Return the single distances between rows[p] and columns[p], (P,)."""
         found = np.empty(len(rows), np.float32)
         for part in parts(len(rows), _PAIRS_AT_ONCE):
             row = torch.from_numpy(rows[part]).to(self.one.device)

@@ -1,4 +1,4 @@
-"""torchreid's evaluation of a distance matrix, without its loop over the queries."""
+"""torchreid's evaluation of a distance matrix, without a loop over the queries."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from nr3d.host import torchreid
 from nr3d.metrics.distances import parts
 from nr3d.metrics.figures import curve
 from nr3d.metrics.labels import Labels
-from nr3d.metrics.matches import View, judge, numbered, require_a_match
+from nr3d.metrics.matches import View, find_matches, numbered, require_a_match
 from nr3d.metrics.places import Block
 
 MAX_RANK = 50
 """Ranks of the cumulative matching curve, as in torchreid."""
 
 MEMORY = 1 << 30
-"""Bytes that the distances under work may take, if nothing else is said."""
+"""Memory that the distances in work may take by default, in bytes."""
 
 _SORTED_BYTES = 40
 # A stable sort on a device holds, for each entry, the sorted values (4), the places and their
@@ -28,15 +28,15 @@ _SORTED_BYTES = 40
 
 
 def block_height(memory: int, columns: int, views: Collection[View], *, on_cpu: bool = True) -> int:
-    """Give how many rows of distances can be made and judged at once.
+    """Return how many rows of distances can be computed and searched at once.
 
     Args:
-        memory: bytes.
-        columns: of the distances.
-        views: that will judge the rows, one after the other.
-        on_cpu: whether the distances are not on another device.
+        memory: memory to use, in bytes.
+        columns: number of columns of the distances.
+        views: views that search the rows, one after the other.
+        on_cpu: whether the distances are on the processor.
 
-    Example:
+    Examples:
         >>> labels = Labels.of([0, 1], [0, 0])
         >>> block_height(1360, 2, [View(labels, labels)])  # 2 x 4 bytes, and 128 for the match
         10
@@ -63,29 +63,29 @@ def evaluate_rank(
 
     Reference:
         Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015. Deviations from
-        torchreid: where fewer than ``max_rank`` entries are left for a query, its curve goes on at
-        1 (torchreid fails); equal distances are ranked in the gallery's order (torchreid's order
-        is arbitrary there).
+        torchreid: where fewer than ``max_rank`` entries are left for a query, its curve stays at 1
+        from there on (torchreid fails); equal distances are ranked in the gallery's order
+        (torchreid's order is arbitrary there).
 
     Args:
-        distmat: (Q, G), an array, or a tensor on any device.
-        q_pids: (Q,), persons of the queries.
-        g_pids: (G,), persons of the gallery.
-        q_camids: (Q,), cameras of the queries.
-        g_camids: (G,), cameras of the gallery.
-        max_rank: ranks of the curve; no more than G.
-        use_metric_cuhk03: one gallery entry a person, drawn, as CUHK03 is tested: torchreid's own
-            routine, since its draws are part of the result.
-        use_cython: taken for torchreid's sake, and of no effect.
+        distmat: distances (Q, G), an array or a tensor on any device.
+        q_pids: persons of the queries, (Q,).
+        g_pids: persons of the gallery, (G,).
+        q_camids: cameras of the queries, (Q,).
+        g_camids: cameras of the gallery, (G,).
+        max_rank: number of ranks of the curve, at most G.
+        use_metric_cuhk03: keep one gallery entry per person, drawn at random, as CUHK03 is tested.
+            torchreid's own routine does it, since its draws are part of the result.
+        use_cython: accepted as in torchreid's signature, without effect.
 
     Returns:
         tuple: the cumulative matching curve, (max_rank,), and the mean average precision.
 
     Raises:
         DataError: if a distance is NaN or no query has a match.
-        ValueError: if the shapes do not fit.
+        ValueError: if the shapes do not fit each other.
 
-    Example:
+    Examples:
         >>> cmc, mAP = evaluate_rank(np.array([[0.3, 0.1, 0.2]]), [1], [1, 2, 1], [0], [1, 1, 2])
         >>> cmc, round(mAP, 3)
         (array([0., 1., 1.], dtype=float32), 0.583)
@@ -93,8 +93,9 @@ def evaluate_rank(
     query, gallery = Labels.of(q_pids, q_camids), Labels.of(g_pids, g_camids)
     if tuple(distmat.shape) != (len(query), len(gallery)):
         raise ValueError(
-            f"The distances' shape is {tuple(distmat.shape)}; the labels are of {len(query)} "
-            f"queries and {len(gallery)} gallery entries."
+            f"The distances have shape {tuple(distmat.shape)}, expected ({len(query)}, "
+            f"{len(gallery)}) for the labels of {len(query)} queries and {len(gallery)} gallery "
+            "entries."
         )
     if use_metric_cuhk03:
         matrix = distmat.detach().cpu().float().numpy() if isinstance(distmat, Tensor) else distmat
@@ -112,7 +113,7 @@ def evaluate_rank(
     on_cpu = not isinstance(distmat, Tensor) or distmat.device.type == "cpu"
     height = block_height(MEMORY, len(gallery), [view], on_cpu=on_cpu)
     blocks: Iterator[Block] = (distmat[part] for part in parts(len(query), height))
-    matches = judge(blocks, {None: view})[None]
+    matches = find_matches(blocks, {None: view})[None]
     require_a_match(matches.valid)
     mean_precision = float(matches.steps[matches.valid].mean())
     return curve(matches, min(max_rank, len(gallery))), mean_precision

@@ -1,4 +1,4 @@
-"""From the figures of single queries to those of a test."""
+"""Figures of a test, from the figures of its single queries."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from nr3d.metrics.matches import Matches
 
 RESAMPLES = 1000
 LENGTHS = (8, 16, 32, 64, 128, 256)
-"""Frames at which the next bin of tracklet lengths begins."""
+"""Numbers of frames at which the next bin of tracklet lengths begins."""
 
 Scores = Mapping[str, npt.NDArray[np.float64]]
-"""What each valid query adds to each figure; a figure is the mean over the queries."""
+"""Share of each valid query in each figure; a figure is the mean over the queries."""
 
 
 def curve(matches: Matches, max_rank: int) -> npt.NDArray[np.float32]:
-    """Give the cumulative matching curve: the share of queries with a match among the first r.
+    """Return the cumulative matching curve: the share of queries with a match among the first r.
 
     Args:
-        matches: with at least one valid query.
-        max_rank: the length of the curve.
+        matches: matches of the queries, of which at least one is valid.
+        max_rank: length of the curve.
     """
     first = matches.first[matches.valid]
     found_at = np.bincount(np.minimum(first, max_rank), minlength=max_rank + 1)[:max_rank]
@@ -32,14 +32,14 @@ def curve(matches: Matches, max_rank: int) -> npt.NDArray[np.float32]:
 
 
 def scores(matches: Matches, ranks: Sequence[int], *, trapezoids: bool) -> Scores:
-    """Give what each valid query adds to rank-r, mAP and mINP.
+    """Return the share of each valid query in rank-r, mAP and mINP.
 
     Args:
-        matches: of the queries.
-        ranks: the r, from 1.
-        trapezoids: how the area below a precision-recall curve is measured.
+        matches: matches of the queries.
+        ranks: ranks r to report, from 1.
+        trapezoids: measure the area below a precision-recall curve by trapezoids instead of steps.
 
-    Example:
+    Examples:
         >>> half = np.array([0.5])
         >>> matches = Matches(np.array([True]), np.array([1]), half, half, half)
         >>> summary(scores(matches, (1, 5), trapezoids=False))
@@ -55,28 +55,33 @@ def scores(matches: Matches, ranks: Sequence[int], *, trapezoids: bool) -> Score
 
 
 def summary(of: Scores, which: npt.NDArray[np.bool_] | None = None) -> dict[str, Any]:
-    """Give the number of queries and each figure's mean over them, at least one."""
+    """Return the number of queries and each figure's mean over them.
+
+    Args:
+        of: share of each valid query in the figures.
+        which: mask of the queries that count, at least one; default is all.
+    """
     chosen = {name: each if which is None else each[which] for name, each in of.items()}
     queries = len(next(iter(chosen.values())))
     return {"queries": queries, **{name: float(each.mean()) for name, each in chosen.items()}}
 
 
 def intervals(of: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, list[float]]:
-    """Give each figure's 95 % interval by the bootstrap over the queries.
+    """Return each figure's 95 % interval by the bootstrap over the queries.
 
-    The queries are drawn with replacement, as many as there are; the interval goes from the 2.5th
-    to the 97.5th percentile of the figures of such draws. It says how much a figure depends on
-    which queries happen to be in the test set, not on the training run.
+    As many queries as there are are drawn with replacement; the interval reaches from the 2.5th to
+    the 97.5th percentile of the figures of such draws. It says how much a figure depends on which
+    queries happen to be in the test set, not on the training run.
 
     Reference:
         Efron and Tibshirani. An Introduction to the Bootstrap. 1993, chapter 13.
 
     Args:
-        of: each valid query's share in the figures.
-        resamples: how often the queries are drawn.
-        seed: of the draws.
+        of: share of each valid query in the figures.
+        resamples: number of draws.
+        seed: seed of the draws.
 
-    Example:
+    Examples:
         >>> intervals({"mAP": np.full(9, 0.25)})
         {'mAP': [0.25, 0.25]}
     """
@@ -92,13 +97,16 @@ def intervals(of: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str
 
 
 def by_length(of: Scores, lengths: npt.NDArray[np.int64]) -> list[dict[str, Any]]:
-    """Give the figures by the length of the query's tracklet, where there are queries.
+    """Return the figures by the length of the query's tracklet, where there are queries.
 
     Args:
-        of: each valid query's share in the figures.
-        lengths: frames of each valid query.
+        of: share of each valid query in the figures.
+        lengths: number of frames of each valid query's tracklet.
 
-    Example:
+    Returns:
+        list: one dict of figures per bin of lengths, the shortest first.
+
+    Examples:
         >>> by_length({"mAP": np.array([0.5, 1.0, 0.0])}, np.array([7, 8, 15]))
         [{'frames': '<8', 'queries': 1, 'mAP': 0.5}, {'frames': '8-15', 'queries': 2, 'mAP': 0.5}]
     """

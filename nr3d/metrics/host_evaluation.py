@@ -1,4 +1,4 @@
-"""torchreid's own evaluator, kept from failing where a gallery is small."""
+"""torchreid's own evaluator, on galleries that are too small for it as well."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nr3d.metrics.evaluation import MAX_RANK
 from nr3d.metrics.labels import Labels
 from nr3d.metrics.matches import View, require_a_match
 
-# Queries given to it at a time: it holds (queries, G) arrays of places and of matches.
+# Queries that it evaluates at a time: it holds (queries, G) arrays of places and of matches.
 _AT_ONCE = 64
 
 
@@ -23,9 +23,9 @@ def host_evaluation(
     """Evaluate a distance matrix with ``torchreid.metrics.evaluate_rank`` itself.
 
     Args:
-        distances: (Q, G).
-        query, gallery: their persons and cameras.
-        use_metric_cuhk03: one gallery entry a person, drawn, as CUHK03 is tested.
+        distances: distances (Q, G).
+        query, gallery: persons and cameras of the two sets.
+        use_metric_cuhk03: keep one gallery entry per person, drawn at random, as CUHK03 is tested.
 
     Returns:
         tuple: the cumulative matching curve, (50,), the mean average precision, and the number of
@@ -34,7 +34,7 @@ def host_evaluation(
     Raises:
         DataError: if no query has a match.
 
-    Example:
+    Examples:
         >>> query, gallery = Labels.of([1], [0]), Labels.of([2, 1], [1, 1])
         >>> curve, mAP, valid = host_evaluation(np.array([[0.2, 0.1]]), query, gallery)
         >>> curve[:2], float(mAP), valid

@@ -1,4 +1,4 @@
-"""Who is on each tracklet of a set, and under which camera."""
+"""The person and the camera of each tracklet of a set."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _MOST = np.iinfo(np.int64).max
 
 @dataclass(frozen=True)
 class Labels:
-    """Person and camera of each tracklet of a query or gallery set, both (N,).
+    """Person and camera of each tracklet of a query or gallery set, (N,) each.
 
-    Example:
+    Examples:
         >>> gallery = Labels.of([4, 7], [1, 2])
         >>> len(gallery + Labels.of([4], [3]))
         3
@@ -36,7 +36,7 @@ class Labels:
         """Make the arrays from sequences or arrays of ints.
 
         Raises:
-            ValueError: for what is no whole number of 64 bits, or other shapes than (N,) and (N,).
+            ValueError: if a value is no whole number of 64 bits, or the shapes are not (N,) both.
         """
         labels = cls(_whole("persons", pids), _whole("cameras", camids))
         if labels.pids.ndim != 1 or labels.pids.shape != labels.camids.shape:
@@ -47,22 +47,22 @@ class Labels:
         return labels
 
     def __len__(self) -> int:
-        """Give the number of tracklets."""
+        """Return the number of tracklets."""
         return len(self.pids)
 
     def __add__(self, other: Labels) -> Labels:
-        """Put the other's tracklets behind one's own."""
+        """Return the tracklets followed by those of the other set."""
         return Labels(
             np.concatenate([self.pids, other.pids]), np.concatenate([self.camids, other.camids])
         )
 
     def __getitem__(self, which: npt.NDArray[np.int64] | npt.NDArray[np.bool_] | slice) -> Labels:
-        """Give the tracklets at some places."""
+        """Return some of the tracklets."""
         return Labels(self.pids[which], self.camids[which])
 
 
 def _whole(what: str, values: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Give whole numbers as int64; others would be cut off, or wrap around."""
+    """Return whole numbers as int64; others would be cut off, or wrap around."""
     given = np.asarray(values)
     if given.size == 0:
         return given.astype(np.int64)

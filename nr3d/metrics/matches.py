@@ -1,4 +1,4 @@
-"""Where each query finds its person: the figures of single queries, from blocks of distances."""
+"""The matches of each query: figures of single queries, from blocks of distances."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from nr3d.metrics.places import Block, places
 
 Key = TypeVar("Key")
 
-# What an entry of the query's person costs while a block is judged: sixteen numbers of 8 bytes
-# that live at the same time (columns, owners, places, the sort's keys and their order, terms…).
+# Bytes that an entry of the query's person costs while a block is searched: sixteen numbers of 8
+# bytes that live at the same time (columns, owners, places, the sort's keys and their order, …).
 _PAIR_BYTES = 128
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Where each query found its matches, all (Q,); a query without one is not valid and has 0.
+    """Matches of each query, all (Q,); a query without one is not valid and has zeros.
 
     With n matches at the places r_1 < … < r_n (from 1) of what is left of the gallery, i the
     number of a match::
@@ -41,9 +41,9 @@ class Matches:
     Attributes:
         valid: whether the query has a match.
         first: place of the first match, from 0.
-        steps: average precision by steps.
-        trapezoids: average precision by trapezoids.
-        inverse_penalty: inverse negative penalty.
+        steps: average precision by steps, 0..1.
+        trapezoids: average precision by trapezoids, 0..1.
+        inverse_penalty: inverse negative penalty, 0..1.
     """
 
     valid: npt.NDArray[np.bool_]
@@ -54,19 +54,19 @@ class Matches:
 
     @classmethod
     def joined(cls, pieces: Sequence[Matches]) -> Matches:
-        """Put the queries of several pieces in one row."""
+        """Return the queries of several pieces, one after the other."""
         return cls(
             *(np.concatenate([getattr(p, field.name) for p in pieces]) for field in fields(cls))
         )
 
 
 class View:
-    """A gallery as one protocol sees it: some columns of the distances, and who is in them.
+    """A gallery as one protocol sees it: some columns of the distances, and the people in them.
 
     Args:
-        query: (Q,), who is to be found.
-        gallery: (G,), who is in these columns.
-        columns: which columns of a block they are; all without it.
+        query: persons and cameras of the queries, (Q,).
+        gallery: persons and cameras in the columns, (G,).
+        columns: columns of a block that the gallery takes; default is all.
     """
 
     def __init__(
@@ -84,12 +84,12 @@ class View:
 
     @property
     def row_bytes(self) -> int:
-        """What judging a row costs at most, beside the row itself."""
+        """Memory that searching a row takes at most beside the row itself, in bytes."""
         copy = 4 * len(self.gallery) if isinstance(self.columns, np.ndarray) else 0
         return copy + _PAIR_BYTES * int(self._count.max(initial=0))
 
     def same_person(self, part: slice) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Give the gallery entries of some queries' persons: each one's offset, and the entries."""
+        """Return the gallery entries of some queries' persons, and where each query's begin."""
         count = self._count[part]
         offsets = np.concatenate([[0], np.cumsum(count)])
         within = np.arange(offsets[-1]) - np.repeat(offsets[:-1], count)
@@ -100,8 +100,13 @@ class View:
             return block.take(self.columns, axis=1)  # an index would turn the rows into columns
         return block[:, self.columns]
 
-    def judge(self, block: Block, part: slice) -> Matches:
-        """Judge the rows of some queries."""
+    def matches(self, block: Block, part: slice) -> Matches:
+        """Return the matches of some queries.
+
+        Args:
+            block: distances of the queries, (b, columns).
+            part: rows that they are of all queries.
+        """
         block = self._own(block)
         offsets, entries = self.same_person(part)
         place = places(block, offsets, entries)
@@ -117,30 +122,33 @@ class View:
         return _figures(len(block), owner[kept], place[kept])
 
 
-def judge(blocks: Iterable[Block], views: Mapping[Key, View]) -> dict[Key, Matches]:
-    """Judge distances that come a block of query rows at a time, by each view of the gallery.
+def find_matches(blocks: Iterable[Block], views: Mapping[Key, View]) -> dict[Key, Matches]:
+    """Find the matches in distances that come a block of query rows at a time.
 
     Args:
-        blocks: (b, columns) each, the rows in the queries' order.
-        views: of the same queries, by any key.
+        blocks: blocks of distances, (b, columns) each, their rows in the queries' order.
+        views: views of the gallery for the same queries, by any key.
+
+    Returns:
+        dict: the matches of all queries, by the key of the view.
 
     Raises:
         DataError: if a distance is NaN.
 
-    Example:
+    Examples:
         >>> query, gallery = Labels.of([1], [0]), Labels.of([2, 1, 1], [1, 1, 2])
-        >>> judge([np.array([[0.1, 0.2, 0.3]])], {"all": View(query, gallery)})["all"].steps
+        >>> find_matches([np.array([[0.1, 0.2, 0.3]])], {"all": View(query, gallery)})["all"].steps
         array([0.58333333])
     """
     pieces: dict[Key, list[Matches]] = {key: [] for key in views}
     for part, block in numbered(blocks):
         for key, view in views.items():
-            pieces[key].append(view.judge(block, part))
+            pieces[key].append(view.matches(block, part))
     return {key: Matches.joined(found) for key, found in pieces.items()}
 
 
 def numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
-    """Give blocks of rows with their places, on the CPU as arrays.
+    """Yield blocks of rows with their places, on the processor as arrays.
 
     Raises:
         DataError: if a distance is NaN.
@@ -160,14 +168,14 @@ def numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
             bad = start + int(rows.any(1).nonzero()[0][0])
             raise DataError(
                 f"A distance of query {bad} is not a number, and cannot be ranked: its features, "
-                "or what made the distances of them, are damaged or too large."
+                "or what computed the distances from them, are damaged or too large."
             )
         yield slice(start, start + len(block)), block
         start += len(block)
 
 
 def _figures(queries: int, owner: npt.NDArray[np.int64], place: npt.NDArray[np.int64]) -> Matches:
-    """Make the figures from each match's query and place (from 0), nearest first."""
+    """Compute the figures from each match's query and place (from 0), nearest first."""
     count = np.bincount(owner, minlength=queries)
     end = np.cumsum(count)
     number = np.arange(1, len(owner) + 1) - (end - count)[owner]  # of the match, from 1
@@ -186,7 +194,11 @@ def _figures(queries: int, owner: npt.NDArray[np.int64], place: npt.NDArray[np.i
 
 
 def require_a_match(valid: npt.NDArray[np.bool_]) -> None:
-    """Raise a DataError if no query has a match."""
+    """Refuse queries of which none has a match.
+
+    Raises:
+        DataError: if no query has one.
+    """
     if not valid.any():
         raise DataError(
             f"None of the {len(valid)} queries has its person in the gallery under another "

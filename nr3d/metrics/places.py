@@ -1,4 +1,4 @@
-"""The place of single entries in their row, as a stable sort would give it."""
+"""Places of single entries in their row, as a stable sort gives them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 Block = npt.NDArray[Any] | Tensor
-"""(b, G), some rows of distances: an array, or a tensor on any device."""
+"""Some rows of distances, (b, G): an array, or a tensor on any device."""
 
 # From this many entries of a row on, one sort costs less than a comparison of the row with each.
 _MANY = 256
@@ -23,18 +23,18 @@ def places(
 
     An entry comes before another one if it is smaller, or as large and further left.
 
-    Only few entries of a row are asked for, a person's own among thousands. On the CPU it is
-    fastest to compare the row with each; on another device all rows are sorted at once.
+    Only few entries of a row matter, a person's own among thousands. On the processor it is fastest
+    to compare the row with each of them; on another device all rows are sorted at once.
 
     Args:
-        block: (b, G), without NaN.
-        offsets: (b + 1,), where each row's entries begin and end in ``columns``.
-        columns: (P,), the entries' columns, row after row.
+        block: distances (b, G), without NaN.
+        offsets: places where each row's entries begin and end in ``columns``, (b + 1,).
+        columns: columns of the entries, row after row, (P,).
 
     Returns:
-        (P,), 0 for the first of a row.
+        numpy.ndarray: places (P,), 0 for the first of a row.
 
-    Example:
+    Examples:
         >>> block = np.array([[0.5, 0.1, 0.5], [3.0, 2.0, 1.0]])
         >>> places(block, np.array([0, 2, 3]), np.array([0, 2, 0]))
         array([1, 2, 2])

@@ -1,4 +1,4 @@
-"""The protocols by which a test is judged; their figures do not compare."""
+"""The evaluation protocols; figures by different ones do not compare."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Rules:
-    """What a protocol asks for.
+    """Rules of an evaluation protocol.
 
     Attributes:
-        queries_in_gallery: the queries are gallery entries too, each but for its own search.
-        trapezoids: average precision is the area of trapezoids below the precision-recall curve,
-            not that of steps.
+        queries_in_gallery: whether the queries are gallery entries too, except in their own search.
+        trapezoids: whether average precision is the area of trapezoids below the precision-recall
+            curve instead of that of steps.
     """
 
     queries_in_gallery: bool

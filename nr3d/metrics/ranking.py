@@ -1,4 +1,4 @@
-"""Ranking a gallery for every query, and judging the ranking."""
+"""The ranking of a gallery for every query, and its figures by each protocol."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nr3d.metrics.evaluation import MAX_RANK, MEMORY
 from nr3d.metrics.figures import Scores, by_length, curve, intervals, scores
 from nr3d.metrics.host_evaluation import host_evaluation
 from nr3d.metrics.labels import Labels
-from nr3d.metrics.matches import Matches, View, judge, numbered, require_a_match
+from nr3d.metrics.matches import Matches, View, find_matches, numbered, require_a_match
 from nr3d.metrics.protocols import PROTOCOLS, RULES
 from nr3d.metrics.search import Search, watched
 
@@ -28,32 +28,34 @@ DISTRACTORS = ("keep", "drop")
 EVALUATORS = ("nr3d", "torchreid")
 
 _LARGE = 2.0**30
-"""Features of greater numbers, or of none above its inverse, are scaled before they are squared."""
+"""Features with numbers above it, or with none above its inverse, are scaled before squaring."""
 
 Sight = tuple[str, int | None]
-"""A protocol, and the camera that is its gallery alone; None for its whole gallery."""
+"""A protocol, and the camera that alone makes its gallery; None for its whole gallery."""
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """How well a gallery was ranked, by one protocol.
+    """Figures of a ranked gallery by one protocol.
 
     Attributes:
-        protocol: of :data:`nr3d.metrics.PROTOCOLS`.
-        cmc: (50,), the share of queries with a true match among the first r.
+        protocol: evaluation protocol, one of :data:`nr3d.metrics.PROTOCOLS`.
+        cmc: share of queries with a true match among the first r, (50,).
         mAP: mean average precision, 0..1.
         mINP: mean inverse negative penalty, 0..1; None by torchreid's evaluator.
-        valid_queries: queries with a true match under another camera; others do not count.
+        valid_queries: number of queries with a true match under another camera; others do not
+            count.
         gallery: number of entries that were ranked.
-        distractors: how many of the given gallery's tracklets are of persons that no query shows.
+        distractors: number of the given gallery's tracklets of persons that no query shows.
         dropped: whether these were left out.
-        distances: (Q, G), what the given gallery was ranked by, infinite for what was left out;
-            None where they were not kept.
-        query_distances: (Q, Q), what the queries were ranked by; None where they were not kept, and
-            where the protocol that was asked for first does not rank them.
-        intervals: by figure, the ends of its 95 % interval; None without details, as what follows.
-        by_length: figures by the frames of the query's tracklet.
-        camera_pairs: figures by the query's camera and another one that is the gallery alone.
+        distances: distances (Q, G) that the given gallery was ranked by, infinite for what was left
+            out; None where they were not kept.
+        query_distances: distances (Q, Q) that the queries were ranked by; None where they were not
+            kept, and where the first of the protocols does not rank them.
+        intervals: ends of the 95 % interval, by figure; None without details.
+        by_length: figures by the number of frames of the query's tracklet; None without details.
+        camera_pairs: figures by the query's camera and another camera that alone makes the gallery;
+            None without details.
     """
 
     protocol: str
@@ -92,10 +94,11 @@ def rank(
     details: bool = False,
     keep_distances: bool = True,
 ) -> dict[str, Ranking]:
-    """Rank the gallery for every query and judge it by one or more protocols.
+    """Rank the gallery for every query, and evaluate the ranking by one or more protocols.
 
     Gallery tracklets of the query's person under the query's camera are left out; a query without
-    a true match does not count. The distances are made and judged a block of queries at a time.
+    a true match does not count. The distances are computed and searched a block of queries at a
+    time.
 
     Reference:
         Zheng et al. Scalable Person Re-identification: A Benchmark. ICCV 2015; for the figures
@@ -103,37 +106,37 @@ def rank(
         from it :func:`nr3d.metrics.evaluate_rank`.
 
     Args:
-        query_features: (Q, D).
-        gallery_features: (G, D).
-        query, gallery: their persons and cameras.
-        protocols: of :data:`nr3d.metrics.PROTOCOLS`.
+        query_features: features of the queries, (Q, D).
+        gallery_features: features of the gallery, (G, D).
+        query, gallery: persons and cameras of the two sets.
+        protocols: evaluation protocols, of :data:`nr3d.metrics.PROTOCOLS`.
         distractors: ``'keep'`` or ``'drop'`` gallery tracklets of persons that no query shows.
         dist_metric: ``'euclidean'`` (squared) or ``'cosine'``.
         normalize_feature: scale every feature to length 1 first.
-        rerank: k-reciprocal re-ranking (Zhong et al., CVPR 2017. arXiv:1701.08398), within each
-            protocol's own gallery.
-        use_metric_cuhk03: one gallery tracklet per person, drawn, as CUHK03 is tested. By
-            torchreid's evaluator.
-        evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once,
+        rerank: re-rank by k-reciprocal neighbours (Zhong et al., CVPR 2017. arXiv:1701.08398),
+            within each protocol's own gallery.
+        use_metric_cuhk03: keep one gallery tracklet per person, drawn at random, as CUHK03 is
+            tested, by torchreid's evaluator.
+        evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once
             and knows neither details nor another protocol.
-        memory: bytes that the distances under work may take, and again those that are kept. Blocks
-            of another height can round a distance differently in its last digit.
-        device: where distances are made and sorted; the features' own without it.
-        lengths: (Q,), frames of each query tracklet.
-        names: of the query and of the gallery tracklets, for errors.
-        ranks: of the detailed figures.
-        details: give intervals, figures by length (if ``lengths`` are given) and by camera pair.
-        keep_distances: give the distances too, if they take no more than ``memory``.
+        memory: memory that the distances in work may take, and again those that are kept, in bytes.
+            Blocks of another height can round a distance differently in its last digit.
+        device: device that computes and sorts the distances; default is the features' own.
+        lengths: number of frames of each query tracklet, (Q,).
+        names: names of the query and of the gallery tracklets, for errors.
+        ranks: ranks of the detailed figures, from 1.
+        details: compute intervals, figures by length (with ``lengths``) and by pair of cameras.
+        keep_distances: return the distances too if they take no more than ``memory``.
 
     Returns:
-        By protocol, in the order asked for.
+        dict: a :class:`Ranking` per protocol, in the order of ``protocols``.
 
     Raises:
         DataError: if there are no features, one is not finite, a distance is not a number, or no
             query has a true match.
-        ValueError: for an option that does not exist, or labels that do not fit the features.
+        ValueError: if an option does not exist, or the labels do not fit the features.
 
-    Example:
+    Examples:
         >>> features = torch.tensor([[0.0], [1.0], [3.0]])
         >>> found = rank(
         ...     features[:1], features, Labels.of([7], [0]), Labels.of([7, 8, 7], [0, 0, 1])
@@ -198,7 +201,7 @@ def rank(
                 "torchreid", cmc, mean_precision, None, valid, ranked, **common
             )
             break
-        judged = judge(blocks, views)
+        judged = find_matches(blocks, views)
         for name in group:
             matches = judged[name, None]
             require_a_match(matches.valid)
@@ -218,9 +221,9 @@ def rank(
 
 
 def _sharing(protocols: Sequence[str]) -> list[list[str]]:
-    """Put protocols of the same gallery together: re-ranking looks at all of it.
+    """Group protocols by their gallery, since re-ranking looks at all of it.
 
-    The first that was asked for is in the first group.
+    The first of the protocols is in the first group.
     """
     of_first = RULES[protocols[0]].queries_in_gallery
     groups = [
@@ -238,7 +241,7 @@ def _detailed(
     lengths: npt.NDArray[np.int64] | Sequence[int] | None,
     ranks: Sequence[int],
 ) -> Ranking:
-    """Add the intervals and the figures of parts of the test set."""
+    """Return a ranking with the intervals and the figures of parts of the test set."""
     cameras = {
         camera: matches
         for (protocol, camera), matches in judged.items()
@@ -255,7 +258,7 @@ def _detailed(
 
 
 def _views(search: Search, protocols: Sequence[str], *, by_camera: bool) -> dict[Sight, View]:
-    """Give the galleries to be judged: each protocol's whole one, and each camera's part of it."""
+    """Return the galleries to search: each protocol's whole one, and each camera's part of it."""
     views: dict[Sight, View] = {}
     for name in protocols:
         gallery = search.gallery
@@ -272,7 +275,7 @@ def _check_options(
     protocols: Sequence[str], distractors: str, evaluator: str, by_host: bool
 ) -> None:
     if not protocols:
-        raise ValueError(f"No protocol is asked for: choose of {', '.join(PROTOCOLS)}.")
+        raise ValueError(f"No protocol is given: choose some of {', '.join(PROTOCOLS)}.")
     for option, values, known in (
         ("protocol", protocols, PROTOCOLS),
         ("choice of distractors", [distractors], DISTRACTORS),
@@ -280,10 +283,12 @@ def _check_options(
     ):
         for value in values:
             if value not in known:
-                raise ValueError(f"There is no {option} {value!r}: choose of {', '.join(known)}.")
+                raise ValueError(
+                    f"There is no {option} {value!r}: choose one of {', '.join(known)}."
+                )
     if by_host and list(protocols) != ["torchreid"]:
         raise ValueError(
-            f"torchreid's evaluator and CUHK03's metric know the protocol 'torchreid' alone, not "
+            f"torchreid's evaluator and CUHK03's metric know only the protocol 'torchreid', not "
             f"{', '.join(protocols)}: choose that one, or the evaluator 'nr3d' without CUHK03."
         )
 
@@ -297,15 +302,19 @@ def _usable(
     directions: bool,
     longest: float,
 ) -> Tensor:
-    """Give the features of a set as float32, or say what is wrong with them.
+    """Return the features of a set as float32, or say what is wrong with them.
 
     Args:
-        part: ``'query'`` or ``'gallery'``.
-        features: (N, D).
-        labels: (N,).
-        names: (N,), for messages.
-        directions: whether they are scaled to length 1: none may be all zeros.
-        longest: that a feature may be, lest distances overflow.
+        part: name of the set, ``'query'`` or ``'gallery'``.
+        features: features (N, D).
+        labels: persons and cameras, (N,).
+        names: names of the tracklets for messages, (N,).
+        directions: whether the features are scaled to length 1, so that none may be all zeros.
+        longest: greatest length of a feature with which no distance overflows.
+
+    Raises:
+        DataError: if there is no feature, or one is not usable.
+        ValueError: if the shapes do not fit each other.
     """
     if len(features) == 0:
         raise DataError(f"The {part} set is empty: nothing can be ranked.")

@@ -1,4 +1,4 @@
-"""k-reciprocal re-ranking: entries that share their neighbours with a query come nearer to it."""
+"""Re-ranking by k-reciprocal neighbours: entries that share them with a query come nearer to it."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from nr3d.errors import DataError
 from nr3d.metrics.distances import Distances, parts
 
 SCRATCH = 6
-"""Numbers of four bytes that each distance of a block takes while it is re-ranked."""
+"""Number of four-byte values that each distance of a block takes while it is re-ranked."""
 
 _WORK = 1 << 26
-"""Bytes for a step's scratch arrays where the distances are given anyway."""
+"""Memory of a step's scratch arrays where the distances are given, in bytes."""
 
 Ints = npt.NDArray[np.int64]
 
 
 class Source(Protocol):
-    """The distances of N = Q + G entries, queries first, to each other.
+    """Distances between N = Q + G entries, queries first.
 
     Entry (i, j) is the distance from j to i: torchreid reads its matrix by columns, which matters
     where rounding has made it a little unsymmetric.
@@ -33,14 +33,14 @@ class Source(Protocol):
     shape: tuple[int, int]
 
     def rows(self, part: slice) -> Tensor:
-        """Give some rows, (b, N), that may be written on."""
+        """Return some rows, (b, N), that may be overwritten."""
 
     def at(self, rows: Ints, columns: Ints) -> npt.NDArray[Any]:
-        """Give single distances, (P,)."""
+        """Return single distances, (P,)."""
 
 
 class _Given:
-    """The distances in three matrices."""
+    """Distances in three matrices."""
 
     def __init__(self, q_g: npt.NDArray[Any], q_q: npt.NDArray[Any], g_g: npt.NDArray[Any]) -> None:
         self.q_g, self.q_q, self.g_g = q_g, q_q, g_g
@@ -48,7 +48,7 @@ class _Given:
         self.shape = (sum(q_g.shape), sum(q_g.shape))
 
     def rows(self, part: slice) -> Tensor:
-        """See Source."""
+        """See :class:`Source`."""
         query = slice(part.start, min(part.stop, self.queries))
         gallery = slice(max(part.start - self.queries, 0), max(part.stop - self.queries, 0))
         of_query = np.concatenate([self.q_q[:, query].T, self.q_g[query]], axis=1)
@@ -56,7 +56,7 @@ class _Given:
         return torch.from_numpy(np.concatenate([of_query, of_gallery]))
 
     def at(self, rows: Ints, columns: Ints) -> npt.NDArray[Any]:
-        """See Source."""
+        """See :class:`Source`."""
         found = np.empty(len(rows), self.q_g.dtype)
         row_in_gallery, column_in_gallery = rows >= self.queries, columns >= self.queries
         for matrix, which, one, other in (
@@ -101,21 +101,23 @@ def re_ranking(
         there); a column of zeros stays 0 (its result is NaN there).
 
     Args:
-        q_g_dist: (Q, G), distances of queries to gallery.
-        q_q_dist: (Q, Q), distances of the queries.
-        g_g_dist: (G, G), distances of the gallery.
-        k1: neighbours that must be mutual (the paper's 20).
-        k2: neighbours whose encodings are averaged (the paper's 6); 1 for none but the own.
-        lambda_value: λ, the weight of the given distance, 0..1 (the paper's 0.3).
+        q_g_dist: distances between queries and gallery, (Q, G).
+        q_q_dist: distances between queries, (Q, Q).
+        g_g_dist: distances between gallery entries, (G, G).
+        k1: number of neighbours that must be mutual, at least 1. Paper: 20.
+        k2: number of neighbours whose encodings are averaged, at least 1; 1 for an entry's own
+            alone. Paper: 6.
+        lambda_value: λ, weight of the given distance, 0..1. Paper: 0.3.
 
     Returns:
-        (Q, G).
+        numpy.ndarray: re-ranked distances (Q, G).
 
     Raises:
         DataError: if a distance is not finite.
-        ValueError: for shapes that do not fit, or a k1, k2 or lambda_value out of its range.
+        ValueError: if the shapes do not fit each other, or k1, k2 or lambda_value is out of its
+            range.
 
-    Example:
+    Examples:
         >>> near = 1 - np.eye(2, dtype=np.float32)
         >>> re_ranking(near, near, near).round(2)
         array([[0. , 0.3],
@@ -153,20 +155,20 @@ def reranked_features(
     k2: int = 6,
     lambda_value: float = 0.3,
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Re-rank the distances of features, and give them a block of query rows at a time.
+    """Re-rank the distances between features, a block of query rows at a time.
 
-    Nothing of N² = (Q + G)² numbers is held: the neighbours are found a block of rows at a time,
+    No array of N² = (Q + G)² numbers is held: the neighbours are found a block of rows at a time,
     and the encodings are sparse.
 
     Args:
-        query: (Q, D).
-        gallery: (G, D), on the same device.
-        metric: as for :class:`nr3d.metrics.distances.Distances`.
-        height: rows of distances that are made at once.
+        query: features of the queries, (Q, D).
+        gallery: features of the gallery, (G, D), on the same device.
+        metric: distance, as for :class:`nr3d.metrics.distances.Distances`.
+        height: number of rows of distances that are computed at once.
         k1, k2, lambda_value: as for :func:`re_ranking`.
 
     Yields:
-        (b, G), of the next b queries.
+        numpy.ndarray: re-ranked distances (b, G) of the next b queries.
     """
     entries = torch.cat([query, gallery])
     source = Distances(entries, entries, metric)
@@ -176,7 +178,7 @@ def reranked_features(
 def reranked(
     source: Source, queries: int, height: int, *, k1: int, k2: int, lambda_value: float
 ) -> Iterator[npt.NDArray[np.float32]]:
-    """Give re-ranked distances a block of query rows at a time: what both forms share."""
+    """Yield re-ranked distances (b, G) a block of query rows at a time, from any source."""
     entries = source.shape[0]
     neighbours, greatest = _nearest(source, max(k1 + 1, k2), height)
     encodings = _reciprocal(neighbours, k1)

@@ -1,4 +1,4 @@
-"""The queries and the gallery of a test, and their distances block by block."""
+"""The search of a test: its queries and gallery, and their distances block by block."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from nr3d.metrics.reranking import SCRATCH, reranked_features
 
 @dataclass(frozen=True)
 class Search:
-    """Who is searched for, among whom, and by which distance.
+    """The queries, the gallery that they are searched in, and the distance.
 
     Attributes:
-        query, gallery: persons and cameras.
-        query_features: (Q, D).
-        gallery_features: (G, D), on the same device.
+        query, gallery: persons and cameras of the two sets.
+        query_features: features of the queries, (Q, D).
+        gallery_features: features of the gallery, (G, D), on the same device.
         metric: ``'euclidean'`` or ``'cosine'``.
         rerank: whether the distances are re-ranked.
-        memory: bytes that the distances under work may take.
+        memory: memory that the distances in work may take, in bytes.
     """
 
     query: Labels
@@ -41,9 +41,9 @@ class Search:
     memory: int
 
     def blocks(self, views: Collection[View]) -> Iterator[Block]:
-        """Give the distances a block of query rows at a time.
+        """Yield the distances a block of query rows at a time.
 
-        Columns are the gallery and, if a view reaches further, the queries behind it.
+        The columns are the gallery and, if a view reaches further, the queries after it.
         """
         columns = self.gallery_features
         if any(len(view.gallery) > len(self.gallery) for view in views):
@@ -67,14 +67,15 @@ def watched(
     left: slice | npt.NDArray[np.int64],
     gallery: int,
 ) -> Iterator[Block]:
-    """Pass blocks on, with a progress bar, and keep a copy of their columns.
+    """Yield blocks with a progress bar, and keep a copy of their columns.
 
     Args:
-        blocks: (b, columns) each.
-        queries: rows in all.
-        store: (Q, G), or (Q, G + Q) where the queries' columns are kept too, for the copy.
-        left: the columns there that the blocks begin with.
-        gallery: G.
+        blocks: blocks of distances, (b, columns) each.
+        queries: number of rows of all blocks, Q.
+        store: array that gets the copy, (Q, G), or (Q, G + Q) where the queries' columns are kept
+            too; None for no copy.
+        left: columns of the store that the blocks begin with.
+        gallery: number of gallery entries, G.
     """
     start = 0
     with tqdm(total=queries, desc="Ranking", leave=False, disable=None) as bar:

@@ -1,4 +1,4 @@
-"""What a test found, as pictures to look at."""
+"""Pictures of what a test found."""
 
 from nr3d.report.ranking import draw_ranking, save_picture, write_rankings
 

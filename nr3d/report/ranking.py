@@ -1,4 +1,4 @@
-"""The picture of a ranking: queries down the left, their best matches across."""
+"""Pictures of a ranking: queries down the left, their best matches across."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from nr3d.files.atomic import replacing
 logger = logging.getLogger(__name__)
 
 Tracklet: TypeAlias = tuple[Sequence[str], int, int] | tuple[Sequence[str], int, int, int]
-"""torchreid's: frame paths, pid, camid and, since 1.3, dsetid."""
+"""torchreid's tuple: frame paths, pid, camid and, since 1.3, dsetid."""
 
 RIGHT = (24, 144, 72)
 WRONG = (208, 48, 48)
 QUERY = (64, 104, 168)
-"""Frame colours: same person, another person, the query itself."""
+"""Colours of a frame's border: same person, another person, the query itself."""
 
 _PAPER = (255, 255, 255)
 _EMPTY = (238, 238, 241)
@@ -57,31 +57,33 @@ def draw_ranking(
 
     Gallery tracklets of the query's person under the query's camera are left out, as in
     torchreid's evaluation, and so are those at an infinite distance, which were not ranked. A row
-    with fewer than ``topk`` tracklets left ends early, and no column is without any. A tracklet is
-    a strip of its frames, evenly spaced in time; a frame that cannot be read is a crossed-out
-    field, and the log names its file.
+    with fewer than ``topk`` tracklets left ends early, and there is no empty column. A tracklet is
+    drawn as a strip of its frames, evenly spaced in time; a frame that cannot be read becomes a
+    crossed-out field, and the log names its file.
 
     Args:
-        distances: What the gallery was ranked by: small is similar.
+        distances: distances that the gallery was ranked by; small is similar.
         query: torchreid's tuples of the queries.
         gallery: torchreid's tuples of the gallery.
-        topk: Matches in a row, at least 1.
-        frames: Frames of a tracklet's strip, at least 1; a shorter tracklet shows all it has.
-        rows: Indices of the queries to draw, in this order; all by default.
-        frame_size: Height and width of a frame in pixels. Another aspect ratio is padded.
-        title: Heading of the picture.
-        subtitle: Smaller second line of the heading.
+        topk: number of matches in a row, at least 1.
+        frames: number of frames of a tracklet's strip, at least 1; a shorter tracklet shows all
+            that it has.
+        rows: indices of the queries to draw, in this order; default is all.
+        frame_size: height and width of a frame, in pixels; frames of another aspect ratio are
+            padded.
+        title: heading of the picture.
+        subtitle: smaller second line of the heading.
 
     Returns:
-        The picture, RGB, as large as it takes.
+        Image: picture in RGB, as large as it needs to be.
 
     Shape:
         - distances: (Q, G) for Q queries and G gallery tracklets
 
     Raises:
-        ValueError: The distances do not fit the tracklets, or a setting is out of range.
+        ValueError: if the distances do not fit the tracklets, or a setting is out of range.
 
-    Example:
+    Examples:
         >>> query, gallery = [(("q.jpg",), 7, 0, 0)], [(("g.jpg",), 7, 1, 0)]
         >>> draw_ranking([[0.21]], query, gallery, topk=1).mode
         'RGB'
@@ -123,25 +125,25 @@ def write_rankings(
     A page appears under its name only when it is whole. Pages of an earlier, longer run stay.
 
     Args:
-        distances: What the gallery was ranked by: small is similar.
+        distances: distances that the gallery was ranked by; small is similar.
         query: torchreid's tuples of the queries.
         gallery: torchreid's tuples of the gallery.
-        out_dir: The folder, made if it is missing.
-        topk: Matches in a row, at least 1.
-        rows_per_page: Queries on a page, at least 1.
-        title: Heading of every page.
+        out_dir: folder of the pages, made if it is missing.
+        topk: number of matches in a row, at least 1.
+        rows_per_page: number of queries on a page, at least 1.
+        title: heading of every page.
 
     Returns:
-        The pages, in order; none if there is no query.
+        list: files of the pages, in order; none if there is no query.
 
     Shape:
         - distances: (Q, G) for Q queries and G gallery tracklets
 
     Raises:
-        ValueError: The distances do not fit the tracklets, or a setting is out of range.
-        OutputError: A page cannot be written.
+        ValueError: if the distances do not fit the tracklets, or a setting is out of range.
+        OutputError: if a page cannot be written.
 
-    Example:
+    Examples:
         >>> write_rankings(np.zeros((0, 5)), [], [(("g.jpg",), 7, 1, 0)] * 5, "rankings")
         []
     """
@@ -166,11 +168,11 @@ def save_picture(picture: Image.Image, path: str | Path) -> None:
     """Write a picture as PNG; ``path`` is at every moment the old file or the whole new one.
 
     Args:
-        picture: What to write.
-        path: The file; missing folders are made.
+        picture: picture to write.
+        path: file to write; missing folders are made.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: if it cannot be written.
     """
     with replacing(path) as partial:
         picture.save(partial, format="PNG")
@@ -182,7 +184,7 @@ def _checked(
     gallery: Sequence[Tracklet],
     **counts: int,
 ) -> npt.NDArray[np.floating]:
-    """Return the distances as an array that has a row a query and a column a gallery tracklet."""
+    """Return the distances as an array, (Q, G) for the given tracklets."""
     for name, value in counts.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
@@ -220,7 +222,7 @@ def _digits(distance: float) -> str:
 
 @dataclass(frozen=True)
 class _Cell:
-    """One framed tracklet and what stands below it."""
+    """One framed tracklet and the caption below it."""
 
     tracklet: Tracklet
     caption: str
@@ -229,7 +231,7 @@ class _Cell:
 
 @dataclass(frozen=True)
 class _Style:
-    """Fonts, and sizes in pixels that follow from those of a frame."""
+    """Fonts, and sizes in pixels that follow from the size of a frame."""
 
     height: int
     width: int
@@ -246,7 +248,7 @@ class _Style:
 
     @property
     def mark(self) -> int:
-        """Side of a tick or a cross."""
+        """Side of a tick or a cross, in pixels."""
         return self.line // 2
 
 
@@ -284,7 +286,7 @@ def _page(
 
 
 def _draw_cell(cell: _Cell, width: int, style: _Style) -> Image.Image:
-    """Draw the framed strip, and the caption with a tick or a cross below it."""
+    """Draw the framed strip with its caption, and a tick or a cross, below it."""
     framed = ImageOps.expand(_strip(cell.tracklet, style), _BORDER, cell.colour)
     picture = Image.new("RGB", (width, framed.height + style.line), _PAPER)
     picture.paste(framed)
@@ -297,7 +299,7 @@ def _draw_cell(cell: _Cell, width: int, style: _Style) -> Image.Image:
 
 
 def _strip(tracklet: Tracklet, style: _Style) -> Image.Image:
-    """Put frames of the tracklet side by side, each from the middle of an equal part of it."""
+    """Draw frames of the tracklet side by side, each from the middle of an equal part of it."""
     size = (style.width, style.height)
     strip_width = style.frames * (style.width + _GAP) - _GAP
     strip = Image.new("RGB", (strip_width, style.height), _PAPER)
@@ -329,7 +331,7 @@ def _crossed_out(size: tuple[int, int]) -> Image.Image:
 
 
 def _mark(colour: tuple[int, int, int], side: int) -> Image.Image:
-    """Draw a tick or a cross: red and green alone do not tell everybody which is which."""
+    """Draw a tick or a cross, since not everybody tells red from green."""
     fine = 8 * side  # drawn large and scaled down, for smooth edges
     picture = Image.new("RGB", (fine, fine), _PAPER)
     strokes = (

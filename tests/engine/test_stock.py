@@ -74,7 +74,7 @@ def by_hand(root: Path, out: Path, loss: str) -> tuple[Any, tuple[float, float]]
         seq_len=2,
     )
     model = torchreid.models.build_model("nr3d_resnet18_ibn", 8, loss, pretrained=False)
-    optimizer = torchreid.optim.build_optimizer(model, lr=1e-3)
+    optimizer = torchreid.optim.build_optimizer(model, lr=1e-3, adam_beta2=0.999)
     scheduler = torchreid.optim.build_lr_scheduler(optimizer, "multi_step", stepsize=[1], gamma=0.1)
     name = {"softmax": "VideoSoftmaxEngine", "triplet": "VideoTripletEngine"}[loss]
     options = {"weight_t": 1.0, "weight_x": 0.5} if loss == "triplet" else {}
