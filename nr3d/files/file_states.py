@@ -64,7 +64,7 @@ class OncePerState(Generic[T]):
             return self._kept[path][1]
         self.forget(path)
         value = self._compute(path)
-        if before is not None and before == _state_of(path) and before.is_settled:
+        if before is not None and before.is_settled:
             self._kept[path] = before, value
         return value
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nr3d.files import file_states
 from nr3d.files.file_states import OncePerState
 
 
@@ -70,6 +71,15 @@ def test_quick_changes_that_leave_the_same_times_are_seen(path: Path) -> None:
     for number in range(200):
         path.write_text(f"{number:3}")
         assert reader.once(path) == f"{number:3}"
+
+
+def test_a_file_that_may_change_within_the_same_tick_is_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = Reader()
+    monkeypatch.setattr(file_states, "_TICK", 10**18)
+    assert [reader.once(path) for _ in range(3)] == ["old"] * 3
+    assert reader.count == 3
 
 
 def test_a_file_that_changes_while_it_is_read_is_read_again(path: Path) -> None:

@@ -135,6 +135,16 @@ def test_a_compressed_file_is_refused(
         download(server.url, tmp_path / "part", patience=hasty)
 
 
+@pytest.mark.parametrize("kind", ["text/html", "TEXT/HTML; charset=x", "application/xhtml+xml"])
+def test_what_a_server_calls_a_page_is_one(
+    raw_server, tmp_path: Path, hasty: Patience, kind: str
+) -> None:
+    server = raw_server(head("200 OK", f"Content-Type: {kind}", "Content-Length: 4") + b"<x/>")
+    with pytest.raises(SourceError, match="answered with a web page"):
+        download(server.url, tmp_path / "part", patience=hasty)
+    assert list(tmp_path.glob("part*")) == []
+
+
 def test_a_servers_words_are_short_and_without_control_characters(
     raw_server, tmp_path: Path, hasty: Patience
 ) -> None:

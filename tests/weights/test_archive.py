@@ -72,6 +72,14 @@ def test_the_members_bytes_and_little_else(
     assert [p for p in tmp_path.iterdir() if p.is_file()] == [path]
 
 
+def test_all_requests_together_have_a_time(server, url: str, tmp_path: Path) -> None:
+    """A second passes before the archive's start; the one that its directory needs is too much."""
+    server.script, server.headers = ["503", "good", "503"], {"Retry-After": "1"}
+    with pytest.raises(SourceError, match="HTTP 503"):
+        download_member(url, MEMBER, tmp_path / "part", patience=Patience(total=1.6))
+    assert len(server.requests) == 3
+
+
 def test_a_member_that_was_cut_off_is_gone_on_with(
     server, url: str, tmp_path: Path, hasty: Patience
 ) -> None:

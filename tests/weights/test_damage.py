@@ -76,6 +76,17 @@ def test_a_flipped_bit_is_told_with_the_checksums(saved: Path, ours: Path) -> No
             read_tensors(path)
 
 
+def test_a_member_that_no_tensor_needs_is_checked_too(saved: Path) -> None:
+    with zipfile.ZipFile(saved) as archive:
+        (member,) = [info for info in archive.infolist() if info.filename.endswith("/version")]
+    data = bytearray(saved.read_bytes())
+    start = member.header_offset + 30
+    data[data.index(b"3\n", start)] ^= 1
+    saved.write_bytes(data)
+    with pytest.raises(WeightsError, match="its member 'version' has the CRC-32"):
+        read_tensors(saved)
+
+
 @pytest.mark.skipif(
     not hasattr(torch.serialization, "set_crc32_options"), reason="torch always writes them"
 )
