@@ -51,6 +51,7 @@ def engine_of(
     seed: int = 0,
     step: StepOptions = FLOAT32,
     protocol: str = "torchreid",
+    pooling: str = "avg",
     **options: Any,
 ) -> VideoNot3DEngine:
     data = data_of(root, **options)
@@ -58,7 +59,15 @@ def engine_of(
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     schedule = warmup_multi_step(optimizer, [2], warmup_epochs=2) if scheduler else None
     test = TestOptions(InferenceOptions("float32"), protocol)
-    return VideoNot3DEngine(data, model, optimizer, schedule, options=step, test_options=test)
+    return VideoNot3DEngine(
+        data,
+        model,
+        optimizer,
+        schedule,
+        pooling_method=pooling,
+        options=step,
+        test_options=test,
+    )
 
 
 def stock_data_of(root: Path, **options: Any) -> Any:
@@ -324,15 +333,22 @@ def test_each_frame_goes_through_the_trunk_once_in_full_batches(
     assert sizes == [7, 7, 7, 7, 7, 5]  # 8 tracklets of 5 frames
 
 
-def test_max_pooling_takes_each_dimensions_largest(mars_root: Path, small_model: Build) -> None:
-    engine = engine_of(mars_root, small_model)
-    engine.pooling_method = "max"
-    engine.set_model_mode("eval")
-    found = extract(engine.test_loader["mars"]["query"], engine.inference(), pooling="max")
-    clips = clips_of(engine.test_loader["mars"]["query"].tracklets, 0)
-    with torch.no_grad():
-        expected = engine.model(clips).max(dim=0).values
-    torch.testing.assert_close(found.features[0], expected, rtol=1e-4, atol=1e-4)
+@pytest.mark.parametrize("pooling", ["avg", "max"])
+def test_the_engine_ranks_by_its_own_pooling_of_the_clips(
+    mars_root: Path, small_model: Build, pooling: str
+) -> None:
+    engine = engine_of(mars_root, small_model, pooling=pooling)
+    engine.test()
+    pool = {"avg": lambda x: x.mean(0), "max": lambda x: x.amax(0)}[pooling]
+    features = []
+    for part in ("query", "gallery"):
+        tracklets = engine.test_loader["mars"][part].tracklets
+        with torch.no_grad():
+            clips = [engine.model(clips_of(tracklets, index)) for index in range(len(tracklets))]
+        features.append(torch.stack([pool(own) for own in clips]))
+    expected = torch.cdist(*features).square()
+    found = torch.from_numpy(engine.distances["mars"])
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-3 * float(expected.max()))
 
 
 def test_results_do_not_depend_on_batch_size_order_or_packing(

@@ -65,6 +65,26 @@ def test_a_run_is_restored(tmp_path: Path) -> None:
     assert torch.equal(average, one.optimizer.state_dict()["state"][0]["exp_avg"])
 
 
+def test_a_checkpoint_from_before_losses_had_names_is_of_not3d(tmp_path: Path) -> None:
+    state = Run(0).state()
+    del state["loss"]
+    write_checkpoint(state, tmp_path / "w.pth")
+    assert Run(1).restored(tmp_path / "w.pth").epoch == 2
+    with pytest.raises(
+        WeightsError, match=r"with the loss 'not3d' and this run has 'softmax': set"
+    ):
+        Run(1).restored(tmp_path / "w.pth", loss="softmax")
+
+
+def test_a_losss_state_has_a_key_of_its_own() -> None:
+    run = Run()
+    precision = Precision("float32", torch.device("cpu"))
+    with pytest.raises(
+        ValueError, match="the loss mine keeps its state as 'epoch', expected a key"
+    ):
+        RunParts(run.model, run.optimizer, None, precision, "mine", {"epoch": run.center})
+
+
 def nan(tensor: Tensor) -> None:
     tensor.view(-1)[0] = float("nan")
 

@@ -153,10 +153,8 @@ def test_synced_norm_alone_is_torchs(shape: tuple[int, ...]) -> None:
 
 def test_synchronising_keeps_the_keys_and_every_parameter() -> None:
     model = VideoReID(depth=18, num_classes=3, loss="not3d")
-    model.backbone.layer2[0].bn2.weight.requires_grad_(False)
     before = {name: value.clone() for name, value in model.state_dict().items()}
     parameters = dict(model.named_parameters())
-    learnt = {name for name, p in parameters.items() if p.requires_grad}
     synchronise_norms(model)
     assert isinstance(model.backbone.layer1[0].bn2, SyncedBatchNorm)
     assert model.backbone.layer1[0].bn1.across
@@ -164,7 +162,31 @@ def test_synchronising_keeps_the_keys_and_every_parameter() -> None:
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     after = dict(model.named_parameters())
     assert all(after[name] is parameter for name, parameter in parameters.items())
-    assert {name for name, p in after.items() if p.requires_grad} == learnt
+
+
+def test_synchronised_norms_that_torchreid_freezes_stay_as_they_are() -> None:
+    """torchreid freezes a part by its parameters and by eval mode, and opens all for training."""
+    torch.manual_seed(0)
+    model = VideoReID(depth=18, num_classes=3, loss="not3d")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    synchronise_norms(model)
+
+    def changed_by_steps() -> set[str]:
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        for _ in range(2):
+            optimizer.zero_grad()
+            logits, features, scores = model(torch.rand(4, 2, 3, 32, 16))
+            (logits.square().mean() + (features - 1).square().mean() + scores.mean()).backward()
+            optimizer.step()
+        after = model.state_dict()
+        return {name for name, value in before.items() if not torch.equal(value, after[name])}
+
+    torchreid.utils.open_specified_layers(model, ["classifier"])
+    assert changed_by_steps() == {"classifier.weight"}
+    torchreid.utils.open_all_layers(model)
+    changed = changed_by_steps()
+    norms = {name for name in model.state_dict() if ".bn2." in name or "bottleneck" in name}
+    assert norms - changed == {"bottleneck.bias"}
 
 
 def test_a_synchronised_neck_keeps_its_bias_though_every_parameter_is_opened() -> None:
