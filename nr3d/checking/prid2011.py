@@ -5,7 +5,7 @@ from __future__ import annotations
 from nr3d.checking.two_cameras import check_sequences
 from nr3d.data.datasets.findings import Report
 from nr3d.data.datasets.prid2011 import (
-    SPLITS_FILE,
+    PRID2011_SPLITS,
     check_shared,
     frames_again,
     read_cameras,
@@ -57,12 +57,12 @@ def check_prid2011(report: Report) -> list[str]:
     frames: list[str] = []
     splits = read_splits_file(report)
     if splits:
-        people = check_splits(report, SPLITS_FILE, splits, splits_again(report))
+        people = check_splits(report, PRID2011_SPLITS, splits, splits_again(report))
         check_shared(report, people)
-        frames = check_sequences(report, cameras, people, SPLITS_FILE, frames_again(report))
+        frames = check_sequences(report, cameras, people, PRID2011_SPLITS, frames_again(report))
         report.add(
             "note",
-            f"People of {SPLITS_FILE} with fewer frames than the published protocol asks for "
+            f"People of {PRID2011_SPLITS} with fewer frames than the published protocol asks for "
             f"({PRID2011_MIN_FRAMES} under each camera)",
             "Nothing, if the splits are meant so.",
             [

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nr3d.cli.signals import farewell, signal_of, stopped_by_signals
-from nr3d.cli.terminal import outputs, shown
+from nr3d.cli.terminal import escaped, outputs
 from nr3d.errors import Nr3dError
 from nr3d.parallel import launched
 from nr3d.version import __version__
@@ -173,4 +173,4 @@ class _Shown(logging.Formatter):
     """A formatter that escapes what a terminal would act on."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return shown(super().format(record))
+        return escaped(super().format(record))

@@ -1,8 +1,8 @@
 """Standard output and error as the commands print to them, whatever they are connected to.
 
-Text is shown and never acted on: names and messages from files and servers may hold sequences that
-control a terminal. Characters that the encoding lacks are replaced. An output that is closed or
-full does not end a command.
+Text is escaped and never acted on: names and messages from files and servers may hold sequences
+that control a terminal. Characters that the encoding lacks are replaced. An output that is closed
+or full does not end a command.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ _PLAIN = {"×": "x", "±": "+-", "–": "-", "—": "-", "…": "...", "·": "."
 """Replacements of our own signs where an encoding lacks them."""
 
 
-def shown(text: str) -> str:
+def escaped(text: str) -> str:
     r"""Return a text with escapes in place of what a terminal would act on.
 
     Examples:
-        >>> print(shown("red \x1b[31m"))
+        >>> print(escaped("red \x1b[31m"))
         red \x1b[31m
     """
     return _ACTED_ON.sub(lambda found: ascii(found[0])[1:-1], text)
@@ -77,7 +77,7 @@ class Output:
             safe = text
             if not (self.bars and _CURSOR.fullmatch(text)):
                 parts = text.split("\r") if self.bars else [text]
-                safe = "\r".join(map(shown, parts))
+                safe = "\r".join(map(escaped, parts))
             try:
                 self.stream.write(_encodable(safe, self.stream.encoding or "utf-8"))
             except (OSError, ValueError) as error:

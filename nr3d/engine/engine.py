@@ -18,7 +18,7 @@ from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
 from nr3d.engine.judging import draw_judgement, judge_dataset
-from nr3d.engine.loop import Run, run_epochs, train_epoch
+from nr3d.engine.loop import RunArguments, run_epochs, train_epoch
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import Progress, RunParts
 from nr3d.engine.step import StepOptions, TrainingStep, explained_step
@@ -243,7 +243,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         if test_only:
             self.test(**test, rerank=rerank)
             return
-        run = Run(
+        run = RunArguments(
             save_dir=save_dir,
             start_epoch=start_epoch,
             max_epoch=max_epoch,

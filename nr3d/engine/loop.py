@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Run:
+class RunArguments:
     """A training run, by the arguments of torchreid's ``Engine.run``.
 
     Args:
@@ -56,7 +56,7 @@ class Run:
         return due or epochs == self.max_epoch
 
 
-def run_epochs(engine: VideoNot3DEngine, run: Run) -> None:
+def run_epochs(engine: VideoNot3DEngine, run: RunArguments) -> None:
     """Train and test a run to its last epoch, or until it is asked to stop.
 
     Args:
@@ -121,7 +121,7 @@ def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes:
     )
 
 
-def _run_epoch(engine: VideoNot3DEngine, run: Run) -> None:
+def _run_epoch(engine: VideoNot3DEngine, run: RunArguments) -> None:
     """Train one epoch, test where that is due, and write the checkpoint after it."""
     started = time.perf_counter()
     lr = engine.get_current_lr()

@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from nr3d.config import KEYS
 from nr3d.errors import RegistrationError
+from nr3d.models.registered import Registered
 
 
 class Criterion(nn.Module):
@@ -111,7 +112,7 @@ class Criterion(nn.Module):
         return False
 
 
-CRITERIA: dict[str, type[Criterion]] = {}
+CRITERIA: Registered[type[Criterion]] = Registered("loss")
 """Training losses by the name that ``loss.name`` chooses them by."""
 
 Kind = TypeVar("Kind", bound=type[Criterion])
@@ -134,8 +135,9 @@ def register_criterion(name: str) -> Callable[[Kind], Kind]:
         >>> @register_criterion("size-of-the-logits")
         ... class LogitSize(Criterion):
         ...     model_loss = "softmax"
-        >>> CRITERIA.pop("size-of-the-logits").name
+        >>> CRITERIA["size-of-the-logits"].name
         'size-of-the-logits'
+        >>> CRITERIA.remove("size-of-the-logits")  # so that no other example sees it
     """
 
     def register(kind: Kind) -> Kind:
@@ -154,17 +156,8 @@ def register_criterion(name: str) -> Callable[[Kind], Kind]:
                 f"The loss {name!r} ({kind.__name__}) is built with {', '.join(unknown)}, expected "
                 "configuration keys that exist (nr3d.config.KEYS)."
             )
-        held = CRITERIA.get(name)
-        if held is not None and (held.__module__, held.__qualname__) != (
-            kind.__module__,
-            kind.__qualname__,
-        ):
-            raise RegistrationError(
-                f"The loss name {name!r} belongs to {held.__module__}.{held.__qualname__}: "
-                "register this one under another name."
-            )
+        CRITERIA.add(name, kind)
         kind.name = name
-        CRITERIA[name] = kind
         return kind
 
     return register

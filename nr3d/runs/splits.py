@@ -22,7 +22,7 @@ from nr3d.runs.folder import files_of_run, sole_run
 from nr3d.runs.results import RESULT_FILE, SPLITS_FILE, figures_of, read_result
 from nr3d.runs.run import opened
 from nr3d.runs.standing import standing
-from nr3d.runs.transfer import Plan, on_split, stop_if_asked, train_plan
+from nr3d.runs.transfer import Plan, on_split, stop_between_runs, train_plan
 
 logger = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ def _train_splits(plan: Plan, dataset: str, plans: Mapping[int, Plan]) -> dict[s
     """Train splits, in the folder that this process holds."""
     rows: list[dict[str, Any]] = []
     for number, (split, one) in enumerate(plans.items(), start=1):
-        stop_if_asked(f"before split {split}")
+        stop_between_runs(f"before split {split}")
         folder = Path(one.cfg.data.save_dir)
         logger.info("Split %d, %d of %d (%s)", split, number, len(plans), folder)
         with sole_run(folder):

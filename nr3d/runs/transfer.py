@@ -116,7 +116,7 @@ def train_plan(plan: Plan, *, anew: bool = False) -> Outcome:
             # The second is checked before the hours that the first may take.
             prepare(run.without_weights(), anew=anew)
             train(first, anew=True)
-            stop_if_asked(f"after {first.data.save_dir}, which is trained first")
+            stop_between_runs(f"after {first.data.save_dir}, which is trained first")
         return train_run(run, anew=anew)
 
 
@@ -132,7 +132,7 @@ def unfinished_first(plan: Plan) -> CfgNode | None:
     return first if result is None else None
 
 
-def stop_if_asked(where: str) -> None:
+def stop_between_runs(where: str) -> None:
     """End between two trainings if a process was asked to stop.
 
     Args:

@@ -13,7 +13,7 @@ from nr3d.data.datasets.half_splits import half_splits
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.people import sample_people
 
-SPLITS = 10
+NUM_SPLITS = 10
 
 
 class TwoCameraLayout(Layout):
@@ -63,7 +63,7 @@ class TwoCameraLayout(Layout):
     def splits(self) -> list[dict[str, list[str]]]:
         """Sample the splits: for each, the names of the people for training and for testing."""
         names = [self.person(pid) for pid in range(1, self.identities + 1)]
-        return half_splits(names, self.seed, SPLITS)
+        return half_splits(names, self.seed, NUM_SPLITS)
 
     def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
         """Return the counts of the plan: camera 1 has the queries and camera 2 the gallery."""

@@ -13,7 +13,7 @@ FEATURES = ("after", "before")
 """The places where a network's feature is taken: after the neck's normalisation, or before."""
 
 DISTANCES = ("euclidean", "cosine")
-PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
+INDEX_PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
 KINDS = ("reported", "measured")
 
 

@@ -14,8 +14,8 @@ from nr3d.files.home import expanded
 from nr3d.weights.entry import (
     DISTANCES,
     FEATURES,
+    INDEX_PROTOCOLS,
     KINDS,
-    PROTOCOLS,
     Metric,
     Source,
     WeightsEntry,
@@ -262,7 +262,7 @@ def _metrics(value: object) -> tuple[Metric, ...]:
         found.append(
             Metric(
                 _text(item["dataset"]),
-                _one_of(*PROTOCOLS)(item["protocol"]),
+                _one_of(*INDEX_PROTOCOLS)(item["protocol"]),
                 _one_of(*KINDS)(item["kind"]),
                 {name: float(share) for name, share in values.items()},
             )

@@ -13,7 +13,7 @@ import pytest
 from tqdm import tqdm
 
 from nr3d.cli import main
-from nr3d.cli.terminal import Output, outputs, shown
+from nr3d.cli.terminal import Output, escaped, outputs
 
 
 def stream(encoding: str = "utf-8") -> io.TextIOWrapper:
@@ -43,7 +43,7 @@ def held(text: Any) -> str:
     ],
 )
 def test_what_a_terminal_would_act_on_is_shown(text: str, safe: str) -> None:
-    assert shown(text) == safe
+    assert escaped(text) == safe
     plain = stream()
     print(text, end="", file=Output(plain))
     assert held(plain) == safe

@@ -65,7 +65,7 @@ def prototypes() -> Iterator[None]:
             return {"prototype_optimizer": SGD(self.parameters(), lr=lr, momentum=0.9)}
 
     yield
-    del CRITERIA["prototypes"]
+    CRITERIA.remove("prototypes")
 
 
 def test_a_loss_registered_from_outside_trains_saves_resumes_and_tests(

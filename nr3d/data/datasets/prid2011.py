@@ -20,7 +20,7 @@ from nr3d.data.datasets.splits import (
 from nr3d.data.datasets.two_cameras import People, people_under, read_sequences
 from nr3d.errors import DataError
 
-SPLITS_FILE = Path(SPLIT_FILES["prid2011"]).name
+PRID2011_SPLITS = Path(SPLIT_FILES["prid2011"]).name
 """Name of the file of splits."""
 
 
@@ -44,13 +44,13 @@ def read_prid2011(report: Report, number: int) -> Parts | None:
     if 0 <= number < len(splits):
         check_shared(report, [person for part in splits[number].values() for person in part])
     mend, again = splits_again(report), frames_again(report)
-    return read_sequences(report, cameras, splits, number, SPLITS_FILE, mend, again)
+    return read_sequences(report, cameras, splits, number, PRID2011_SPLITS, mend, again)
 
 
 def read_cameras(report: Report) -> dict[str, People] | None:
     """Return the people under each camera; report missing folders and missing splits."""
     needed = dict.fromkeys(PRID2011_CAMERAS, frames_again(report)) | {
-        SPLITS_FILE: splits_again(report)
+        PRID2011_SPLITS: splits_again(report)
     }
     if find_missing(report, needed) & set(PRID2011_CAMERAS):
         return None
@@ -59,7 +59,7 @@ def read_cameras(report: Report) -> dict[str, People] | None:
 
 def read_splits_file(report: Report) -> list[Split]:
     """Return the splits; none if they cannot be read, which is reported here or was before."""
-    path = report.folder / SPLITS_FILE
+    path = report.folder / PRID2011_SPLITS
     if not path.exists():
         return []
     try:
@@ -73,7 +73,7 @@ def check_shared(report: Report, people: Sequence[str]) -> None:
     """Report people of the splits who are not the same person under both cameras."""
     report.add(
         "error",
-        f"People of {SPLITS_FILE} above number {PRID2011_SHARED}, who are others under either "
+        f"People of {PRID2011_SPLITS} above number {PRID2011_SHARED}, who are others under either "
         "camera",
         splits_again(report),
         [person for person in people if not is_shared(person, report.folder)],
