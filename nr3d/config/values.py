@@ -76,13 +76,13 @@ class Flag(Kind):
     word: ClassVar[str] = "bool"
 
     def take(self, value: Any) -> bool:
-        """See the base class."""
+        """Return a value in this type."""
         if isinstance(value, bool):
             return value
         raise MisfitError
 
     def expected(self, value: bool) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         return None
 
 
@@ -101,13 +101,13 @@ class Whole(Kind):
     word: ClassVar[str] = "int"
 
     def take(self, value: Any) -> int:
-        """See the base class."""
+        """Return a value in this type."""
         if isinstance(value, int) and not isinstance(value, bool):
             return value
         raise MisfitError
 
     def expected(self, value: int) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         if value < self.least:
             return f"{self.least} or more" if self.least <= 0 else f"at least {self.least}"
         if value > self.most:
@@ -132,7 +132,7 @@ class Number(Kind):
     word: ClassVar[str] = "float"
 
     def take(self, value: Any) -> float:
-        """See the base class."""
+        """Return a value in this type."""
         if isinstance(value, int | float | str) and not isinstance(value, bool):
             try:
                 return float(value)  # YAML reads 5e-4 as text
@@ -141,7 +141,7 @@ class Number(Kind):
         raise MisfitError
 
     def expected(self, value: float) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         low = value > self.least if self.open else value >= self.least
         high = value < self.most if self.below else value <= self.most
         if math.isfinite(value) and low and high:
@@ -167,7 +167,7 @@ class Text(Kind):
     word: ClassVar[str] = "text"
 
     def parse(self, text: str) -> Any:
-        """See the base class; quotes around the text may be left out."""
+        """Read a value from the command line; quotes around the text may be left out."""
         try:
             value = _literal(text)
         except MisfitError:
@@ -175,13 +175,13 @@ class Text(Kind):
         return value if isinstance(value, str) else text
 
     def take(self, value: Any) -> str:
-        """See the base class."""
+        """Return a value in this type."""
         if value is None and self.empty:
             return ""
         return _text(value)
 
     def expected(self, value: str) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         if not value and not self.empty:
             return "a text that is not empty"
         if len(value) > LONGEST_TEXT:
@@ -209,13 +209,13 @@ class Choice(Text):
         return f"one of {', '.join(self.choices)}"
 
     def take(self, value: Any) -> str:
-        """See the base class."""
+        """Return a value in this type."""
         if "none" in self.choices and value in (None, "", "None", "null"):
             return "none"
         return _text(value)
 
     def expected(self, value: str) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         return None if value in self.choices else self.range
 
 
@@ -226,18 +226,18 @@ class FlagOrText(Text):
     word: ClassVar[str] = "bool or text"
 
     def parse(self, text: str) -> Any:
-        """See the base class."""
+        """Read a value from the command line."""
         value = Kind.parse(self, text)
         return value if isinstance(value, bool) else super().parse(text)
 
     def take(self, value: Any) -> Any:
-        """See the base class."""
+        """Return a value in this type."""
         if isinstance(value, str) and value.lower() in ("true", "false"):
             return value.lower() == "true"
         return value if isinstance(value, bool) else _text(value)
 
     def expected(self, value: Any) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         return None if isinstance(value, bool) else super().expected(value)
 
 
@@ -269,7 +269,7 @@ class Several(Kind):
         return f"a list of {number}{self.item.range.replace('one of', 'any of')}"
 
     def parse(self, text: str) -> Any:
-        """See the base class."""
+        """Read a value from the command line."""
         if not isinstance(self.item, Text):
             return super().parse(text)
         try:
@@ -288,11 +288,11 @@ class Several(Kind):
             return text
 
     def take(self, value: Any) -> list[Any]:
-        """See the base class."""
+        """Return a value in this type."""
         return [self.item.take(v) for v in (value if isinstance(value, list | tuple) else [value])]
 
     def expected(self, value: list[Any]) -> str | None:
-        """See the base class."""
+        """Describe what is expected instead of a value; None if it is usable."""
         if self.exactly is not None and len(value) != self.exactly:
             return f"{self.exactly} {self.what}"
         if len(value) < self.least:
