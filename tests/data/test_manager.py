@@ -354,7 +354,7 @@ def test_a_training_by_single_clips_is_refused_at_the_start(
     processes: int, batch: int, sync: bool, told: str, mars_root: Path, monkeypatch: Any
 ) -> None:
     """A norm has no variance of one clip's features."""
-    for module in ("building", "data.manager"):
+    for module in ("runs.building", "data.manager"):
         monkeypatch.setattr(f"nr3d.{module}.world", lambda: World(0, processes))
     changes = ["data.root", mars_root, "train.batch_size", batch, "sampler.num_instances", 1]
     changes += ["train.sync_norms", sync, "data.workers", 0]
