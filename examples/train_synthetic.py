@@ -34,7 +34,7 @@ def main(folder: str, identities: int = 32, max_epoch: int = 4) -> float:
 
     # The weight of each frame in its clip's feature.
     loader = datamanager.test_loader["mars"]["query"]
-    first = next(nr3d.engine.extract_each(loader, engine.inference()))
+    first = next(nr3d.features.extract_each(loader, engine.inference()))
     print("attention weights of the first tracklet's frames:", first.frame_weights.tolist())
     return engine.results["mars"].rank1
 
