@@ -17,6 +17,7 @@ from nr3d.engine import StepOptions, TestOptions, VideoNot3DEngine
 from nr3d.engine.loop import begin
 from nr3d.features import InferenceOptions, extract
 from nr3d.host import torchreid
+from nr3d.losses import CRITERIA
 
 
 def main() -> None:
@@ -24,6 +25,7 @@ def main() -> None:
     options: dict[str, Any] = {"precision": "float32"}
     options |= {key: json.loads(value) for key, value in (pair.split("=") for pair in pairs)}
     double = options.pop("double", False)
+    loss = CRITERIA[options.pop("loss", "not3d")]
     with parallel.joined(use_gpu=False):
         torch.set_num_threads(1)
         data = ClipDataManager(
@@ -38,14 +40,17 @@ def main() -> None:
         )
         torch.manual_seed(0)
         model = torchreid.models.build_model(
-            "nr3d_resnet18_ibn", data.num_train_pids, loss="not3d", pretrained=False
+            "nr3d_resnet18_ibn", data.num_train_pids, loss=loss.model_loss, pretrained=False
         )
         if double:
             model.double()
         optimizer = torch.optim.SGD(model.parameters(), lr=options.pop("lr", 0.01), momentum=0.9)
         test = TestOptions(InferenceOptions("float32"))
         step = StepOptions(**options)
-        engine = VideoNot3DEngine(data, model, optimizer, options=step, test_options=test)
+        criterion = loss(data.num_train_pids, model.feature_dim)
+        engine = VideoNot3DEngine(
+            data, model, optimizer, criterion=criterion, options=step, test_options=test
+        )
         begin(engine, 0, out + ".run", freezes=False)
         engine.set_model_mode("train")
         engine.epoch, engine.max_epoch, engine.num_batches = 0, 1, 5
@@ -56,7 +61,8 @@ def main() -> None:
         for engine.batch_idx, batch in zip(range(5), epochs, strict=False):
             batch["img"] = batch["img"].to(model.classifier.weight.dtype)
             losses.append(engine.forward_backward(batch))
-        centers = parallel.of_all(engine.criterion.center.centers.detach())
+        of_loss = torch.cat([torch.zeros(1), *(p.flatten() for p in criterion.parameters())])
+        centers = parallel.of_all(of_loss.detach())
         weights = parallel.of_all(model.classifier.weight.detach())
         engine.model.float()
         engine.set_model_mode("eval")

@@ -73,6 +73,19 @@ def test_without_gathering_each_process_has_the_losses_of_its_own_clips(
     assert torch.equal(*two["weights"])
 
 
+def test_two_processes_learn_by_a_loss_that_leaves_the_classifier_out(
+    mars_root: Path, tmp_path: Path
+) -> None:
+    """torchreid's triplet loss without its cross entropy: no gradient reaches the classifier."""
+    triplet = ("sync_norms=true", 'loss="triplet"')
+    two = five_steps(tmp_path / "two", mars_root, *triplet)
+    one = five_steps(tmp_path / "one", mars_root, *triplet, processes=1)
+    assert list(two["losses"][0]) == ["loss", "loss_triplet", "acc"]
+    for ours, theirs in zip(two["losses"], one["losses"], strict=True):
+        assert ours == pytest.approx(theirs, rel=1e-4, abs=1e-5)
+    assert one["losses"][4]["loss"] != pytest.approx(one["losses"][0]["loss"], rel=1e-2)
+
+
 def command(root: Path, save_dir: Path, *changes: str) -> list[str]:
     """The README's command for two processes, on a small scale."""
     small: dict[str, Any] = {
