@@ -17,9 +17,13 @@ from nr3d.files import file_states
 from nr3d.weights import Source, WeightsEntry, add, fetch, verify
 from nr3d.weights.cache import file_of
 from nr3d.weights.hashing import sha256_of
-from tests.runs.test_extracting import words
 
 NAME = "nr3d_resnet18_ibn.mine"
+SMALL = [
+    *("--config", "synthetic", "model.name", "nr3d_resnet18_ibn"),
+    *("not3d.aggregation", "attention", "test.precision", "float32"),
+    *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +71,8 @@ def test_an_extraction_hashes_its_weights_once(
     source = Source(url=f"{server.url}/w.pth") if where == "on a server" else Source(path=place)
     add(WeightsEntry(NAME, (source,), sha256=digest))
     out = tmp_path / "features.h5"
-    assert main(["extract", *words(mars_root, Path(), "--weights", NAME, "--out", out)]) == 0
+    places = ["--root", str(mars_root), "--weights", NAME, "--out", str(out)]
+    assert main(["extract", *places, *SMALL]) == 0
     assert hashed(len(content)) - before == 1
     assert FeatureStore(out).origin.weights_sha256 == digest
 
