@@ -104,7 +104,7 @@ def _outcome(file: _File, folder: Path, right: Any) -> str:
     except DataError as error:
         message = str(error)
         # A place is shown in one line, shortened if necessary.
-        if not any(e.what in message and e.mend in message for e in errors) or "\n" in message:
+        if not any(e.what in message and e.remedy in message for e in errors) or "\n" in message:
             raise WrongError(
                 f"{message[:900]!r}, found {[e.what for e in errors]}"[:1500]
             ) from error

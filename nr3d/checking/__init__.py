@@ -48,7 +48,7 @@ def check_dataset(
     Examples:
         >>> report = nr3d.checking.check_dataset("mars", "reid-data")  # doctest: +SKIP
         >>> for finding in report.of("error"):  # doctest: +SKIP
-        ...     print(finding.what, finding.places[:3], finding.mend)
+        ...     print(finding.what, finding.places[:3], finding.remedy)
     """
     root = expanded(root, DataError).absolute()
     if not root.is_dir():

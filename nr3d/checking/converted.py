@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nr3d.checking.order import check_order
-from nr3d.data.converted.index import INDEX, index_mend, parse_index, strangers
+from nr3d.data.converted.index import INDEX, index_remedy, parse_index, strangers
 from nr3d.data.converted.reading import check_index
 from nr3d.data.converted.tree import SHAPE, scan
 from nr3d.data.datasets.findings import Report
@@ -22,13 +22,13 @@ def check_converted(report: Report) -> list[str]:
         list: paths of the frames that the index names and that exist.
     """
     tree = scan(report.folder)
-    again = index_mend(report.folder)
+    again = index_remedy(report.folder)
     without = f"go on without: {again.partition(': ')[2]}"
     for problem in tree.problems:
         report.add(
             "warning",
             f"There are {problem.what}, expected {report.folder}/{SHAPE}",
-            problem.mend,
+            problem.remedy,
             problem.places,
         )
     report.add(

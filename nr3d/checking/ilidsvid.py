@@ -37,10 +37,10 @@ def check_ilidsvid(report: Report) -> list[str]:
     first, second = cameras.values()
     report.counts["people under cam1"] = len(first)
     report.counts["people under cam2"] = len(second)
-    source, splits, mend = find_splits(report, cameras)
+    source, splits, remedy = find_splits(report, cameras)
     frames: list[str] = []
     if splits:
-        people = check_splits(report, source, splits, mend)
+        people = check_splits(report, source, splits, remedy)
         frames = check_sequences(report, cameras, people, source, unpack_again(report))
     report.compare(PUBLISHED, synthetic=is_synthetic(report.folder))
     return frames

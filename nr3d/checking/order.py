@@ -17,7 +17,7 @@ _DIGITS = re.compile(r"(\d+)")
 
 
 def check_order(
-    report: Report, tracklets: Iterable[tuple[str, Sequence[str]]], source: str, mend: str
+    report: Report, tracklets: Iterable[tuple[str, Sequence[str]]], source: str, remedy: str
 ) -> None:
     """Report tracklets whose frames are not in time order, and those with gaps in time.
 
@@ -26,8 +26,8 @@ def check_order(
     Args:
         report: report of the dataset, which takes the findings.
         tracklets: label of each tracklet, and the names of its frames in the order of their use.
-        source: what defines that order.
-        mend: what to do if it is not the order of time.
+        source: file or folder that defines that order.
+        remedy: advice for when it is not the order of time.
     """
     patternless: list[str] = []
     unordered: list[str] = []
@@ -61,7 +61,7 @@ def check_order(
         patternless,
     )
     report.add(
-        "warning", f"Tracklets whose frames are not in time order in {source}", mend, unordered
+        "warning", f"Tracklets whose frames are not in time order in {source}", remedy, unordered
     )
     report.add(
         "note",

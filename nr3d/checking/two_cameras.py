@@ -19,7 +19,7 @@ def check_sequences(
         cameras: the people under each camera, by the path of its folder under the dataset's.
         people: names of the people of all splits.
         source: name of the file of the splits.
-        again: what to do to get missing frames.
+        again: advice on how to get missing frames.
 
     Returns:
         list: paths of the frames that the loader uses.

@@ -110,8 +110,8 @@ def _check(args: argparse.Namespace) -> None:
     if errors:
         first = "" if len(errors) == 1 else ", first"
         raise DataError(
-            f"{args.dataset} has {_number(len(errors), 'error')}{first}: {errors[0].what}. Mend it "
-            "as said and check again."
+            f"{args.dataset} has {_number(len(errors), 'error')}{first}: {errors[0].what}. Fix it "
+            "as described and check again."
         )
 
 
@@ -134,7 +134,7 @@ def describe(report: Report) -> str:
             lines += [f"    {place}" for place in finding.places[:_SHOWN]]
             if len(finding.places) > _SHOWN:
                 lines.append(f"    and {len(finding.places) - _SHOWN:,} more")
-            lines.append(f"  mend: {finding.mend}")
+            lines.append(f"  remedy: {finding.remedy}")
     found = [_number(len(report.of(level)), level) for level in LEVELS if report.of(level)]
     lines += ["", ", ".join(found) if found else "Nothing is wrong with it."]
     return "\n".join(lines)

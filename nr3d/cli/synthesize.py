@@ -96,7 +96,7 @@ def draw(
         frames: least and greatest number of frames of a tracklet.
         dataset: one of :data:`DATASETS`.
         occluded: share of the tracklets that something passes in front of, in [0, 1].
-        camera_shift: how far apart the cameras' colours are, from 0 (the same) to 4.
+        camera_shift: distance between the cameras' colours, from 0 (the same) to 4.
     """
     from tqdm import tqdm
 

@@ -64,7 +64,7 @@ class Key:
         default: value where none is given.
         kind: values that the key takes.
         about: meaning, as a phrase of one line.
-        scope: what another value changes.
+        scope: the results that another value changes.
         commands: commands that use the key.
         stored: name in a feature store; default is the name without the section.
         own: whether a transfer keeps the value from what it trains first.

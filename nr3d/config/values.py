@@ -92,7 +92,7 @@ class Whole(Kind):
 
     Args:
         least, most: bounds of the number, both included.
-        why: what a larger number would lead to.
+        why: consequence of a larger number, for the message.
     """
 
     least: int = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.data.converted.dataset import is_converted, register_converted
-from nr3d.data.converted.index import INDEX, index_mend
+from nr3d.data.converted.index import INDEX, index_remedy
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.data.folders import is_name
 from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
@@ -168,11 +168,11 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         reason = reason_of(error)
         if not str(error):
             reason = f"{reason} while reading its files"
-        mend = "Put its files there in torchreid's layout, or give another root."
+        remedy = "Put its files there in torchreid's layout, or give another root."
         if glob.escape(str(root)) != str(root):
-            mend += " The root's name has one of *, ? and [, which torchreid takes for a pattern."
+            remedy += " The root's name has one of *, ? and [, which torchreid takes for a pattern."
         raise DataError(
-            f"Dataset {name!r} cannot be loaded from {root}: {reason}. {mend}"
+            f"Dataset {name!r} cannot be loaded from {root}: {reason}. {remedy}"
         ) from error
 
 
@@ -190,7 +190,7 @@ def _register_own(name: str, root: Path) -> bool:
     if folder.is_dir():
         raise DataError(
             f"torchreid knows no dataset {name!r}, and {folder} is not a converted one: it has no "
-            f"{INDEX}. {index_mend(folder)}"
+            f"{INDEX}. {index_remedy(folder)}"
         )
     return False
 

@@ -87,13 +87,14 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         num_datasets: number of datasets in a batch, for torchreid's ``RandomDatasetSampler``.
         train_sampler: torchreid's name of the sampler.
         seq_len: T, number of frames of a clip. Paper: 4.
-        sample_method: how the frames of a training clip are drawn, ``restricted`` (paper),
+        sample_method: method that draws the frames of a training clip, ``restricted`` (paper),
             ``random`` or ``evenly``.
-        test_sample_method: which clips a test tracklet makes, ``dense`` (paper) or ``evenly``.
+        test_sample_method: method that makes the clips of a test tracklet, ``dense`` (paper) or
+            ``evenly``.
         cache_frames: whether to keep the resized training frames in memory, for a dataset that
             fits; each loader process keeps those that it has read.
         crop_padding: number of pixels added at each side before the random crop. Paper: 10.
-        bad_frames: what to do with a frame that cannot be read: ``error`` raises an error, ``skip``
+        bad_frames: treatment of a frame that cannot be read: ``error`` raises an error, ``skip``
             uses the other frames of the tracklet and adds the path to the attribute
             ``bad_frames``.
         seed: seed of the order and of every draw.

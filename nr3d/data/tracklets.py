@@ -121,9 +121,9 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
         tracklets: torchreid's tuples of frame paths, pid, camid and dsetid.
         transform: the augmentation.
         seq_len: T, number of frames of a clip. Paper: 4.
-        sample_method: how the frames of a clip are drawn, ``'restricted'`` (paper), ``'random'`` or
-            ``'evenly'``.
-        bad_frames: what to do with a frame that cannot be read: ``'error'`` raises an error,
+        sample_method: method that draws the frames of a clip, ``'restricted'`` (paper),
+            ``'random'`` or ``'evenly'``.
+        bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` uses the other frames of the tracklet.
         cache_frames: whether to keep every frame that was read in memory, resized.
 
@@ -212,9 +212,9 @@ class TestTracklets(Tracklets):
         tracklets: torchreid's tuples of frame paths, pid, camid and dsetid.
         transform: the transform, without augmentation.
         seq_len: T, number of frames of a clip. Paper: 4.
-        sample_method: which clips a tracklet makes: ``'dense'`` (paper) puts every frame in one
-            clip, ``'evenly'`` makes a single clip.
-        bad_frames: what to do with a frame that cannot be read: ``'error'`` raises an error,
+        sample_method: method that makes the clips of a tracklet: ``'dense'`` (paper) puts every
+            frame in one clip, ``'evenly'`` makes a single clip.
+        bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` treats the tracklet as if it had only its other frames.
 
     Raises:

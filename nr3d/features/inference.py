@@ -39,7 +39,7 @@ class Inference:
     Args:
         model: the network; it is left as it is.
         device: the device to compute on.
-        options: how features are computed. Default is automatic precision, not compiled.
+        options: options of the computation. Default is automatic precision, not compiled.
 
     Attributes:
         precision: the type in use.

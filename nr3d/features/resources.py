@@ -57,7 +57,7 @@ def explained(memory_key: str, *, compile_key: str, more: str = "") -> Iterator[
     Args:
         memory_key: the name of the setting that memory depends on.
         compile_key: the name of the setting that switches ``torch.compile`` on.
-        more: what else helps if memory is short, and how to continue.
+        more: further advice for when memory is short, and on how to continue.
 
     Raises:
         Nr3dError: if one of those errors occurs; other errors pass.

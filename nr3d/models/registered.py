@@ -14,7 +14,7 @@ class Registered(Mapping[str, T]):
     """Things by name, in the order in which they were added.
 
     Args:
-        kind: what one of them is called in a message, such as ``'aggregation'``.
+        kind: name of one of them in a message, such as ``'aggregation'``.
 
     Examples:
         >>> colours = Registered("colour")

@@ -49,7 +49,7 @@ class VideoReID(nn.Module):
     Args:
         depth: the depth of the ResNet trunk: 18, 34, 50 (paper) or 101.
         num_classes: K, the number of identities to classify in training. Paper: 625 (MARS).
-        loss: what training mode returns: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
+        loss: output in training mode: ``'softmax'``, ``'triplet'`` or ``'not3d'``.
         ibn: whether the ResNet trunk has IBN-a norms. Paper: True.
         aggregation: the name of an aggregation: ``'attention'`` (paper), ``'mean'``, or one that
             :func:`register_aggregation` added.
@@ -61,9 +61,10 @@ class VideoReID(nn.Module):
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
             by a module of the same shapes.
         feature_dim: D, the size of a feature: 512 for depth 18 and 34, else 2048.
-        feature: where the feature is taken; weights that were made for the other place set it.
+        feature: place where the feature is taken; weights that were made for the other place set
+            it.
         architecture: name that the model was built by; None for a network built by its class.
-        entry: what the index or the file says of the weights that were loaded: their input size,
+        entry: index entry of the weights that were loaded, or what their file says: input size,
             frames of a clip, normalisation; None where nothing is said.
 
     Shape:

@@ -55,7 +55,7 @@ class Rehearsal:
         memory_total_bytes: memory that the GPU or else the machine has, in bytes.
         checkpoint_bytes: size of a checkpoint, in bytes.
         disk_free_bytes: free space where the run writes, in bytes.
-        warnings: what the run would probably fail of.
+        warnings: reasons for which the run would probably fail.
     """
 
     device: str

@@ -78,7 +78,7 @@ class WeightsEntry:
         sources: the places where the file lies, in the order in which they are tried.
         sha256: the hash of the file, all of its digits, or the first 8 or more.
         size: the size of the file, in bytes.
-        layout: how its keys are named, one of :data:`nr3d.weights.LAYOUTS`.
+        layout: naming of its keys, one of :data:`nr3d.weights.LAYOUTS`.
         trained_on: the names of the datasets that it was trained on.
         identities: K, the number of identities (classes) of its classifier.
         input_size: the rows and columns of its input, in pixels.

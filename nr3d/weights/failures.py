@@ -23,7 +23,7 @@ class StoppedError(OSError):
     """A connection was given up by its watch.
 
     Args:
-        failure: why.
+        failure: reason for the stop.
     """
 
     def __init__(self, failure: SourceError | TransientError) -> None:

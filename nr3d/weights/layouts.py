@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from nr3d import host
 from nr3d.errors import RegistrationError, WeightsError
 from nr3d.weights.states import held_as
 
@@ -19,7 +20,7 @@ class Layout:
 
     Args:
         name: the name that the index calls it by.
-        of: whose files have it.
+        of: origin of the files that have it.
         signature: keys that every file of this layout has, and no other layout's has together. One
             that ends in ``*`` stands for any key that starts so; the first is a whole key.
         rules: patterns of whole keys, each with our name for it, as :func:`re.sub` takes it.
@@ -122,3 +123,7 @@ def network_in(
     outside = {key: why for key in state if not key.startswith(prefix)}
     inside = {key.removeprefix(prefix): value for key, value in state.items()}
     return {key: inside[key] for key in inside if key not in outside}, outside
+
+
+# The registration in torchreid imports the architectures, whose families fill LAYOUTS.
+_HOST = host.torchreid

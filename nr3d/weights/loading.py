@@ -33,13 +33,13 @@ class LoadReport:
 
     Args:
         path: the file.
-        layout: how its keys are named, one of :data:`LAYOUTS`; None for the model's own names.
+        layout: naming of its keys, one of :data:`LAYOUTS`; None for the model's own names.
         loaded: the model's keys that were loaded.
         left: the model's keys that keep their start value, each with the reason.
         unused: the file's keys that were not loaded, each with the reason.
         entry: the index entry of the file, None for a path.
-        differs: why the model computes other features than the file's network although it starts
-            from all of its weights; empty if it does not.
+        differs: reason why the model computes other features than the file's network although it
+            starts from all of its weights; empty if it does not.
     """
 
     path: Path
@@ -280,7 +280,7 @@ class _Match:
     """How far a file's network is the model's.
 
     Args:
-        why: why it is another; empty if it is the same.
+        why: reason why it is another; empty if it is the same.
         starts: whether the model may start from more of it than the trunk.
     """
 

@@ -38,7 +38,7 @@ class Exported:
         manifest: the index entry as YAML, which ``nr3d weights add`` takes.
         card: the model card, Markdown.
         entry: the entry that the manifest holds.
-        report: what of the checkpoint is in the weights.
+        report: account of which parts of the checkpoint are in the weights.
     """
 
     weights: Path
@@ -172,7 +172,7 @@ def _rebuild(
 
     Args:
         path: the file.
-        content: what was read of it.
+        content: content of the file.
         architecture: the registered name of the network.
         aggregation: the name of its aggregation, if the file has it.
 
@@ -250,7 +250,7 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
     """Return the model card: what it is, how to use it, how good it is, where it comes from.
 
     Args:
-        entry: what the manifest holds.
+        entry: content of the manifest.
         aggregation: the name to build the network with, None for its own.
     """
     arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'

@@ -1,4 +1,4 @@
-"""The check of a converted dataset finds what is damaged, names the file and says the mend."""
+"""The check of a converted dataset finds what is damaged, names the file and says the remedy."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ AGAIN = "Make it: nr3d data convert {folder} --replace"
 TAKE = "p1/door/take1"
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str | None, str]] = {
-    # what is done: level, words of the finding, a place, words of the mend
+    # what is done: level, words of the finding, a place, words of the remedy
     "no index": (
         lambda folder: (folder / INDEX).unlink(),
         *("error", f"There is no {{folder}}/{INDEX}", None),
@@ -137,11 +137,11 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str | None, str]] =
 def test_a_damage_is_found_and_named_with_its_mend(
     damage: str, converted: Path, only: Callable[..., Finding]
 ) -> None:
-    do, level, what, place, mend = DAMAGES[damage]
+    do, level, what, place, remedy = DAMAGES[damage]
     do(converted)
     report = check_dataset("shop", converted.parent)
     finding = only(report, level, what.format(folder=converted))
-    assert mend.format(folder=converted) in finding.mend
+    assert remedy.format(folder=converted) in finding.remedy
     if place is None:
         assert finding.places == ()
     else:

@@ -80,7 +80,7 @@ def test_places_are_relative_to_the_dataset(
     assert report.decoded == 600
     (finding,) = report.findings
     assert finding.places == ("3.jpg", "255.jpg", "256.jpg", "599.jpg")
-    assert (finding.level, "data.bad_frames skip" in finding.mend) == ("error", True)
+    assert (finding.level, "data.bad_frames skip" in finding.remedy) == ("error", True)
 
 
 @pytest.mark.parametrize("processes", [False, True])
@@ -101,7 +101,7 @@ def test_frames_that_are_turned_are_told(
     check_readable(report, paths, quick=False)
     assert [finding.level for finding in report.findings] == ["error", "note"]
     assert report.findings[1].places == ("7.jpg", "300.jpg")
-    assert "nr3d turns them" in report.findings[1].mend
+    assert "nr3d turns them" in report.findings[1].remedy
 
 
 def test_whole_frames_of_another_kind_are_not_to_be_unpacked_again(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_whole_frames_of_another_kind_are_not_to_be_unpacked_again(tmp_path: Pat
         "Frames of which each is a 32-bit float image, whose range is not known"
     )
     assert (finding.level, finding.places) == ("error", ("1.tif", "3.tif"))
-    assert "Convert" in finding.mend
+    assert "Convert" in finding.remedy
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork")

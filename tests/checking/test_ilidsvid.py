@@ -1,4 +1,4 @@
-"""The check of iLIDS-VID finds what is damaged, names the file and says the mend."""
+"""The check of iLIDS-VID finds what is damaged, names the file and says the remedy."""
 
 from __future__ import annotations
 
@@ -55,9 +55,11 @@ def test_the_splits_of_the_table_are_those_that_torchreid_makes(
 ) -> None:
     checked = []
 
-    def keep(report: Report, source: str, splits: list[dict[str, list[str]]], mend: str) -> object:
+    def keep(
+        report: Report, source: str, splits: list[dict[str, list[str]]], remedy: str
+    ) -> object:
         checked.append((source, splits))
-        return check_splits(report, source, splits, mend)
+        return check_splits(report, source, splits, remedy)
 
     monkeypatch.setattr("nr3d.checking.ilidsvid.check_splits", keep)
     check_dataset("ilidsvid", ilids_root, quick=True)
@@ -78,7 +80,7 @@ def frame_of(base: Path, camera: str, person: str) -> Path:
 
 UNPACK = "Unpack iLIDS-VID.tar into {base}, whole."
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str | None, str]] = {
-    # what is done: level, words of the finding, a place, words of the mend
+    # what is done: level, words of the finding, a place, words of the remedy
     "no sequences": (
         lambda base: shutil.rmtree(base / CAM2),
         *("error", f"There is no {{base}}/{CAM2}", None, UNPACK),
@@ -161,11 +163,11 @@ def test_a_damage_is_found_and_named_with_its_mend(
     damage: str, ilids_root: Path, only: Callable[..., Finding]
 ) -> None:
     base = ilids_root / "ilids-vid"
-    do, level, what, place, mend = DAMAGES[damage]
+    do, level, what, place, remedy = DAMAGES[damage]
     do(base)
     report = check_dataset("ilidsvid", ilids_root, quick=damage != "unreadable")
     finding = only(report, level, what.format(base=base))
-    assert mend.format(base=base) in finding.mend
+    assert remedy.format(base=base) in finding.remedy
     if place is None:
         assert finding.places == ()
     else:

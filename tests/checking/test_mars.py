@@ -1,4 +1,4 @@
-"""The check of MARS finds what is damaged, names the file and says the mend."""
+"""The check of MARS finds what is damaged, names the file and says the remedy."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ def test_a_good_set_has_its_counts_and_no_error(own_mars_root: Path) -> None:
     assert counts.level == "warning"
     assert str(own_mars_root / "mars") in counts.what
     assert "train people: 4, published 625" in counts.places
-    assert "nothing, if it is meant to be a part" in counts.mend
+    assert "nothing, if it is meant to be a part" in counts.remedy
 
 
 def test_a_synthetic_set_is_not_warned_of(tmp_path: Path) -> None:
     write_mars(tmp_path, identities=4, seed=1)
     report = check_dataset("mars", tmp_path)
     assert [finding.level for finding in report.findings] == ["note"]
-    assert report.findings[0].mend == "Nothing: it is a synthetic one."
+    assert report.findings[0].remedy == "Nothing: it is a synthetic one."
 
 
 def test_footage(footage: Path) -> None:
@@ -149,7 +149,7 @@ TEST_ROW = "info/tracks_test_info.mat row"
 INFO = "https://github.com/liangzheng06/MARS-evaluation"
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str | None, str]] = {
-    # what is done: level, words of the finding, a place, words of the mend
+    # what is done: level, words of the finding, a place, words of the remedy
     "no names list": (
         remove("info/train_name.txt"),
         *("error", "There is no {mars}/info/train_name.txt", None, f"Fetch it from {INFO}"),
@@ -309,13 +309,13 @@ def test_a_damage_is_found_and_named_with_its_mend(
     damage: str, own_mars_root: Path, only: Callable[..., Finding]
 ) -> None:
     mars = own_mars_root / "mars"
-    do, level, what, place, mend = DAMAGES[damage]
+    do, level, what, place, remedy = DAMAGES[damage]
     whole = check_dataset("mars", own_mars_root)
     assert not any(what.format(mars=mars) in finding.what for finding in whole.findings)
     do(mars)
     report = check_dataset("mars", own_mars_root)
     finding = only(report, level, what.format(mars=mars))
-    assert mend.format(mars=mars) in finding.mend
+    assert remedy.format(mars=mars) in finding.remedy
     if place is None:
         assert finding.places == ()
     else:
@@ -343,11 +343,11 @@ def test_quick_decodes_nothing_and_says_so(
     report = check_dataset("mars", own_mars_root, quick=True)
     assert report.of("error") == []
     assert report.decoded == 0
-    assert "Leave --quick out" in only(report, "note", "120 frames were not decoded").mend
+    assert "Leave --quick out" in only(report, "note", "120 frames were not decoded").remedy
 
 
 @pytest.mark.parametrize(
-    ("root", "mend"),
+    ("root", "remedy"),
     [
         ("data/mars", "give --root {base}/data."),
         ("data", "Rename {base}/data/MARS to mars."),
@@ -356,7 +356,7 @@ def test_quick_decodes_nothing_and_says_so(
     ],
 )
 def test_a_set_that_is_not_in_its_place(
-    root: str, mend: str, own_mars_root: Path, only: Callable[..., Finding]
+    root: str, remedy: str, own_mars_root: Path, only: Callable[..., Finding]
 ) -> None:
     base = own_mars_root.parent
     (base / "empty").mkdir()
@@ -366,5 +366,5 @@ def test_a_set_that_is_not_in_its_place(
         (own_mars_root / "mars").rename(base / "other")
     report = check_dataset("mars", base / root)
     finding = only(report, "error", f"There is no folder {base / root}/mars")
-    assert mend.format(base=base) in finding.mend
+    assert remedy.format(base=base) in finding.remedy
     assert report.findings == [finding]

@@ -53,11 +53,11 @@ def test_frames_that_are_not(
     assert report.findings == [finding]
     assert len(finding.places) == 1
     assert place in finding.places[0]
-    assert finding.mend
+    assert finding.remedy
 
 
 def test_the_mend_of_the_order_is_the_callers() -> None:
-    assert order_of(["2.png", "1.png"]).findings[0].mend == "Sort them."
+    assert order_of(["2.png", "1.png"]).findings[0].remedy == "Sort them."
 
 
 def test_a_name_of_any_length_in_a_list_is_no_time() -> None:

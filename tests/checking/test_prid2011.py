@@ -1,4 +1,4 @@
-"""The check of PRID2011 finds what is damaged, names the file and says the mend."""
+"""The check of PRID2011 finds what is damaged, names the file and says the remedy."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_the_published_counts_are_those_of_the_published_splits(footage: Path) -
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str | None, str]] = {
-    # what is done: level, words of the finding, a place, words of the mend
+    # what is done: level, words of the finding, a place, words of the remedy
     "no splits": (
         lambda base: (base / SPLITS).unlink(),
         *("error", f"There is no {{base}}/{SPLITS}", None, f"Make it: {COMMAND}"),
@@ -169,13 +169,13 @@ def test_a_damage_is_found_and_named_with_its_mend(
 ) -> None:
     base = prid_root / "prid2011"
     places = {"root": prid_root, "base": base}
-    do, level, what, place, mend = DAMAGES[damage]
-    what, mend = what.format(**places), mend.format(**places)
+    do, level, what, place, remedy = DAMAGES[damage]
+    what, remedy = what.format(**places), remedy.format(**places)
     whole = check_dataset("prid2011", prid_root)
     assert not any(what in finding.what for finding in whole.findings)
     do(base)
     finding = only(check_dataset("prid2011", prid_root), level, what)
-    assert mend in finding.mend
+    assert remedy in finding.remedy
     assert finding.places == (() if place is None else (place,))
 
 

@@ -59,15 +59,15 @@ def test_errors_end_with_status_2_and_one_line(
     out, err = capsys.readouterr()
     assert err == (
         "nr3d: error: mars has 2 errors, first: Frames of tracklets that are not in bbox_train. "
-        "Mend it as said and check again.\n"
+        "Fix it as described and check again.\n"
     )
     first, second = out.index("error, 20 places: Frames of"), out.index("error, 1 place: Frames th")
     assert first < second < out.index("warning, 6 places")
     shown = out[first:second].splitlines()
     assert shown[1] == "    bbox_train/0001/0001C1T0001F001.jpg"
     assert shown[7] == "    and 14 more"
-    assert shown[8].startswith("  mend: Unpack bbox_train.zip")
-    assert "    bbox_test/0002/0002C1T0001F003.jpg\n  mend: Unpack these files again" in out
+    assert shown[8].startswith("  remedy: Unpack bbox_train.zip")
+    assert "    bbox_test/0002/0002C1T0001F003.jpg\n  remedy: Unpack these files again" in out
     assert out.endswith("\n\n2 errors, 1 warning\n")
 
     content = json.loads(file.read_text())
@@ -86,7 +86,7 @@ def test_quick_decodes_nothing(own_mars_root: Path, capsys: Output) -> None:
         path.write_bytes(b"")
     assert main(["data", "check", "mars", "--root", str(own_mars_root), "--quick"]) == 0
     out = capsys.readouterr().out
-    assert "note: 120 frames were not decoded\n  mend: Leave --quick out" in out
+    assert "note: 120 frames were not decoded\n  remedy: Leave --quick out" in out
     assert "frames decoded" not in out
 
 
@@ -97,10 +97,10 @@ def test_missing_splits_are_made_by_the_command_that_the_check_gives(
     check = ["data", "check", "prid2011", "--root", str(prid_root)]
     assert main(check) == 2
     out, err = capsys.readouterr()
-    mend = f"  mend: Make it: nr3d data splits prid2011 --root {prid_root} --seed 0"
-    assert mend in out.splitlines()
+    remedy = f"  remedy: Make it: nr3d data splits prid2011 --root {prid_root} --seed 0"
+    assert remedy in out.splitlines()
     assert err.count("\n") == 1
-    command = shlex.split(mend.partition("nr3d ")[2])
+    command = shlex.split(remedy.partition("nr3d ")[2])
     assert main(command) == 2, "ten frames are fewer than the protocol asks for"
     assert "--min-frames" in capsys.readouterr().err
     assert main([*command, "--min-frames", "10"]) == 0

@@ -37,4 +37,4 @@ def test_what_cannot_be_read_is_refused_in_the_words_of_the_check(
     with pytest.raises(DataError) as refused:
         read_tracklets(name, tmp_path, 0)
     assert found.what in str(refused.value)
-    assert str(refused.value).endswith(found.mend)
+    assert str(refused.value).endswith(found.remedy)

@@ -134,7 +134,7 @@ def outcome(name: str, root: Path, split_id: int = 0) -> str:
         load(name, root, split_id)
     except DataError as error:
         message = str(error)
-        said = [f for f in errors if f.what in message and f.mend in message]
+        said = [f for f in errors if f.what in message and f.remedy in message]
         assert said, f"{message}\n{errors}"
         assert "\n" not in message
         assert len(message) < 1500

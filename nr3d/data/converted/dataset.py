@@ -6,7 +6,7 @@ import functools
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted.index import INDEX, index_mend, read_index
+from nr3d.data.converted.index import INDEX, index_remedy, read_index
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
@@ -67,7 +67,7 @@ def register_converted(root: str | Path, name: str) -> None:
     """
     folder = expanded(root, DataError) / name
     if not (folder / INDEX).is_file():
-        raise DataError(f"There is no {folder / INDEX}. {index_mend(folder)}")
+        raise DataError(f"There is no {folder / INDEX}. {index_remedy(folder)}")
     refuse_taken(name)
     if name not in registered_video_datasets():
         torchreid.data.register_video_dataset(name, functools.partial(ConvertedDataset, name))

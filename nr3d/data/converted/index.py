@@ -31,7 +31,7 @@ class Index:
 
     Args:
         tracklets: tracklets of each of :data:`nr3d.data.datasets.parts.SPLITS`.
-        made: how the index was made, for people to read.
+        made: description of how the index was made, for people to read.
     """
 
     tracklets: Mapping[str, list[PlainTracklet]]
@@ -81,7 +81,7 @@ class Index:
         return f'{head},\n  "tracklets": [\n    {body}\n  ]\n}}\n'
 
 
-def index_mend(folder: Path) -> str:
+def index_remedy(folder: Path) -> str:
     """Return how to make the index of a folder, also in place of an existing one."""
     replace = " --replace" if (folder / INDEX).exists() else ""
     return f"Make it: nr3d data convert {shlex.quote(str(folder))}{replace}"
@@ -126,7 +126,7 @@ def read_index(folder: Path) -> Index:
     try:
         return parse_index(folder)
     except DataError as error:
-        raise DataError(f"{error}. {index_mend(folder)}") from error.__cause__
+        raise DataError(f"{error}. {index_remedy(folder)}") from error.__cause__
 
 
 def strangers(tree: Tree) -> list[str]:

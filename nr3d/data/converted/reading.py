@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from nr3d.data.converted.index import INDEX, Index, index_mend, read_index
+from nr3d.data.converted.index import INDEX, Index, index_remedy, read_index
 from nr3d.data.converted.tree import PlainTracklet
 from nr3d.data.datasets.answers import check_answers
 from nr3d.data.datasets.findings import Report
@@ -24,7 +24,7 @@ def read_converted(report: Report, _: int = 0) -> Parts | None:
         DataError: if the index is missing or is no index.
     """
     index = read_index(report.folder)
-    check_index(report, index, index_mend(report.folder))
+    check_index(report, index, index_remedy(report.folder))
     return None if report.of("error") else index.parts(report.folder)
 
 
@@ -36,7 +36,7 @@ def check_index(
     Args:
         report: report of the dataset, which takes the findings.
         index: the index.
-        again: what to do to get a correct index.
+        again: advice on how to get a correct index.
 
     Returns:
         tuple: the identities that train, those that test, and all tracklets.

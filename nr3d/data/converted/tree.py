@@ -41,13 +41,13 @@ class Problem:
     """One kind of thing that does not fit the shape of a tree.
 
     Args:
-        what: what there is, in the plural.
-        mend: what to do about it.
+        what: name of the items found, in the plural.
+        remedy: advice on how to solve it.
         places: paths under the folder of the tree.
     """
 
     what: str
-    mend: str
+    remedy: str
     places: list[str] = field(default_factory=list)
 
 

@@ -127,7 +127,7 @@ def _fitting(folder: Path) -> Tree:
         more = f" and {others:,} more" if others else ""
         raise DataError(
             f"There are {problem.what}: {folder / first}{more}, expected {folder}/{SHAPE}. "
-            f"{problem.mend}"
+            f"{problem.remedy}"
         )
     identities = _by_camera(tree.tracklets)
     if len(identities) < _FEWEST:

@@ -21,7 +21,7 @@ def check_answers(
         source: name of the file that says which tracklets are queries.
         queries: label, person and camera of each query.
         gallery: person and camera of each gallery tracklet.
-        again: what to do if no query can be answered.
+        again: advice for when no query can be answered.
     """
     cameras: dict[int | str, set[int | str]] = {}
     for person, camera in gallery:

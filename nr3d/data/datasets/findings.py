@@ -22,14 +22,14 @@ class Finding:
 
     Args:
         level: the level, one of :data:`LEVELS`.
-        what: what was found, with the name of the file.
-        mend: what to do about it.
+        what: description of the finding, with the name of the file.
+        remedy: advice on how to solve it.
         places: the files, rows or people that it concerns; empty if ``what`` says everything.
     """
 
     level: str
     what: str
-    mend: str
+    remedy: str
     places: tuple[str, ...] = ()
 
 
@@ -53,10 +53,10 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     decoded: int = 0
 
-    def add(self, level: str, what: str, mend: str, places: Sequence[str] | None = None) -> None:
+    def add(self, level: str, what: str, remedy: str, places: Sequence[str] | None = None) -> None:
         """Add a finding, unless ``places`` is given and empty."""
         if places is None or len(places):
-            self.findings.append(Finding(level, what, mend, tuple(places or ())))
+            self.findings.append(Finding(level, what, remedy, tuple(places or ())))
 
     def add_refusal(self, error: OSError) -> None:
         """Add the error that the system does not give a folder or file."""
@@ -85,7 +85,7 @@ class Report:
             more = f" and {len(found.places) - 1:,} more" if len(found.places) > 1 else ""
             raise DataError(
                 f"Dataset {self.dataset!r} cannot be loaded from {root}: {found.what}{where}{more}."
-                f" {found.mend}"
+                f" {found.remedy}"
             )
 
     def compare(self, published: Mapping[str, int], *, synthetic: bool = False) -> None:
@@ -123,7 +123,7 @@ class Report:
                 {
                     "level": finding.level,
                     "what": finding.what,
-                    "mend": finding.mend,
+                    "mend": finding.remedy,
                     "places": list(finding.places),
                 }
                 for finding in self.findings

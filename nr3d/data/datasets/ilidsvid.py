@@ -13,7 +13,7 @@ from nr3d.data.datasets.splits import (
     SPLIT_FILES,
     Split,
     parse_splits,
-    splits_mend,
+    splits_remedy,
     write_splits,
 )
 from nr3d.data.datasets.tables import read_table
@@ -44,12 +44,12 @@ def read_ilidsvid(report: Report, number: int) -> Parts | None:
     cameras = read_cameras(report)
     if cameras is None:
         return None
-    source, splits, mend = find_splits(report, cameras)
+    source, splits, remedy = find_splits(report, cameras)
     if not splits:
         return None
     if source == ILIDSVID_TABLE and not report.of("error"):
         write_splits(_path(report), splits)
-    return read_sequences(report, cameras, splits, number, source, mend, unpack_again(report))
+    return read_sequences(report, cameras, splits, number, source, remedy, unpack_again(report))
 
 
 def read_cameras(report: Report) -> dict[str, People] | None:
@@ -74,12 +74,12 @@ def find_splits(report: Report, cameras: Mapping[str, People]) -> tuple[str, lis
     """
     path, again = _path(report), unpack_again(report)
     if path.exists():
-        mend = splits_mend("ilidsvid", report.folder.parent)
+        remedy = splits_remedy("ilidsvid", report.folder.parent)
         try:
-            return path.name, parse_splits(path), mend
+            return path.name, parse_splits(path), remedy
         except DataError as error:
-            report.add("error", str(error), mend)
-            return path.name, [], mend
+            report.add("error", str(error), remedy)
+            return path.name, [], remedy
     if not (report.folder / ILIDSVID_TABLE).exists():
         return ILIDSVID_TABLE, [], again
     return ILIDSVID_TABLE, _splits_of_table(report, cameras, again), again

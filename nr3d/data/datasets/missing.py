@@ -13,7 +13,8 @@ def find_missing(report: Report, needed: Mapping[str, str]) -> set[str]:
 
     Args:
         report: report of the dataset, which takes the errors.
-        needed: what to do if a file or folder is missing, by its path under the dataset's folder.
+        needed: advice for when a file or folder is missing, by its path under the dataset's
+            folder.
 
     Returns:
         set: the paths that are missing.
@@ -23,13 +24,13 @@ def find_missing(report: Report, needed: Mapping[str, str]) -> set[str]:
         report.add("error", f"There is no folder {folder}", _mend_folder(folder, needed))
         return set(needed)
     missing = {relative for relative in needed if not (folder / relative).exists()}
-    for relative, mend in needed.items():
+    for relative, remedy in needed.items():
         if relative in missing:
             elsewhere = next(_candidates(folder, relative), None)
             report.add(
                 "error",
                 f"There is no {folder / relative}",
-                f"Move {elsewhere} there." if elsewhere else mend,
+                f"Move {elsewhere} there." if elsewhere else remedy,
             )
     return missing
 

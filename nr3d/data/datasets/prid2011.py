@@ -15,7 +15,7 @@ from nr3d.data.datasets.splits import (
     Split,
     is_shared,
     parse_splits,
-    splits_mend,
+    splits_remedy,
 )
 from nr3d.data.datasets.two_cameras import People, people_under, read_sequences
 from nr3d.errors import DataError
@@ -43,8 +43,8 @@ def read_prid2011(report: Report, number: int) -> Parts | None:
         return None
     if 0 <= number < len(splits):
         check_shared(report, [person for part in splits[number].values() for person in part])
-    mend, again = splits_again(report), frames_again(report)
-    return read_sequences(report, cameras, splits, number, PRID2011_SPLITS, mend, again)
+    remedy, again = splits_again(report), frames_again(report)
+    return read_sequences(report, cameras, splits, number, PRID2011_SPLITS, remedy, again)
 
 
 def read_cameras(report: Report) -> dict[str, People] | None:
@@ -82,7 +82,7 @@ def check_shared(report: Report, people: Sequence[str]) -> None:
 
 def splits_again(report: Report) -> str:
     """Return what to do about a wrong or missing file of splits."""
-    return splits_mend("prid2011", report.folder.parent)
+    return splits_remedy("prid2011", report.folder.parent)
 
 
 def frames_again(report: Report) -> str:

@@ -63,7 +63,7 @@ def read_splits(name: str, root: str | Path) -> list[Split]:
     try:
         return parse_splits(expanded(root, DataError) / SPLIT_FILES[name])
     except DataError as error:
-        raise DataError(f"{error}. {splits_mend(name, root)}") from error.__cause__
+        raise DataError(f"{error}. {splits_remedy(name, root)}") from error.__cause__
 
 
 def parse_splits(path: Path) -> list[Split]:
@@ -101,7 +101,7 @@ def write_splits(path: Path, splits: Sequence[Split]) -> None:
         logger.debug("The splits are not kept in %s: %s", path, error)
 
 
-def splits_mend(name: str, root: str | Path) -> str:
+def splits_remedy(name: str, root: str | Path) -> str:
     """Return how to make the file of splits of a dataset, also in place of an existing one."""
     path = expanded(root, DataError) / SPLIT_FILES[name]
     if name == "prid2011":

@@ -14,7 +14,7 @@ _LARGEST = 2**53
 
 
 def read_table(
-    report: Report, relative: str, key: str, shape: tuple[int | None, int | None], mend: str
+    report: Report, relative: str, key: str, shape: tuple[int | None, int | None], remedy: str
 ) -> npt.NDArray[np.int64] | None:
     """Read a table of whole numbers, or report why it cannot be read.
 
@@ -23,7 +23,7 @@ def read_table(
         relative: path of the file under the dataset's folder.
         key: name of the table in the file.
         shape: numbers of rows and columns; None stands for any number from 1.
-        mend: what to do if it cannot be read.
+        remedy: advice for when it cannot be read.
 
     Returns:
         array: the table, of the given shape; None if an error was reported.
@@ -32,7 +32,7 @@ def read_table(
     try:
         table = read_mat(path, key)
     except DataError as error:
-        report.add("error", str(error), mend)
+        report.add("error", str(error), remedy)
         return None
     fits = table.ndim == 2 and all(
         size == wanted or (wanted is None and size)
@@ -52,6 +52,6 @@ def read_table(
         "error",
         f"{key} in {path} is {table.dtype} of shape {table.shape}{held}, expected whole numbers, "
         f"{expected}",
-        mend,
+        remedy,
     )
     return None

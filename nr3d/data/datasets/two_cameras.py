@@ -29,7 +29,7 @@ def people_under(report: Report, camera: str) -> People:
 
 
 def check_splits(
-    report: Report, source: str, splits: Sequence[Split], mend: str, first: int = 0
+    report: Report, source: str, splits: Sequence[Split], remedy: str, first: int = 0
 ) -> list[str]:
     """Check which people are in which split.
 
@@ -37,7 +37,7 @@ def check_splits(
         report: report of the dataset, which takes the counts and findings.
         source: name of the file of the splits.
         splits: the splits to check.
-        mend: what to do to get a correct file.
+        remedy: advice on how to get a correct file.
         first: number of the first of the splits.
 
     Returns:
@@ -54,14 +54,14 @@ def check_splits(
             for person, times in Counter(split[part]).items()
             if times > 1
         )
-    report.add("error", f"People who both train and test in {source}", mend, both)
-    report.add("error", f"People who are twice in a half of a split in {source}", mend, twice)
+    report.add("error", f"People who both train and test in {source}", remedy, both)
+    report.add("error", f"People who are twice in a half of a split in {source}", remedy, twice)
     sizes = [(len(split["train"]), len(split["test"])) for split in splits]
     usual = Counter(sizes).most_common(1)[0][0]
     report.add(
         "warning",
         f"Splits of other sizes than the others in {source}",
-        mend,
+        remedy,
         [
             f"split {number}: {train} people to train and {test} to test, others {usual[0]} and "
             f"{usual[1]}"
@@ -84,7 +84,7 @@ def find_sequences(
         cameras: the people under each camera, by the path of its folder under the dataset's.
         people: names of the people's folders.
         source: name of the file of the splits.
-        again: what to do to get missing frames.
+        again: advice on how to get missing frames.
 
     Returns:
         dict: names of the frames that the loader uses, in time order, by camera and person.
@@ -116,7 +116,7 @@ def read_sequences(
     splits: Sequence[Split],
     number: int,
     source: str,
-    mend: str,
+    remedy: str,
     again: str,
 ) -> Parts | None:
     """Read the tracklets of a split as torchreid does.
@@ -127,8 +127,8 @@ def read_sequences(
         splits: all splits of the dataset.
         number: number of the split to read, from 0.
         source: name of the file of the splits.
-        mend: what to do to get a correct file of splits.
-        again: what to do to get missing frames.
+        remedy: advice on how to get a correct file of splits.
+        again: advice on how to get missing frames.
 
     Returns:
         Parts: the tracklets; None if an error was reported.
@@ -142,7 +142,7 @@ def read_sequences(
             f"splits: set it to one from 0 to {len(splits) - 1}."
         )
     split = splits[number]
-    people = check_splits(report, source, [split], mend, first=number)
+    people = check_splits(report, source, [split], remedy, first=number)
     found = find_sequences(report, cameras, people, source, again)
     if report.of("error"):
         return None

@@ -96,8 +96,8 @@ def pack(
     out = expanded(out, DataError).absolute()
     with _locked(out):
         if out.is_dir() or (out.exists() and not replace):
-            mend = "" if out.is_dir() else ", or write over it by --replace (replace=True)"
-            raise DataError(f"{out} is there already: give another --out{mend}.")
+            remedy = "" if out.is_dir() else ", or write over it by --replace (replace=True)"
+            raise DataError(f"{out} is there already: give another --out{remedy}.")
         tables = list_frames(root, dataset, split_id, workers)
         partial = out.with_name(f".{out.name}.partial")
         with _on_disk(out):

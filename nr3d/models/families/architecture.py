@@ -23,10 +23,11 @@ class Architecture:
     Args:
         name: the name that torchreid's ``build_model`` takes.
         trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
-        trunk_options: what the trunk is built with.
+        trunk_options: arguments that the trunk is built with.
         aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
-        feature: where its feature is taken: ``'after'`` the neck's normalisation or ``'before'``.
-        summary: what it is, in a line of ``nr3d models``.
+        feature: place where its feature is taken: ``'after'`` the neck's normalisation or
+            ``'before'``.
+        summary: description in one line, for ``nr3d models``.
         size: the number of parameters with MARS's 625 identities and its own aggregation; None
             if it is to be counted.
     """
@@ -107,10 +108,11 @@ def register_architecture(
     Args:
         name: the name, of letters, digits and underscores.
         trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
-        trunk_options: what the trunk is built with.
+        trunk_options: arguments that the trunk is built with.
         aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
-        feature: where its feature is taken: ``'after'`` the neck's normalisation or ``'before'``.
-        summary: what it is, in a line of ``nr3d models``.
+        feature: place where its feature is taken: ``'after'`` the neck's normalisation or
+            ``'before'``.
+        summary: description in one line, for ``nr3d models``.
         parameters: the number of parameters with MARS's 625 identities; counted where it is not
             given.
 

@@ -51,7 +51,7 @@ def tensors_of(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, An
 
     Args:
         name: the name of the trunk.
-        options: what it is built with.
+        options: arguments that it is built with.
     """
     by = getattr(TRUNKS.find(name), "tensors_by", None)
     return name, {key: value for key, value in options.items() if by is None or key in by}
