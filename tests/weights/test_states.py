@@ -131,7 +131,7 @@ def test_a_stock_model_of_ones_own_prefix_keeps_it(tmp_path: Path) -> None:
     [
         ({}, "it has nothing"),
         ({"state_dict": {}}, "the one in it is empty"),
-        ({"optimizer": {"state": {}}, "epoch": 3}, "has optimizer, epoch. That is what training"),
+        ({"optimizer": {"state": {}}, "epoch": 3}, "has optimizer, epoch. These are for resuming"),
         ({"state_dict": {1: torch.ones(1)}}, "a name in it is 1, which is no text"),
         ({"a": torch.ones(1), "b": [1]}, "'b' in it is of type list, not a tensor"),
         ({"a": {"b": {"c": {}}}}, "it has a"),
