@@ -36,7 +36,7 @@ _TABLE = (
         "engine",
         "nr3d",
         Choice(choices=("nr3d", "torchreid")),
-        "whose engine trains: nr3d's, or torchreid's own for loss.name softmax or triplet",
+        "whose engine trains; torchreid's own take loss.name softmax or triplet",
         STEPS,
         TRAIN,
     ),

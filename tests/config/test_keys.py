@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from nr3d import data, engine, metrics, models
+from nr3d import data, features, metrics, models
 from nr3d.config import KEYS, Command, Scope, default_config, keys_that_change, load_config
 from nr3d.config.values import Choice, FlagOrText, Number, Several, Text, Whole
 from nr3d.data.tracklets import BAD_FRAMES
@@ -163,9 +163,9 @@ def test_layers_are_those_of_the_network(small_model: Any) -> None:
 
 
 def test_functions_refuse_what_is_not_one_of_their_choices(small_model: Any) -> None:
-    inference = engine.Inference(small_model(), engine.Precision("float32", _cpu()).device)
+    inference = features.Inference(small_model(), features.Precision("float32", _cpu()).device)
     with pytest.raises(ValueError, match="pooling is 'average', expected one of"):
-        engine.extract_each(_no_tracklets(), inference, pooling="average")
+        features.extract_each(_no_tracklets(), inference, pooling="average")
 
 
 def _cpu() -> Any:
