@@ -9,7 +9,7 @@ from nr3d.cli.configured import add_config_options, changes_of
 from nr3d.cli.output import print_bad_frames
 from nr3d.config import Command
 from nr3d.data.datasets.parts import SPLITS
-from nr3d.features.store.layout import DTYPES
+from nr3d.features.store.dtypes import DTYPES
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -30,6 +30,7 @@ class Criterion(nn.Module):
         settings: keyword argument of the class to the configuration key that sets it.
 
     Examples:
+        >>> import torch
         >>> class LogitNorm(Criterion):
         ...     model_loss = "softmax"
         ...

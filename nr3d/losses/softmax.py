@@ -34,6 +34,7 @@ class SoftmaxCriterion(Criterion):
         ValueError: in ``losses``, if a shape is another one.
 
     Examples:
+        >>> import torch
         >>> criterion = SoftmaxCriterion(num_classes=4, feature_dim=8, label_smooth=False)
         >>> total, _ = criterion.losses((torch.zeros(2, 4),), {"pid": torch.tensor([0, 3])})
         >>> total  # log 4

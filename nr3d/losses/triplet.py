@@ -49,6 +49,7 @@ class TripletCriterion(Criterion):
             another one or the batch has a single identity.
 
     Examples:
+        >>> import torch
         >>> criterion = TripletCriterion(num_classes=4, feature_dim=2)
         >>> features = torch.tensor([[0.0, 0.0], [0.0, 3.0], [4.0, 0.0]])
         >>> outputs, pids = (torch.zeros(3, 4), features), torch.tensor([0, 0, 1])

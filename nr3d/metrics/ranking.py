@@ -288,7 +288,7 @@ def _check_options(
                 )
     if by_host and list(protocols) != ["torchreid"]:
         raise ValueError(
-            f"torchreid's evaluator and CUHK03's metric know only the protocol 'torchreid', not "
+            f"torchreid's evaluator and CUHK03's metric know the protocol 'torchreid' alone, not "
             f"{', '.join(protocols)}: choose that one, or the evaluator 'nr3d' without CUHK03."
         )
 

@@ -17,7 +17,7 @@ from nr3d.data import TestTracklets
 from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Inference, Origin, Row, extract_each
 from nr3d.features.extraction import name_of
-from nr3d.features.store.layout import DTYPES
+from nr3d.features.store.dtypes import DTYPES
 from nr3d.runs.building import device_of, test_options
 from nr3d.runs.run import Run, opened
 from nr3d.version import versions

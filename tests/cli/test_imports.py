@@ -12,12 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from nr3d.data.splits import PRID2011_MIN_FRAMES
 
-from nr3d import synthetic
-from nr3d.cli import SUBCOMMANDS, data, extract, synthesize
+from nr3d.cli import SUBCOMMANDS
 from nr3d.config import as_mapping, default_config
-from nr3d.features.store import layout
 from tests.conftest import finished
 
 HEAVY = {
@@ -104,15 +101,6 @@ def test_weights_in_an_index_and_in_torch_hubs_folder_are_listed_without_torch(
     assert lines["nr3d_resnet50_ibn.there"] == "yes"
     assert lines["nr3d_resnet50_ibn.gone"] == "no"
     assert not imported & HEAVY
-
-
-def test_what_the_options_say_is_what_computes() -> None:
-    assert extract.SPLITS == layout.SPLITS
-    assert extract.DTYPES == layout.DTYPES
-    assert tuple(synthetic.WRITERS) == synthesize.DATASETS
-    assert synthesize.OCCLUDED == synthetic.OCCLUDED
-    assert synthesize.CAMERA_SHIFT == synthetic.CAMERA_SHIFT
-    assert data.PRID2011_MIN_FRAMES == PRID2011_MIN_FRAMES
 
 
 @pytest.mark.parametrize(("name", "what"), [("SIGINT", "interrupted"), ("SIGTERM", "ended by")])

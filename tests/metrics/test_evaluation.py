@@ -163,7 +163,9 @@ def test_what_cannot_be_evaluated_is_a_clear_error() -> None:
     for broken in (distances, torch.from_numpy(distances)):
         with pytest.raises(DataError, match="distance of query 1 is not a number"):
             evaluate(broken, query, gallery)
-    with pytest.raises(ValueError, match=r"shape is \(3, 2\); the labels are of 2 queries and 3"):
+    with pytest.raises(
+        ValueError, match=r"shape \(3, 2\), expected \(2, 3\) for the labels of 2 queries and 3"
+    ):
         evaluate(distances.T, query, gallery)
     with pytest.raises(DataError, match="None of the 2 queries has its person"):
         evaluate(np.empty((2, 0)), query, gallery[:0])

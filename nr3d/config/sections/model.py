@@ -18,7 +18,7 @@ KEYS = (
         "engine",
         "nr3d",
         Choice(choices=("nr3d", "torchreid")),
-        "engine that trains: nr3d's, or torchreid's own for loss.name softmax or triplet",
+        "engine that trains; torchreid's own take loss.name softmax or triplet",
         Scope.STEPS,
         Command.TRAIN,
     ),

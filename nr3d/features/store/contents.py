@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import FeatureStoreError, shown
+from nr3d.features.store.dtypes import DTYPES
 from nr3d.features.store.layout import (
-    DTYPES,
     FACTS,
     FORMAT,
     NUMBERS,

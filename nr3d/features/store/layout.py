@@ -43,9 +43,6 @@ from nr3d.config import features_settings
 
 FORMAT, VERSION = "nr3d features", 2
 
-DTYPES = ("float32", "float16")
-"""Types in which features can be stored."""
-
 NUMBERS = ("index", "pid", "camid", "frames", "clips", "first_frame")
 TEXTS = ("split", "name")
 FACTS = ("dataset", "weights", "weights_sha256")
@@ -70,7 +67,8 @@ class Origin:
         versions: versions of the packages involved, by package name.
         tracklets: number of tracklets of each split in the dataset; empty for a store of version 1,
             which does not record it.
-        dtype: type in which the features are stored, one of :data:`DTYPES`.
+        dtype: type in which the features are stored, one of
+            :data:`nr3d.features.store.dtypes.DTYPES`.
     """
 
     dataset: str
@@ -155,7 +153,7 @@ def crc32_of_tables(
         attributes: all attributes but ``crc32`` itself.
         columns: all columns but ``features``.
         shape: shape of ``features``, (N, D).
-        dtype: type of ``features``, one of :data:`DTYPES`.
+        dtype: type of ``features``, one of :data:`nr3d.features.store.dtypes.DTYPES`.
     """
     crc = zlib.crc32(json.dumps(attributes, sort_keys=True).encode())
     crc = zlib.crc32(f"{' '.join(map(str, shape))} {dtype}".encode(), crc)
