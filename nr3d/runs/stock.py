@@ -20,7 +20,6 @@ from nr3d.parallel import world
 _USABLE: dict[str, tuple[Any, ...]] = {
     "data.pack": ("",),
     "data.bad_frames": ("error",),
-    "data.cache_frames": (False,),
     "video.sample_method": ("evenly", "random"),
     "train.checkpoint_steps": (0,),
     "train.precision": ("auto", "float32"),
@@ -31,7 +30,6 @@ _USABLE: dict[str, tuple[Any, ...]] = {
     "test.protocol": ("torchreid",),
     "test.distractors": ("keep",),
     "not3d.test_sample_method": ("dense",),
-    "not3d.crop_padding": (10,),
 }
 """Keys that torchreid's engines and data know nothing of, or not every value of: the values that
 they do not contradict, the default first where it is one."""

@@ -23,12 +23,10 @@ KEYS: dict[str, Any] = {
     "data.height": 32,
     "data.width": 16,
     "data.workers": 0,
-    "data.cache_frames": False,
     "data.transforms": "[random_flip]",
     "sampler.num_instances": 2,
     "video.seq_len": 2,
     "video.sample_method": "evenly",
-    "not3d.crop_padding": 10,
     "train.batch_size": 8,
     "train.max_epoch": 2,
     "train.lr": 1e-3,
@@ -156,8 +154,8 @@ def test_a_resumed_run_of_torchreids_engine_equals_an_uninterrupted_one(
         ("softmax", {"train__checkpoint_steps": 5}, "train.checkpoint_steps is 5, expected 0"),
         (
             "triplet",
-            {"video__sample_method": "restricted", "data__cache_frames": True},
-            "data.cache_frames is True, expected False; video.sample_method is 'restricted', "
+            {"video__sample_method": "restricted", "data__bad_frames": "skip"},
+            "data.bad_frames is 'skip', expected 'error'; video.sample_method is 'restricted', "
             "expected 'evenly' or 'random'): set these so, or engine nr3d",
         ),
         ("softmax", {"test__protocol": "ap3d"}, "test.protocol is 'ap3d', expected 'torchreid'"),
