@@ -37,7 +37,7 @@ def check_readable(
         report: report of the dataset, which takes the findings.
         paths: paths of the frames that exist.
         quick: whether to decode none, and report that.
-        progress: wraps the frames to show the progress.
+        progress: function that wraps the frames to show the progress.
     """
     if quick:
         report.add(
@@ -82,13 +82,13 @@ def decode_all(
 
     Args:
         paths: paths of image files.
-        progress: wraps the frames to show the progress.
-        processes: whether to decode in processes, or else in threads. Default is what suits the
-            number of frames.
+        progress: function that wraps the frames to show the progress.
+        processes: whether to decode in processes instead of threads. Default depends on the number
+            of frames.
 
     Returns:
         tuple: the frames that cannot be read, each with the reason, and the frames that are turned
-        as their EXIF says; both in the given order.
+        by their EXIF; both in the given order.
 
     Raises:
         DataError: if a process that decodes is killed, or no other file can be opened.
@@ -126,7 +126,7 @@ def decode_all(
 
 def _pool(processes: bool) -> Executor:
     workers = os.cpu_count() or 1
-    # Asked in a way that does not fix it for the calling program; the first one is the default.
+    # Queried without fixing it for the calling program; the first method is the default.
     method = multiprocessing.get_start_method(allow_none=True)
     method = method or multiprocessing.get_all_start_methods()[0]
     # Processes that are spawned would run a user's script again if it has no main guard.

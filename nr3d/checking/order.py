@@ -27,7 +27,7 @@ def check_order(
         report: report of the dataset, which takes the findings.
         tracklets: label of each tracklet, and the names of its frames in the order of their use.
         source: file or folder that defines that order.
-        remedy: advice for when it is not the order of time.
+        remedy: advice for when that is not the order of time.
     """
     patternless: list[str] = []
     unordered: list[str] = []

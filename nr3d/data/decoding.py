@@ -23,7 +23,7 @@ MAX_BYTES = 256 * 2**20
 CONVERT = "convert it to 8 bits"
 """Ending of the reason for an image that is whole, but of a kind that is not used."""
 
-# Imported before there are threads and processes, which would wait for each other's imports.
+# Imported before threads and processes start, which would wait for each other's imports.
 for _plugin in ("Jpeg", "Mpo", "Png", "Bmp", "Ppm", "Tiff", "WebP", "Gif", "Avif", "Jpeg2K"):
     with contextlib.suppress(ImportError):  # older Pillows read no AVIF
         importlib.import_module(f"PIL.{_plugin}ImagePlugin")
@@ -56,7 +56,7 @@ _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 
 
 class UndecodableError(ValueError):
-    """Error of bytes that are no usable image; the message continues a file's name: "is empty"."""
+    """Error for bytes that are no usable image; its message follows a file's name: "is empty"."""
 
 
 @dataclass(frozen=True)

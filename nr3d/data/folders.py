@@ -1,4 +1,4 @@
-"""Names in folders: which there are, which count, and what can be one."""
+"""Names in folders: listing them, litter among them, and which are valid."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _LITTER = {
     *("__macosx", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "$recycle.bin"),
     *("@eadir", "#recycle", "@recycle", "lost+found", "system volume information"),
 }
-"""Names, in lower case, of what operating systems and storage devices put into folders."""
+"""Names, in lower case, of files that operating systems and storage devices leave in folders."""
 
 
 @dataclass
@@ -53,7 +53,7 @@ def names_in(folder: str | Path) -> tuple[list[str], list[str]]:
 
 
 def is_litter(name: str) -> bool:
-    """Return whether a name is hidden, or that of something which a system put there for itself.
+    """Return whether a name is hidden, or that of a file which a system keeps for itself.
 
     Examples:
         >>> [name for name in (".DS_Store", "__MACOSX", "Thumbs.db", "0001") if is_litter(name)]

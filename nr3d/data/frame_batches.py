@@ -24,7 +24,7 @@ AHEAD = 4
 
 
 class FrameBatch(TypedDict):
-    """Frames of one tracklet after the other; a tracklet may continue in the next batch."""
+    """Batch of frames, tracklet after tracklet; the last one may continue in the next batch."""
 
     img: Tensor
     """(N, H, W, 3), uint8, resized and not yet normalised frames."""
@@ -109,8 +109,8 @@ class FrameBatches(Dataset[FrameBatch]):
 class FrameLoader(GuardedLoader):
     """Loader of the frames of test tracklets in full batches.
 
-    With a GPU, loader processes make batches ahead. If the CPU itself computes, such processes
-    would take from it what they save; threads then read a batch when it is needed.
+    With a GPU, loader processes make batches ahead. If the CPU computes the features, they would
+    cost as much time as they save; threads then read a batch when it is needed.
 
     A batch is a :class:`FrameBatch`. :meth:`nr3d.data.TestTracklets.clips` returns the clips that
     the frames of a tracklet make, and ``tracklets.transform.normalise`` the input of the network.

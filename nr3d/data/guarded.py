@@ -1,4 +1,4 @@
-"""Loaders whose errors reach the user as raised, or as one line that says what to do."""
+"""Loaders whose errors reach the user unchanged, or as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ _NO_ROOM = re.compile(r"shared memory|/dev/shm|No space left", re.IGNORECASE)
 class Guarded(Dataset[Any]):
     """Dataset whose errors for the user leave a loader process as values.
 
-    torch re-raises an error of a loader process with its traceback as the message, which is not one
-    clear line any more; :class:`GuardedLoader` raises the error as it was.
+    torch re-raises an error of a loader process with its traceback as the message, which is no
+    longer one clear line; :class:`GuardedLoader` raises the error unchanged.
 
     Args:
         dataset: the dataset that makes the items.
@@ -58,7 +58,7 @@ class _Shared:
     """Collation that puts a batch of a loader process into shared memory at once.
 
     torch does so when it sends the batch, in a thread whose errors are lost; the other side would
-    then wait for ever.
+    then wait forever.
     """
 
     def __init__(self, collate: Callable[[Any], Any]) -> None:
@@ -158,5 +158,5 @@ def _warn(message: str) -> None:
 
 
 def _begin(worker: int) -> None:
-    """Let a loader process work on when the run is asked to stop, to finish its step first."""
+    """Keep a loader process working when the run is asked to stop and finishes its step first."""
     follow_parent()

@@ -21,7 +21,7 @@ class Layout:
 
     Args:
         folder: name of its folder under the root.
-        read: returns the tracklets of a split, or reports why they cannot be read.
+        read: function that returns the tracklets of a split, or reports why it cannot read them.
     """
 
     folder: str
@@ -57,8 +57,8 @@ def refuse_other_name(name: str, folder: Path) -> None:
 def read_tracklets(name: str, root: Path, split_id: int) -> Parts:
     """Read the tracklets of a dataset, from tables in which a check finds no error.
 
-    Therefore what :func:`nr3d.checking.check_dataset` passes can be loaded, and what cannot be
-    loaded is refused in the words of its finding. Whether the frames exist and can be decoded shows
+    Whatever :func:`nr3d.checking.check_dataset` passes can therefore be loaded, and anything else
+    is refused in the words of its finding. Whether the frames exist and can be decoded only shows
     when they are read.
 
     Args:

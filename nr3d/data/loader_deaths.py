@@ -24,14 +24,14 @@ _DEATH = re.compile(
 )
 
 _SECONDS = 2.0
-"""Longest time from the break of a connection to the end of its process, in seconds."""
+"""Longest time from the loss of a connection to the end of its process, in seconds."""
 
 _reported: set[str] = set()
 """Processes whose end was reported; torch's handler of the signal may run after that."""
 
 
 def raise_death(error: Exception, workers: Sequence[BaseProcess] = ()) -> None:
-    """Raise the end of a loader process as one line, if it is the cause of an error.
+    """Raise a one-line error if the end of a loader process is the cause of an error.
 
     Args:
         error: the error that torch's loader raised.

@@ -78,8 +78,8 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
 
 
 def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: bool) -> Any:
-    """Return torchreid's dataset object of given tracklets, without its own reading of files."""
-    # The dataset's own class may combine all in a way of its own; only its tracklets are ours.
+    """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
+    # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
     own = registered_video_datasets().get(name)
     plain: type[Any] = torchreid.data.VideoDataset
     kind: type[Any] = own if isinstance(own, type) else plain
@@ -120,8 +120,8 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     """Load one of torchreid's video datasets without printing anything.
 
     The datasets of :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
-    tracklets: what ``nr3d data check`` passes can be loaded, wherever it lies and whatever type of
-    number its tables hold, and what cannot be loaded is refused in the words of the check.
+    tracklets: whatever ``nr3d data check`` passes can be loaded, wherever it lies and whatever type
+    of number its tables hold, and anything else is refused in the words of the check.
 
     Args:
         name: torchreid's name of the dataset, or the folder of a converted dataset.

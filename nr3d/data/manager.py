@@ -60,8 +60,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     fixed order, and batches that depend on the seed alone.
 
     A training batch is a dict of ``img`` (B, T, 3, H, W), ``pid``, ``camid``, ``dsetid`` (B,) and
-    ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`. Of several processes, each
-    gets its share of every training batch, which has whole identities with the identity sampler,
+    ``erased`` (B, T). A test loader is a :class:`nr3d.data.FrameLoader`. With several processes,
+    each gets its share of every training batch, with whole identities under the identity sampler,
     and an equal share of the test tracklets.
 
     Args:

@@ -1,4 +1,4 @@
-"""The memory that there is for loader processes and for frames that are kept."""
+"""The memory available to loader processes and to cached frames."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def free_memory() -> int | None:
 
 
 def loaders_that_fit(workers: int, ahead: int, batch: int) -> tuple[int, int]:
-    """Return how many loader processes fit the shared memory, and how many batches ahead of each.
+    """Return how many loader processes fit the shared memory, and how many batches each has ahead.
 
     Each process makes some batches ahead in the shared memory, and up to two more are in use.
 

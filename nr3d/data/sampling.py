@@ -8,7 +8,7 @@ import numpy as np
 def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
     """Draw one frame from each of ``seq_len`` equal chunks of a tracklet, in time order.
 
-    The clip spans the whole tracklet, and each draw takes other frames. A tracklet that is shorter
+    The clip spans the whole tracklet, and each draw yields other frames. A tracklet that is shorter
     than the clip repeats frames, still in time order.
 
     Reference:

@@ -21,7 +21,7 @@ Tracklet = tuple[tuple[str, ...], int, int, int]
 """torchreid's tuple of frame paths, pid, camid and dsetid."""
 
 BAD_FRAMES = ("error", "skip")
-"""Choices of what to do with a frame that cannot be read."""
+"""Treatments of a frame that cannot be read."""
 
 _ClipDraw = Callable[[int, int, np.random.Generator], list[int]]
 
@@ -49,7 +49,7 @@ class TrackletItem(TypedDict, total=False):
     erased: Tensor
     """(T,), or in a batch (B, T), 1 for each frame that was hit by random erasing."""
     tracklet: Any
-    """Label of the tracklet in a message."""
+    """Label of the tracklet, for messages."""
     bad_frames: list[str]
     """Paths of the frames that could not be read and were left out."""
 
@@ -86,7 +86,7 @@ class Tracklets:
         return len(self.tracklets)
 
     def name(self, index: int) -> str:
-        """Return the label of a tracklet in a message."""
+        """Return the label of a tracklet, for messages."""
         paths, pid, camid, _ = self.tracklets[index]
         first = Path(paths[0])
         return f"{first.parent.name}/{first.stem} (pid {pid}, camid {camid}, {len(paths)} frames)"

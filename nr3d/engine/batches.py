@@ -17,7 +17,7 @@ def on_device(batches: Iterable[Batch], device: torch.device) -> Iterator[Batch]
     On a GPU each batch is copied from pinned memory while the one before it is in use.
 
     Args:
-        batches: dicts of tensors and other values, which are passed on as they are.
+        batches: dicts of tensors and other values; the latter are passed on unchanged.
         device: device of the tensors in the yielded batches.
 
     Yields:

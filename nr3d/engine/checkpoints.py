@@ -1,4 +1,4 @@
-"""The checkpoints that a run leaves in its folder: the last and the best."""
+"""The last and the best checkpoint in a run's folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nr3d.errors import Nr3dError
 from nr3d.weights import write_checkpoint
 
 _LEAST_SCALE = 1e-4
-"""Of fp16's loss. Below it what is scaled is too small for fp16's numbers anyway."""
+"""Smallest loss scale of fp16; below it, the scaled values are too small for fp16 anyway."""
 
 
 class Checkpoints:
@@ -21,8 +21,8 @@ class Checkpoints:
 
     Args:
         parts: the run's parts.
-        facts: returns the plain values that belong to the weights; called with whether they were
-            tested as they are now.
+        facts: function that returns the plain values stored with the weights; its argument is
+            whether the weights were tested in their present state.
     """
 
     def __init__(self, parts: RunParts, facts: Callable[[bool], Mapping[str, Any]]) -> None:
@@ -30,7 +30,7 @@ class Checkpoints:
         self.facts = facts
 
     def write_last(self, progress: Progress, save_dir: str | Path) -> None:
-        """Write the last checkpoint of a run that has come to a point without a test."""
+        """Write the last checkpoint at a point where no test was run."""
         self._write(self._state(progress, None), Path(save_dir) / LAST)
 
     def write_tested(
@@ -39,10 +39,10 @@ class Checkpoints:
         """Write the checkpoint after an epoch.
 
         Args:
-            progress: how far the run has come.
+            progress: progress of the run.
             rank1: rank-1 of the test after the epoch, 0..1; None without a test.
             save_dir: the run's folder.
-            is_best: whether it is the best checkpoint too.
+            is_best: whether this is also the best checkpoint.
         """
         state = self._state(progress, rank1)
         if is_best:
@@ -50,7 +50,7 @@ class Checkpoints:
         self._write(state, Path(save_dir) / LAST)
 
     def restore(self, path: str | Path) -> Progress:
-        """Put the run back to where a checkpoint left it; see :func:`restore_run`."""
+        """Restore the run from a checkpoint; see :func:`restore_run`."""
         return restore_run(path, self.parts, facts=self.facts(False))
 
     def _write(self, state: dict[str, Any], path: Path) -> None:
@@ -58,7 +58,7 @@ class Checkpoints:
             write_checkpoint(state, path)
 
     def _state(self, progress: Progress, rank1: float | None) -> dict[str, Any]:
-        """Gather a checkpoint, in every process, so that all stop where none can be written."""
+        """Build a checkpoint in every process, so that all of them stop if none can be written."""
         scaler = self.parts.precision.scaler
         scale = scaler.get_scale()
         if scaler.is_enabled() and scale < _LEAST_SCALE:

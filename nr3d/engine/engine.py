@@ -1,4 +1,4 @@
-"""The engine: torchreid's contract for training and testing, with clips whole."""
+"""The engine: training and testing on whole clips by torchreid's contract."""
 
 from __future__ import annotations
 
@@ -50,32 +50,32 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         Re-identification. ICPR 2020. arXiv:2008.06318.
 
     Args:
-        datamanager: training and test data; a stock ``VideoDataManager`` works too, its frames
-            then count as not erased.
+        datamanager: training and test data; a stock ``VideoDataManager`` works too, and its frames
+            count as not erased.
         model: network, built with the ``loss`` that the criterion needs: ``loss='not3d'`` for
             the default one.
         optimizer: optimizer of the model's parameters.
         scheduler: learning-rate scheduler, stepped once an epoch; None keeps the learning rate.
-        use_gpu: train on the GPU where there is one.
+        use_gpu: whether to train on the GPU, if there is one.
         criterion (Criterion, optional): training loss. Default is the paper's
             :class:`nr3d.losses.Not3DLoss`, for the data's identities.
         center_lr: learning rate of the criterion's own parameters, such as the centers of
             ``Not3DLoss``. Paper: 0.5.
-        pooling_method: how the features of a tracklet's clips make its own: ``'avg'`` (paper) or
-            ``'max'``.
-        options: how a step is computed.
-        test_options: how a test is computed and judged.
-        config: sections and keys that the run was made from, kept in its checkpoints.
+        pooling_method: pooling of the clips' features into the tracklet's feature: ``'avg'``
+            (paper) or ``'max'``.
+        options: options of the training step.
+        test_options: options of the tests.
+        config: configuration of the run, by section and key, kept in its checkpoints.
 
     Attributes:
-        results: dataset name to the :class:`TestResult` of the last test.
-        by_protocol: dataset name to the results by every protocol of the test.
-        distances: dataset name to the (Q, G) distances that the last test ranked by, where they
-            take no more than the memory that a test may take.
+        results: :class:`TestResult` of the last test, by dataset name.
+        by_protocol: results by every protocol of the last test, by dataset name.
+        distances: (Q, G) distances that the last test ranked by, by dataset name, unless they
+            exceed the memory that a test may take.
 
     Raises:
         ValueError: if the model was built for another loss, or the pooling is unknown.
-        Nr3dError: if a run of several processes has data that each of them would take whole.
+        Nr3dError: if several processes train and each of them would take the whole data.
 
     Examples:
         >>> import nr3d
@@ -172,7 +172,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self._dist_metric: str | None = None
 
     def _prepare_model(self, network: Any) -> None:
-        """Lay the network out, synchronise its norms and compile it, as the options say."""
+        """Set the network's memory layout, synchronise its norms and compile it, by the options."""
         if self.options.channels_last:
             channels_innermost(self.model)
         if self.options.sync_norms and self.world.size > 1:
@@ -189,12 +189,12 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         return self.progress.best_rank1
 
     def bad_frames(self) -> list[str]:
-        """Return the frames that any process has left out so far; every process has to call it."""
+        """Return the frames that any process has left out so far; all processes must call this."""
         own = sorted(getattr(self.datamanager, "bad_frames", ()))  # a stock manager has none
         return sorted({path for share in parallel.of_all(own) for path in share})
 
     def inference(self) -> Inference:
-        """Return the network as it is now, made ready to extract features."""
+        """Return the network in its present state, ready to extract features."""
         network: Any = self.model.module if isinstance(self.model, nn.DataParallel) else self.model
         return Inference(network, self.device, self.test_options.inference)
 
@@ -219,14 +219,14 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
     ) -> None:
         """Train and test as torchreid's ``Engine.run`` does, with its arguments and their meaning.
 
-        ``print_freq`` of 0 prints no line between epochs. ``rerank`` counts for ``test_only``.
+        ``print_freq`` of 0 prints one line per epoch. ``rerank`` only matters with ``test_only``.
 
         Raises:
-            ValueError: if ``visrank`` is given without ``test_only``, or a test's argument is not
-                usable.
-            Nr3dError: if the loss is no longer finite, or the data is not usable.
+            ValueError: if ``visrank`` is given without ``test_only``, or an argument of the test is
+                invalid.
+            Nr3dError: if the loss is no longer finite, or the data cannot be used.
             Interrupted: if :func:`nr3d.processes.stopping.request` asked the run to stop, or an
-                interrupt ended a test within it; its last checkpoint is then written.
+                interrupt ended one of its tests; the last checkpoint has then been written.
         """
         if visrank and not test_only:
             raise ValueError("visrank can be set to True only if test_only=True")
@@ -266,7 +266,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         """Train one epoch and step the schedule.
 
         Returns:
-            dict: each loss term's mean over the epoch, by name.
+            dict: mean of each loss term over the epoch, by name.
         """
         self.set_model_mode("train")
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
@@ -276,18 +276,18 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         return means
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """Take one step, or with accumulation a part of one.
+        """Take one step, or a part of one when gradients are accumulated.
 
         Args:
             data: training batch.
 
         Returns:
-            dict: the total, each unweighted loss term and the accuracy in percent; with several
-            processes, those of the batch of all of them.
+            dict: total loss, each unweighted loss term, and accuracy in percent; with several
+            processes, those of their joint batch.
 
         Raises:
-            Nr3dError: if the loss is not finite, the batch is a single clip, or the memory is too
-                small for it.
+            Nr3dError: if the loss is not finite, the batch is a single clip, or there is too little
+                memory for it.
         """
         clips = len(data["img"])
         if clips == 1 and not (self.options.sync_norms and self.world.size > 1):
@@ -327,7 +327,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             float: rank-1 of the last target dataset, 0..1.
 
         Raises:
-            DataError: if a frame or a dataset is not usable.
+            DataError: if a frame or a dataset cannot be used.
             ValueError: if a rank is outside 1..50 or the metric is unknown.
         """
         ranks = check_test(self.test_options, dist_metric, ranks, visrank_topk, use_metric_cuhk03)
@@ -371,13 +371,13 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
     def save_model(
         self, epoch: int, rank1: float | None, save_dir: str, is_best: bool = False
     ) -> None:
-        """Write the run's last checkpoint, and the best if it is.
+        """Write the run's last checkpoint, and also as the best if it is.
 
         Args:
-            epoch: epoch just done, from 0.
+            epoch: epoch that has just ended, from 0.
             rank1: rank-1 of the test after it, 0..1; None without a test.
             save_dir: the run's folder.
-            is_best: write the best checkpoint even if rank-1 does not say so.
+            is_best: whether to write the best checkpoint whatever rank-1 is.
         """
         progress = self.progress
         progress.epoch, progress.step = epoch + 1, 0
@@ -386,7 +386,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.checkpoints.write_tested(progress, rank1, save_dir, is_best=is_best)
 
     def resume(self, path: str | Path) -> int:
-        """Put the run back to where a checkpoint left it.
+        """Restore the run from a checkpoint.
 
         Args:
             path: ``model-last.pth.tar`` or ``model-best.pth.tar``.
@@ -395,13 +395,14 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             int: number of finished epochs, the ``start_epoch`` for :meth:`run`.
 
         Raises:
-            WeightsError: if the file cannot be read, is not a run's, or is another network's.
+            WeightsError: if the file cannot be read, is no training checkpoint, or is another
+                network's.
         """
         self.progress = self.checkpoints.restore(path)
         return self.progress.epoch
 
     def _facts(self, tested: bool) -> dict[str, Any]:
-        """Return what belongs to the weights; the figures if they were tested as they are now."""
+        """Return the facts about the weights, with figures if their present state was tested."""
         return {
             **facts_of(self.model, self.datamanager),
             **facts_of_tests(

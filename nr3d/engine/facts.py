@@ -1,4 +1,4 @@
-"""What belongs to the weights that a run makes, in the words of the weights index."""
+"""Facts about the weights that a run makes, in the terms of the weights index."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nr3d.engine.results import TestResult
 
 
 def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:
-    """Return what using a trained model depends on.
+    """Return the facts that the use of a trained model depends on.
 
     Args:
-        model: network; of one that is not nr3d's fewer facts are known.
+        model: network; fewer facts are known about one that is not nr3d's.
         datamanager: data that it is trained and tested with.
 
     Returns:
-        dict: plain values by name; None for what is not known.
+        dict: plain values by name; None for an unknown one.
     """
     network: Any = model.module if isinstance(model, nn.DataParallel) else model
     transform = getattr(datamanager, "transform_te", None)
@@ -41,15 +41,15 @@ def facts_of(model: nn.Module, datamanager: Any) -> dict[str, Any]:
 def facts_of_tests(
     results: Mapping[str, TestResult], *, protocol: str, dist_metric: str | None
 ) -> dict[str, Any]:
-    """Return what is known of the figures of trained weights.
+    """Return the figures of trained weights, and how they were measured.
 
-    Results by another protocol, or without the distractors, are left out: a reader would take them
-    for what they are not.
+    Results by another protocol, or without the distractors, are left out, since a reader would
+    misunderstand them.
 
     Args:
-        results: dataset name to its test by the weights as they are now.
+        results: result of the weights in their present state, by dataset name.
         protocol: evaluation protocol that counts.
-        dist_metric: distance that features are compared by; None before the first test.
+        dist_metric: distance between features; None before the first test.
 
     Returns:
         dict: plain values by name.

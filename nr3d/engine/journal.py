@@ -1,4 +1,4 @@
-"""What a run tells while it goes: lines on standard output, records and curves."""
+"""Progress reports of a run: lines on standard output, records and curves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Journal:
     """Prints as torchreid's engines do, and fills ``metrics.jsonl`` and TensorBoard's file.
 
     Args:
-        first: whether this is the process that reports; the others say nothing.
+        first: whether this is the process that reports; the others are silent.
     """
 
     def __init__(self, first: bool) -> None:
@@ -28,18 +28,18 @@ class Journal:
     def open(
         self, save_dir: str | Path, *, epoch: int, untested: bool, first_step: int | None
     ) -> ScalarLog | None:
-        """Begin to report a training run.
+        """Start reporting a training run.
 
-        What a stopped run wrote after its last checkpoint is dropped, since it is written again.
+        Whatever a stopped run wrote after its last checkpoint is dropped, to be written again.
 
         Args:
             save_dir: the run's folder.
             epoch: number of finished epochs.
-            untested: whether the test after the last of them is still to come.
+            untested: whether the test after the last of them is still due.
             first_step: number of finished batches of all epochs; None for a new run.
 
         Returns:
-            ScalarLog: the run's curves; None in other processes than the first.
+            ScalarLog: the run's curves; None in all processes but the first.
         """
         if self.first:
             drop_records_after(save_dir, epoch, untested=untested)
@@ -47,7 +47,7 @@ class Journal:
         return self._curves
 
     def close(self) -> None:
-        """Write what is left of the curves."""
+        """Write the rest of the curves."""
         if self._curves is not None:
             self._curves.close()
             self._curves = None
@@ -56,10 +56,10 @@ class Journal:
         """Print a line without breaking a progress bar."""
         if self.first:
             tqdm.write(line)
-            sys.stdout.flush()  # also where it is a file that somebody follows
+            sys.stdout.flush()  # also for a file that somebody follows
 
     def bar(self, total: int, done: int, title: str) -> tqdm[Any]:
-        """Return the progress bar of an epoch, hidden in other processes than the first."""
+        """Return the progress bar of an epoch, hidden in all processes but the first."""
         return tqdm(
             total=total,
             initial=done,
@@ -84,7 +84,7 @@ class Journal:
         """Record an epoch and print its line."""
         self._record(save_dir, record)
         terms = [f"{k} {v:.4g}" for k, v in record.items() if k.startswith("loss")]
-        if "acc" in record:  # not with torchreid's triplet loss alone
+        if "acc" in record:  # missing with torchreid's triplet loss alone
             terms.append(f"acc {record['acc']:.1f}")
         self.say(
             f"epoch {record['epoch']}/{max_epoch}  {'  '.join(terms)}  "
@@ -103,7 +103,7 @@ class Journal:
         """Print a test's figures as torchreid does, and record them.
 
         Args:
-            result: what the test found.
+            result: result of the test.
             ranks: ranks to print, from 1.
             save_dir: folder of the records; empty for none.
             epoch: epoch of the run, from 0.
@@ -122,7 +122,7 @@ class Journal:
     def record_test(
         self, result: TestResult, save_dir: str | Path, *, epoch: int, bad_frames: int = 0
     ) -> None:
-        """Record a test's figures alone; arguments as for :meth:`test`."""
+        """Record a test's figures without printing them; arguments as for :meth:`test`."""
         if save_dir:
             record = {
                 "kind": "test",

@@ -1,4 +1,4 @@
-"""A dataset's judgement: its ranking's figures by each protocol, and the ranking as pictures."""
+"""Judgement of a dataset: figures of its ranking by each protocol, and pictures of it."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from nr3d.report import write_rankings
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the ranking of a dataset's gallery is worth, by each protocol."""
+    """Figures of the ranking of a dataset's gallery, by each protocol."""
 
     results: Mapping[str, TestResult]
-    """Protocol to its result, the protocol that counts first."""
+    """Results by protocol, with the protocol that counts first."""
     distances: npt.NDArray[np.float32] | None
-    """(Q, G) distances that the gallery was ranked by, infinite for what was left out; None where
-    they take more than the memory of the test, and in other processes than the first."""
+    """(Q, G) distances that the gallery was ranked by, infinite for what was left out; None if
+    they exceed the memory of the test, and in all processes but the first."""
     query_distances: npt.NDArray[np.float32] | None = None
-    """(Q, Q) distances of the queries, where the protocol that counts ranks them too."""
+    """(Q, Q) distances of the queries, if the protocol that counts ranks them too."""
 
     @property
     def result(self) -> TestResult:
@@ -54,18 +54,18 @@ def judge_dataset(
 ) -> Judgement:
     """Extract the features of a dataset's queries and gallery, and judge their ranking.
 
-    With several processes all extract, the first ranks, and all get the results.
+    With several processes, all extract features, the first ranks, and all get the results.
 
     Args:
         name: name of the dataset.
         loaders: its loaders, by ``query`` and ``gallery``.
         inference: network, ready to extract features.
-        pooling: how the features of a tracklet's clips make its own: ``'avg'`` or ``'max'``.
-        options: how the ranking is judged.
-        rank_options: as for :func:`judge`.
+        pooling: pooling of the clips' features into the tracklet's: ``'avg'`` or ``'max'``.
+        options: options of the test.
+        rank_options: further arguments of :func:`judge`.
 
     Raises:
-        DataError: if a frame or a dataset is not usable.
+        DataError: if a frame or a dataset cannot be used.
         ValueError: if the metric or protocol is unknown.
     """
     started = time.perf_counter()
@@ -107,12 +107,12 @@ def judge(
     Args:
         name: name of the dataset.
         query, gallery: features of the two sets.
-        ranks: ranks to report; rank-1 always is.
-        options: how the ranking is judged.
-        device: device that computes the distances. Default is the processor.
+        ranks: ranks to report; rank-1 is always reported.
+        options: options of the test.
+        device: device that computes the distances. Default is the CPU.
         extract_seconds: wall-clock duration of the extraction, in seconds.
-        use_metric_cuhk03: keep one gallery tracklet per person, drawn at random, as CUHK03 is
-            tested; the result's protocol is then ``'cuhk03'``.
+        use_metric_cuhk03: whether to keep one gallery tracklet per person, drawn at random, as
+            CUHK03 is tested; the result's protocol is then ``'cuhk03'``.
         rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
             :func:`nr3d.metrics.rank`.
 
@@ -128,7 +128,7 @@ def judge(
         gallery.features,
         query.labels,
         gallery.labels,
-        # CUHK03's metric is torchreid's own routine, and what it finds is called by its name.
+        # CUHK03's metric is torchreid's own routine, and its figures go by torchreid's name.
         protocols=("torchreid",) if use_metric_cuhk03 else options.protocols(name),
         use_metric_cuhk03=use_metric_cuhk03,
         distractors=options.distractors,
@@ -187,8 +187,8 @@ def draw_judgement(
     Args:
         judgement: judgement of the dataset.
         query, gallery: torchreid's tuples of the two sets.
-        folder: folder that gets the pictures in ``visrank_<dataset>``.
-        topk: number of matches to draw of a query.
+        folder: folder in which ``visrank_<dataset>`` receives the pictures.
+        topk: number of matches to draw for each query.
 
     Returns:
         list: files of the pages, in order.

@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunArguments:
-    """A training run, by the arguments of torchreid's ``Engine.run``.
+    """Arguments of torchreid's ``Engine.run`` that describe a training run.
 
     Args:
         save_dir: the run's folder.
         start_epoch, max_epoch: number of epochs finished before the run, and at its end.
-        print_freq: number of batches from line to line; 0 for no line between epochs.
-        fixbase_epoch: number of epochs at the start in which ``open_layers`` alone learn.
+        print_freq: number of batches between printed lines; 0 prints one line per epoch.
+        fixbase_epoch: number of epochs at the start in which only ``open_layers`` learn.
         open_layers: names of those parts of the model.
         start_eval: number of the first epoch that may be tested, from 1.
-        eval_freq: number of epochs from test to test; -1 for the last alone.
+        eval_freq: number of epochs between tests; -1 tests after the last epoch only.
         test: arguments of the engine's ``test``.
     """
 
@@ -51,21 +51,21 @@ class RunArguments:
     test: Mapping[str, Any]
 
     def tests_after(self, epochs: int) -> bool:
-        """Whether a test is due after so many epochs."""
+        """Return whether a test is due after this many epochs."""
         due = self.eval_freq > 0 and epochs >= self.start_eval and epochs % self.eval_freq == 0
         return due or epochs == self.max_epoch
 
 
 def run_epochs(engine: VideoNot3DEngine, run: RunArguments) -> None:
-    """Train and test a run to its last epoch, or until it is asked to stop.
+    """Train and test until the last epoch, or until the run is asked to stop.
 
     Args:
         engine: engine whose ``train``, ``test`` and ``save_model`` are called.
-        run: what to train.
+        run: arguments of the run.
 
     Raises:
-        Nr3dError: if the loss is no longer finite, or the data is not usable.
-        Interrupted: if the run was asked to stop; its last checkpoint is then written.
+        Nr3dError: if the loss is no longer finite, or the data cannot be used.
+        Interrupted: if the run was asked to stop; the last checkpoint has then been written.
     """
     started = time.perf_counter()
     engine.start_epoch, engine.max_epoch = run.start_epoch, run.max_epoch
@@ -91,13 +91,13 @@ def run_epochs(engine: VideoNot3DEngine, run: RunArguments) -> None:
 
 
 def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes: bool) -> None:
-    """Take up a run where its checkpoint left it, or begin a new one.
+    """Continue a run from its checkpoint, or start a new one.
 
     Args:
         engine: engine of the run.
         start_epoch: number of finished epochs.
         save_dir: the run's folder.
-        freezes: whether parts of the model learn nothing in some epochs.
+        freezes: whether parts of the model are frozen in some epochs.
     """
     progress = engine.progress
     if progress.epoch != start_epoch:
@@ -109,7 +109,7 @@ def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes:
         parallel.copy_from_first([p.data for p in engine.criterion.parameters()])
         for module in engine.model.modules():
             if isinstance(module, BottleneckNorm):
-                module.freeze()  # an earlier run() opened it, and no gradient is waited for
+                module.freeze()  # an earlier run() unfroze it; DDP would await a gradient
         engine.step.model = DistributedDataParallel(
             engine.model,
             device_ids=[engine.device.index] if engine.device.type == "cuda" else None,
@@ -122,7 +122,7 @@ def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes:
 
 
 def _run_epoch(engine: VideoNot3DEngine, run: RunArguments) -> None:
-    """Train one epoch, test where that is due, and write the checkpoint after it."""
+    """Train one epoch, test if a test is due, and write the checkpoint."""
     started = time.perf_counter()
     lr = engine.get_current_lr()
     losses = engine.train(run.print_freq, run.fixbase_epoch, run.open_layers, run.save_dir)
@@ -133,24 +133,24 @@ def _run_epoch(engine: VideoNot3DEngine, run: RunArguments) -> None:
     engine.journal.epoch(record, run.max_epoch, run.save_dir)
     rank1 = test_or_stop(engine, run.test) if run.tests_after(done) else None
     engine.save_model(engine.epoch, rank1, run.save_dir)
-    if done < run.max_epoch:  # else there is no more to stop
+    if done < run.max_epoch:  # otherwise nothing is left to stop
         stop_if_asked(engine, run.save_dir, written=True)
 
 
 def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dict[str, float]:
-    """Train what is left of an epoch.
+    """Train the rest of an epoch.
 
     Args:
         engine: engine whose ``forward_backward`` takes each batch.
-        print_freq: number of batches from line to line; 0 for none.
+        print_freq: number of batches between printed lines; 0 prints none.
         save_dir: folder of the checkpoints within the epoch.
 
     Returns:
-        dict: each figure's mean over the epoch, by name.
+        dict: mean of each figure over the epoch, by name.
 
     Raises:
-        Nr3dError: if there is no whole batch, or the data cannot go to the batch to start from.
-        Interrupted: if the run was asked to stop; its last checkpoint is then written.
+        Nr3dError: if there is no whole batch, or the data cannot skip to the batch to start from.
+        Interrupted: if the run was asked to stop; the last checkpoint has then been written.
     """
     progress = engine.progress
     if hasattr(engine.train_loader, "set_epoch"):
@@ -195,7 +195,7 @@ def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dic
 
 
 def _checkpoint_due(engine: VideoNot3DEngine) -> bool:
-    """Whether a checkpoint within the epoch falls after the batch just done."""
+    """Return whether a checkpoint within the epoch is due after the current batch."""
     done, every = engine.batch_idx + 1, engine.options.checkpoint_steps
     return (
         every > 0
@@ -205,7 +205,7 @@ def _checkpoint_due(engine: VideoNot3DEngine) -> bool:
 
 
 def _meter_of(sums: Mapping[str, tuple[float, int]]) -> Any:
-    """Return torchreid's meter with what an epoch had summed up before it was stopped."""
+    """Return torchreid's meter with the sums of an epoch up to where it was stopped."""
     meter = torchreid.utils.MetricMeter()
     for name, (total, count) in sums.items():
         one = meter.meters[name]

@@ -32,8 +32,8 @@ def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
         record: plain values by name; a number that is not finite becomes null.
 
     Raises:
-        OutputError: if the disk is full or the folder cannot be written; the file is then as it
-            was.
+        OutputError: if the disk is full or the folder cannot be written; the file is then
+            unchanged.
     """
     path = Path(save_dir) / FILE_NAME
     line = json.dumps(finite(record)).encode() + b"\n"
@@ -46,7 +46,7 @@ def append_record(save_dir: str | Path, record: dict[str, Any]) -> None:
                 file.seek(size - 1)
                 line = line if file.read(1) == b"\n" else b"\n" + line
             try:
-                while line:  # a disk that is nearly full takes a part of it
+                while line:  # a nearly full disk takes only a part of it
                     line = line[file.write(line) :]
             except OSError:
                 file.truncate(size)
@@ -61,7 +61,7 @@ def _alone(path: Path) -> Iterator[FileIO]:
             if sys.platform != "win32":
                 import fcntl
 
-                with contextlib.suppress(OSError):  # no locks here: appends are whole all the same
+                with contextlib.suppress(OSError):  # no locks here; appends are whole anyway
                     fcntl.flock(file, fcntl.LOCK_EX)
             try:
                 current = os.path.samestat(os.fstat(file.fileno()), path.stat())
@@ -75,14 +75,14 @@ def _alone(path: Path) -> Iterator[FileIO]:
 def read_records(save_dir: str | Path) -> list[dict[str, Any]]:
     """Read the records of a run's ``metrics.jsonl``.
 
-    Lines that are no records are left out, such as one that a kill cut short or a power cut filled
-    with zeros.
+    Lines that are no records are skipped, such as one cut short by a kill or filled with zeros by a
+    power cut.
 
     Args:
         save_dir: the run's folder.
 
     Returns:
-        list: records in the order of the file; none if there is no file.
+        list: records in the order of the file; empty if there is no file.
     """
     return [record for _, record in _lines(save_dir) if record is not None]
 
@@ -96,7 +96,7 @@ def drop_records_after(save_dir: str | Path, epoch: int, *, untested: bool = Fal
     Args:
         save_dir: the run's folder.
         epoch: last epoch whose lines stay, from 1; lines without an epoch stay too.
-        untested: remove the tests of that epoch too.
+        untested: whether to remove the tests of that epoch too.
     """
     path = Path(save_dir) / FILE_NAME
     if not path.is_file():
@@ -141,7 +141,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
         record = json.loads(line.decode())
     except (ValueError, RecursionError):
         return None
-    # Of an epoch that is no number, nobody can say whether it is still to come.
+    # An epoch that is no number cannot be compared with that of a checkpoint.
     if not isinstance(record, dict) or type(record.get("epoch")) not in (int, type(None)):
         return None
     return record

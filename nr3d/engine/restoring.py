@@ -1,4 +1,4 @@
-"""A run put back to where its checkpoint left it, or the reason why the checkpoint is refused."""
+"""Restoring of a run from its checkpoint, and the reasons to refuse one."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ logger = logging.getLogger(__name__)
 _KEYS = ("state_dict", "optimizer", "scheduler", "epoch", "best_rank1")
 
 _FIRST_LOSS = "not3d"
-"""The only loss there was before checkpoints named theirs."""
+"""Name of the only loss at the time when checkpoints did not name theirs yet."""
 
 _ADVICE = "Resume from another checkpoint, or train from the start."
 
 
 def restore_run(path: str | Path, parts: RunParts, *, facts: Mapping[str, Any]) -> Progress:
-    """Put a run back to where its checkpoint left it.
+    """Restore a run from its checkpoint.
 
-    A configuration or versions that change what the next steps compute are logged.
+    Changes of configuration or versions that affect the next steps are logged.
 
     Args:
         path: checkpoint of a run.
-        parts: the run's parts, which take over the checkpoint's state.
+        parts: the run's parts, which receive the checkpoint's state.
         facts: facts of this run; see :mod:`nr3d.engine.facts`.
 
     Returns:
-        Progress: how far the run had come. The random states are in it and not yet set.
+        Progress: progress of the run, with the random states, which are not set yet.
 
     Raises:
-        WeightsError: if the file cannot be read, is not a run's, or is that of another network,
-            loss or dataset; the message says what differs.
+        WeightsError: if the file cannot be read, is no training checkpoint, or is that of another
+            network, loss or dataset; the message says what differs.
     """
     checkpoint = read_checkpoint(path)
     _require(path, checkpoint, _KEYS)
@@ -139,7 +139,7 @@ def _floats_of(held: Mapping[str, Any], name: str) -> dict[str, Tensor]:
 
 
 def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
-    """Read how far a run had come, and try its random states.
+    """Read the progress of a run, and try its random states.
 
     Raises:
         WeightsError: if it is not what :func:`nr3d.engine.state.run_state` writes.
@@ -169,8 +169,7 @@ def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
 def _lay_out_as_parameters(optimizer: Optimizer) -> None:
     """Copy an optimizer's state into the memory layout of its parameters.
 
-    Fused steps go through both in the order of the memory; a checkpoint from another layout has
-    another order.
+    Fused steps read both in memory order, and a checkpoint from another layout has another order.
     """
     for parameter, state in optimizer.state.items():
         for key, value in state.items():
@@ -181,7 +180,7 @@ def _lay_out_as_parameters(optimizer: Optimizer) -> None:
 def _check_same_run(
     path: str | Path, checkpoint: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> None:
-    """Refuse another run's checkpoint, naming what differs; log the differences that may be."""
+    """Refuse another run's checkpoint, naming what differs; log tolerable differences."""
     theirs = facts_in(checkpoint, Path(path))
     differing = [
         f"{key} {shown(theirs[key])}, here {shown(value)}"

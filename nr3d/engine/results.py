@@ -18,9 +18,9 @@ class TestResult:
     mAP: float
     """Mean average precision, 0..1."""
     mINP: float | None
-    """Mean inverse negative penalty, 0..1; None by torchreid's evaluator, which has none."""
+    """Mean inverse negative penalty, 0..1; None with torchreid's evaluator, which has none."""
     ranks: dict[int, float]
-    """Rank to the share of queries with a true match up to that rank, 0..1."""
+    """Share of queries with a true match up to a rank, 0..1, by rank."""
     query: int
     valid_queries: int
     gallery: int
@@ -32,7 +32,7 @@ class TestResult:
     extract_seconds: float
     rank_seconds: float
     details: Mapping[str, Any] = field(default_factory=dict)
-    """Intervals, figures by tracklet length and by pair of cameras; empty without details."""
+    """Intervals, figures by tracklet length and by pair of cameras; empty if not requested."""
 
     @property
     def rank1(self) -> float:

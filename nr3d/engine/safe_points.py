@@ -1,4 +1,4 @@
-"""The points at which a run may stop, and how it stops there: with a checkpoint."""
+"""Points at which a run may stop, leaving a checkpoint."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def stop_if_asked(engine: VideoNot3DEngine, save_dir: str, *, written: bool = Fa
     Args:
         engine: engine of the run.
         save_dir: the run's folder.
-        written: whether its last checkpoint is of this moment.
+        written: whether the last checkpoint already holds the present state.
 
     Raises:
-        Interrupted: if so, in all processes.
+        Interrupted: if a process was asked to stop; raised in all processes.
     """
     asked = parallel.greatest(stopping.requested())
     if asked:
@@ -40,13 +40,13 @@ def stop_within_epoch(engine: VideoNot3DEngine, save_dir: str, *, written: bool)
     """
     done = engine.batch_idx + 1
     whole = done % engine.options.accumulation_steps == 0
-    # After the last batch the epoch is ended first.
+    # After the last batch, the epoch is completed first.
     if whole and done < engine.num_batches and hasattr(engine.train_loader, "set_epoch"):
         stop_if_asked(engine, save_dir, written=written)
 
 
 def test_or_stop(engine: VideoNot3DEngine, arguments: Mapping[str, Any]) -> float:
-    """Test after an epoch; a run that is stopped meanwhile is resumed with the same test.
+    """Test after an epoch; a run that is stopped meanwhile repeats the test when resumed.
 
     Args:
         engine: engine of the run.

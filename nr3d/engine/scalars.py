@@ -19,14 +19,14 @@ _OFTEN = 30.0
 
 
 class ScalarLog:
-    """Writer of numbers into a file of TensorBoard's, which is made with the first of them.
+    """Writer of scalars into a TensorBoard file, which is created with the first of them.
 
-    A disk that is full costs the curves and one warning, not the run. TensorBoard's own writer ends
-    there in a thread of its own, with a traceback.
+    A full disk costs the curves and one warning, not the run. TensorBoard's own writer would die in
+    its thread, with a traceback.
 
     Args:
         folder: folder of the file.
-        purge_step: first step that an earlier run's curves are hidden from; None hides nothing.
+        purge_step: first step from which an earlier run's curves are hidden; None hides nothing.
     """
 
     def __init__(self, folder: str | Path, purge_step: int | None = None) -> None:
@@ -51,7 +51,7 @@ class ScalarLog:
         self._write(step=int(step), summary=summary)
 
     def close(self) -> None:
-        """Write what is left, and close the file."""
+        """Flush and close the file."""
         if self._file is not None:
             try:
                 with writing(self.folder):
@@ -94,7 +94,7 @@ class ScalarLog:
         self._records.write(Event(wall_time=time.time(), **fields).SerializeToString())
 
     def _give_up(self, error: OutputError) -> None:
-        """Warn once that no more is written, and close the file."""
+        """Warn once that nothing more is written, and close the file."""
         self._failed = True
         if self._file is not None:
             with contextlib.suppress(OSError):

@@ -16,7 +16,7 @@ def warmup_multi_step(
     warmup_epochs: int = 10,
     warmup_factor: float = 0.01,
 ) -> LambdaLR:
-    r"""Build the scheduler of the recipe, stepped once an epoch.
+    r"""Build the scheduler of the recipe, to be stepped once an epoch.
 
     .. math::
         lr(e) = lr \cdot \gamma^{|\{s \le e\}|} \cdot
@@ -30,7 +30,7 @@ def warmup_multi_step(
         warmup_factor: w, share of the rate at epoch 0, 0..1. Paper: 0.01.
 
     Returns:
-        LambdaLR: scheduler to be stepped once an epoch.
+        LambdaLR: scheduler of the optimizer.
 
     Raises:
         ValueError: if ``warmup_epochs`` is negative or ``warmup_factor`` outside 0..1.

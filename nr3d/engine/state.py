@@ -1,4 +1,4 @@
-"""A training run's state: the parts that learn, how far it has come, and both as a checkpoint."""
+"""State of a training run: its parts, its progress, and the checkpoint of both."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nr3d.version import versions
 
 LAST = "model-last.pth.tar"
 BEST = "model-best.pth.tar"
-"""File names in the save folder."""
+"""Names of the checkpoints in the save folder."""
 
 _COMMON = (
     *("state_dict", "optimizer", "scheduler", "scaler", "epoch", "step", "sums", "random"),
@@ -25,15 +25,15 @@ _COMMON = (
 
 @dataclass
 class Progress:
-    """How far a run has come.
+    """Progress of a run.
 
     Args:
         epoch: number of finished epochs.
-        step: number of finished batches of the epoch after those.
-        sums: figures of that epoch so far: name to the sum of its values and their number.
+        step: number of finished batches of the next epoch.
+        sums: sum and number of the values of each figure in that epoch so far, by name.
         best_rank1: best rank-1 so far, 0..1; None before the first test.
         random: states of the random generators; None to leave them as they are.
-        untested: whether the test that is due after the finished epochs is still to come.
+        untested: whether the test after the finished epochs is still due.
     """
 
     epoch: int = 0
@@ -46,7 +46,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class RunParts:
-    """Everything in a run that has a state of its own.
+    """Parts of a run that have a state of their own.
 
     Args:
         model: network.
@@ -54,11 +54,11 @@ class RunParts:
         scheduler: learning-rate scheduler of the network; None without one.
         precision: number type of the run, whose loss scaler has a state.
         loss: name of the training loss.
-        loss_modules: modules that the loss learns, by their key in a checkpoint.
-        loss_optimizers: optimizers of those, by their key in a checkpoint.
+        loss_modules: modules of the loss that have a state, by their key in a checkpoint.
+        loss_optimizers: optimizers of these modules, by their key in a checkpoint.
 
     Raises:
-        ValueError: if a key of the loss's is one that every checkpoint has.
+        ValueError: if the loss uses a key that every checkpoint has.
     """
 
     model: nn.Module
@@ -82,13 +82,13 @@ class RunParts:
 def run_state(
     parts: RunParts, *, progress: Progress, rank1: float | None, facts: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Gather what a run needs to be resumed, and what its weights need to be used and published.
+    """Return a checkpoint, from which a run can be resumed and its weights used and published.
 
     Args:
         parts: the run's parts.
-        progress: how far the run has come.
-        rank1: rank-1 of the test after the last step, 0..1; None without one.
-        facts: plain values that belong to the weights; see :mod:`nr3d.engine.facts`.
+        progress: progress of the run.
+        rank1: rank-1 of the test after the last step, 0..1; None without a test.
+        facts: plain values that describe the weights; see :mod:`nr3d.engine.facts`.
 
     Returns:
         dict: tensors and plain values; ``state_dict`` and ``epoch`` are torchreid's names.

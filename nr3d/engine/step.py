@@ -22,17 +22,18 @@ from nr3d.losses import Criterion
 
 @dataclass(frozen=True)
 class StepOptions:
-    """How a training step is computed; nothing here is the method's own.
+    """Options of the training step that are not part of the method.
 
     Args:
         precision: number type of the model's passes: ``'auto'``, ``'bf16'``, ``'fp16'`` or
             ``'float32'``; see :class:`Precision`.
-        channels_last: keep images and kernels with the channels innermost.
-        compile: compile the trunk with ``torch.compile``, which needs a C++ compiler or a GPU.
+        channels_last: whether to store images and kernels with the channels innermost.
+        compile: whether to compile the trunk with ``torch.compile``, which needs a C++ compiler or
+            a GPU.
         accumulation_steps: number of batches whose gradients make one step of the optimizer.
         checkpoint_steps: number of steps between checkpoints within an epoch; 0 for none.
-        gather_features: with several processes, compute the losses of the batch of all of them.
-        sync_norms: with several processes, normalise by the batch of all of them.
+        gather_features: whether several processes compute the losses of their joint batch.
+        sync_norms: whether several processes normalise by the statistics of their joint batch.
 
     Raises:
         ValueError: if a count is out of its range.
@@ -53,19 +54,19 @@ class StepOptions:
 
 
 class TrainingStep:
-    """Learning from a batch, or with accumulation from several.
+    """Training step on one batch, or on several with accumulated gradients.
 
     Args:
-        model: network whose output is the one that the criterion needs, as it is or in
+        model: network with the output that the criterion needs, plain or wrapped in
             ``DistributedDataParallel``.
         criterion: training loss.
         optimizer: optimizer of the model's parameters.
         loss_optimizers: optimizers of the criterion's own parameters.
         precision: number type that the model computes in.
-        options: how a step is computed.
+        options: options of the step.
 
     Attributes:
-        model: may be replaced by the same in ``DistributedDataParallel``.
+        model: network, which may be replaced by its ``DistributedDataParallel`` wrapper.
     """
 
     def __init__(
@@ -85,7 +86,7 @@ class TrainingStep:
         self.options = options
 
     def __call__(self, data: Mapping[str, Any], position: int, batches: int) -> dict[str, float]:
-        """Take one step, or with accumulation a part of one.
+        """Take one step, or a part of one when gradients are accumulated.
 
         Args:
             data: training batch.
@@ -93,9 +94,9 @@ class TrainingStep:
             batches: number of batches of the epoch.
 
         Returns:
-            dict: the total, each unweighted loss term and the accuracy in percent; with several
-            processes, those of the batch of all of them. If the total is not finite, no optimizer
-            was stepped.
+            dict: total loss, each unweighted loss term, and accuracy in percent; with several
+            processes, those of their joint batch. If the total is not finite, no optimizer was
+            stepped.
         """
         every = self.options.accumulation_steps
         first = position // every * every
@@ -114,14 +115,14 @@ class TrainingStep:
         return found
 
     def _averaging(self, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Average the gradients over the processes at the last part of a step alone."""
+        """Average the gradients over the processes only in the last part of a step."""
         if isinstance(self.model, DistributedDataParallel) and not last:
             waiting: contextlib.AbstractContextManager[None] = self.model.no_sync()
             return waiting
         return contextlib.nullcontext()
 
     def _losses(self, data: Mapping[str, Any]) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return a batch's total loss to go back from, and what to report of it."""
+        """Return the total loss of a batch, to backpropagate, and the figures to report."""
         device = self.precision.device
         clips = data["img"].to(device)  # (B, T, 3, H, W)
         wanted = ("pid", *self.criterion.batch_extras)
@@ -143,7 +144,7 @@ class TrainingStep:
         return total, summary
 
     def update(self) -> None:
-        """Step all optimizers by the gradients that are there."""
+        """Step all optimizers with the current gradients."""
         scaler = self.precision.scaler
         own = [(each, _gradients_of(each)) for each in self.loss_optimizers]
         for _, gradients in own:
@@ -164,7 +165,7 @@ def _gradients_of(optimizer: Optimizer) -> list[Tensor]:
 
 
 def explained_step() -> contextlib.AbstractContextManager[None]:
-    """Say what to do where a training step lacks memory or a compiler."""
+    """Add advice to the errors of a training step that lacks memory or a compiler."""
     return explained(
         "train.batch_size",
         compile_key="train.compile",

@@ -1,4 +1,4 @@
-"""torchreid's own video engines, kept as they are, in runs that leave what nr3d's runs leave."""
+"""torchreid's own video engines, unchanged, with the records and checkpoints of nr3d's runs."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from nr3d.processes import stopping
 
 
 class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
-    """What a stock engine leaves behind and can take up; the training and testing are torchreid's.
+    """Records and checkpoints of a stock engine, whose training and testing are torchreid's.
 
     On top of torchreid's engine, a run appends to ``metrics.jsonl``, keeps its results, and writes
     ``model-last.pth.tar`` and ``model-best.pth.tar`` instead of ``model/model.pth.tar-<epoch>``,
@@ -46,15 +46,15 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         optimizer: optimizer of the model's parameters.
         loss: value of ``loss.name``.
         scheduler: learning-rate scheduler, stepped once an epoch; None keeps the learning rate.
-        use_gpu: train on the GPU where there is one.
-        facts: plain values that belong to the weights and that the data does not tell.
-        config: sections and keys that the run was made from, kept in its checkpoints.
+        use_gpu: whether to train on the GPU, if there is one.
+        facts: plain values that describe the weights and cannot be found in the data.
+        config: configuration of the run, by section and key, kept in its checkpoints.
         options: further arguments of torchreid's engine.
 
     Attributes:
-        results: dataset name to the :class:`TestResult` of the last test, by torchreid's evaluator.
-        by_protocol: dataset name to the same result by its protocol.
-        distances: dataset name to the (Q, G) distances of the last test.
+        results: :class:`TestResult` of the last test by torchreid's evaluator, by dataset name.
+        by_protocol: the same results by their protocol, by dataset name.
+        distances: (Q, G) distances of the last test, by dataset name.
     """
 
     def __init__(
@@ -96,7 +96,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         return self.progress.best_rank1
 
     def bad_frames(self) -> list[str]:
-        """Return the frames that were left out: none, since torchreid leaves none out."""
+        """Return the frames that were left out; with torchreid there are none."""
         return []
 
     def run(
@@ -108,10 +108,10 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         test_only: bool = False,
         **options: Any,
     ) -> None:
-        """Train and test by torchreid's ``Engine.run``, with its arguments and their meaning.
+        """Train and test with torchreid's ``Engine.run``, with its arguments and their meaning.
 
-        ``print_freq`` of 0 prints no line between epochs. A run that is asked to stop stops where
-        it is.
+        ``print_freq`` of 0 prints one line per epoch. A run that is asked to stop stops where it
+        is.
         """
         if self.progress.epoch != start_epoch:
             self.progress = Progress(start_epoch, best_rank1=self.progress.best_rank1)
@@ -121,7 +121,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         if not test_only:
             self._save_dir, self.epoch = save_dir, max(0, start_epoch - 1)
             begun = start_epoch * len(self.datamanager.train_loader)
-            # In place of torchreid's writer, whose thread ends where the disk is full.
+            # Replaces torchreid's writer, whose thread dies when the disk is full.
             self.writer = self.journal.open(
                 save_dir, epoch=start_epoch, untested=False, first_step=begun or None
             )
@@ -140,7 +140,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
             self.writer = None
 
     def train(self, **options: Any) -> None:
-        """Train one epoch by torchreid's ``Engine.train``, and record it."""
+        """Train one epoch with torchreid's ``Engine.train``, and record it."""
         started, lr = time.perf_counter(), self.get_current_lr()
         self._meter = torchreid.utils.MetricMeter()
         super().train(**options)
@@ -150,7 +150,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         self.journal.epoch(record, self.max_epoch, self._save_dir)
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
-        """Take one step by torchreid's ``Engine.forward_backward``."""
+        """Take one step with torchreid's ``Engine.forward_backward``."""
         summary: dict[str, float] = super().forward_backward(data)
         if self._meter is not None:
             self._meter.update(summary)
@@ -165,7 +165,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
     def test(
         self, ranks: Sequence[int] = (1, 5, 10, 20), save_dir: str = "", **options: Any
     ) -> float:
-        """Test on every target dataset by torchreid's ``Engine.test``, and keep the results.
+        """Test on every target dataset with torchreid's ``Engine.test``, and keep the results.
 
         Ranks beyond the number of gallery tracklets that are left for a query are not printed.
 
@@ -202,7 +202,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
                 self._features(name, "gallery"),
                 ranks=ranks,
                 options=TestOptions(evaluator="torchreid"),
-                extract_seconds=seconds,  # with torchreid's own ranking of all datasets
+                extract_seconds=seconds,  # includes torchreid's own ranking of all datasets
                 **rank_options,
             )
             self.results[name], self.by_protocol[name] = judgement.result, judgement.results
@@ -212,13 +212,13 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         return rank1
 
     def save_model(self, epoch: int, rank1: float, save_dir: str, is_best: bool = False) -> None:
-        """Write the run's last checkpoint, and the best if it is.
+        """Write the run's last checkpoint, and also as the best if it is.
 
         Args:
-            epoch: epoch just done, from 0.
+            epoch: epoch that has just ended, from 0.
             rank1: rank-1 of the test after it, 0..1.
             save_dir: the run's folder.
-            is_best: write the best checkpoint even if rank-1 does not say so.
+            is_best: whether to write the best checkpoint whatever rank-1 is.
         """
         progress, rank1 = self.progress, float(rank1)
         progress.epoch = epoch + 1
@@ -227,7 +227,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         self.checkpoints.write_tested(progress, rank1, save_dir, is_best=is_best)
 
     def resume(self, path: str | Path) -> int:
-        """Put the run back to where a checkpoint left it.
+        """Restore the run from a checkpoint.
 
         Args:
             path: ``model-last.pth.tar`` or ``model-best.pth.tar``.
@@ -236,7 +236,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
             int: number of finished epochs, the ``start_epoch`` for :meth:`run`.
 
         Raises:
-            WeightsError: if the file cannot be read, is not such a run's, or is of a point within
+            WeightsError: if the file cannot be read, is not from such a run, or was written within
                 an epoch.
         """
         progress = self.checkpoints.restore(path)
@@ -262,7 +262,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         return int(entries_left(query, gallery)[1].min())
 
     def _features(self, dataset: str, part: str) -> TrackletFeatures:
-        """Take a set's features from those that torchreid's test extracted, in its order."""
+        """Return a set's features from those that torchreid's test extracted, in its order."""
         labels = self._labels(dataset, part)
         batches, count = [], 0
         while count < len(labels):
@@ -278,7 +278,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         )
 
     def _facts(self, tested: bool) -> dict[str, Any]:
-        """Return what belongs to the weights; the figures if they were tested as they are now."""
+        """Return the facts about the weights, with figures if their present state was tested."""
         return {
             **facts_of(self.model, self.datamanager),
             **self._known,
@@ -290,15 +290,15 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
 
 
 class StockSoftmaxEngine(_StockRun, torchreid.engine.VideoSoftmaxEngine):  # type: ignore[misc]
-    """``torchreid.engine.VideoSoftmaxEngine`` in runs that leave what nr3d's runs leave."""
+    """``torchreid.engine.VideoSoftmaxEngine``, with the records and checkpoints of nr3d's runs."""
 
 
 class StockTripletEngine(_StockRun, torchreid.engine.VideoTripletEngine):  # type: ignore[misc]
-    """``torchreid.engine.VideoTripletEngine`` in runs that leave what nr3d's runs leave."""
+    """``torchreid.engine.VideoTripletEngine``, with the records and checkpoints of nr3d's runs."""
 
 
 STOCK_ENGINES: dict[str, type[StockSoftmaxEngine] | type[StockTripletEngine]] = {
     "softmax": StockSoftmaxEngine,
     "triplet": StockTripletEngine,
 }
-"""torchreid's engines by the loss that each trains with."""
+"""torchreid's engines, by the name of their loss."""

@@ -1,4 +1,4 @@
-"""How a test is computed and judged, and the arguments that it refuses."""
+"""Options of a test, and the check of its arguments."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from nr3d.metrics import DISTRACTORS, EVALUATORS, MAX_RANK, METRICS, PROTOCOLS
 
 @dataclass(frozen=True)
 class TestOptions:
-    """How a test is computed and judged.
+    """Options of a test.
 
     Args:
-        inference: how features are computed.
+        inference: options of the feature extraction.
         protocol: protocol that counts, one of :data:`nr3d.metrics.PROTOCOLS`.
         all_protocols_on: names of the datasets that are judged by the other protocols too.
         evaluator: code that judges a ranking: ``'nr3d'``, or ``'torchreid'`` for torchreid's own.
-        distractors: ``'keep'`` or ``'drop'`` the gallery tracklets of people that no query shows.
-        memory: memory that a ranking may take beside the features, in bytes.
-        details: compute intervals, and figures by tracklet length and by pair of cameras.
+        distractors: ``'keep'`` or ``'drop'``, for gallery tracklets of people that no query shows.
+        memory: memory that a ranking may take besides the features, in bytes.
+        details: whether to compute intervals, and figures by tracklet length and camera pair.
 
     Raises:
-        ValueError: if an option does not exist, or does not go with the others.
+        ValueError: if an option has an unknown value, or one that contradicts another option.
     """
 
     __test__ = False  # not a pytest class
@@ -78,18 +78,18 @@ def check_test(
     topk: int,
     use_metric_cuhk03: bool,
 ) -> list[int]:
-    """Refuse arguments of a test before the hours that lie before their use.
+    """Refuse invalid arguments of a test before the hours of work that precede it.
 
     Args:
-        options: how the test is judged.
+        options: options of the test.
         dist_metric, ranks, use_metric_cuhk03: as for torchreid's ``Engine.test``.
-        topk: number of matches to draw of a query.
+        topk: number of matches to draw for each query.
 
     Returns:
         list: the ranks.
 
     Raises:
-        ValueError: if an argument is not usable, or does not go with the options.
+        ValueError: if an argument is invalid, or contradicts the options.
     """
     if dist_metric not in METRICS:
         raise ValueError(f"dist_metric is {dist_metric!r}, expected one of {list(METRICS)}")

@@ -1,4 +1,4 @@
-"""Training losses: one a file, and the protocol that the engine knows them by."""
+"""Training losses, one per file, and the base class through which the engine uses them."""
 
 from nr3d.host import torchreid
 from nr3d.losses.center import CenterLoss, center_loss

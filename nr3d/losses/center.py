@@ -73,8 +73,8 @@ class CenterLoss(nn.Module):
         Wen et al., "A Discriminative Feature Learning Approach for Deep Face Recognition",
         ECCV 2016. Deviations: the paper's loss is 'half_sum'; 'mean' is that of the
         implementations in use and the one that Not 3D's weight of 0.0005 was tuned for. The
-        centers follow the gradient of the loss in an optimizer of their own (Not 3D: SGD, lr 0.5),
-        where the paper has an update rule of its own.
+        centers follow the gradient of the loss in a separate optimizer (Not 3D: SGD, lr 0.5),
+        instead of the paper's update rule.
 
     Args:
         num_classes: number of training identities, K.
@@ -91,7 +91,7 @@ class CenterLoss(nn.Module):
 
     Raises:
         ValueError: if a size is below 1 or the reduction is unknown; in forward, if a shape is
-            another one or (on the CPU) a label is out of range.
+            wrong or (on the CPU) a label is out of range.
 
     Examples:
         >>> loss = CenterLoss(num_classes=625, feature_dim=2048)

@@ -1,4 +1,4 @@
-"""Checks of a loss's settings and inputs, whose errors print what was met."""
+"""Checks of a loss's settings and inputs, with errors that show the offending values."""
 
 import math
 
@@ -49,7 +49,7 @@ def check_matrix_and_pids(name: str, matrix: Tensor, pids: Tensor, width: str = 
         - pids: (B,)
 
     Raises:
-        ValueError: if a shape is another one, or the labels are not integers.
+        ValueError: if a shape is wrong, or the labels are not integers.
     """
     fits = matrix.dim() == 2 and pids.dim() == 1 and matrix.shape[0] == pids.shape[0] > 0
     if not fits:
@@ -62,9 +62,9 @@ def check_matrix_and_pids(name: str, matrix: Tensor, pids: Tensor, width: str = 
 
 
 def check_pid_range(pids: Tensor, num_classes: int) -> None:
-    """Check that every label has a class, where looking at the values is free.
+    """Check that every label has a class, where reading the values is free.
 
-    On an accelerator the look would make the host wait for the device in every step; there the
+    On an accelerator, reading them would make the host wait for the device in every step; there the
     indexing kernel's own assertion reports a bad label.
 
     Args:

@@ -1,4 +1,4 @@
-"""What the engine knows of a training loss, and the registry that ``loss.name`` chooses from."""
+"""Base class of the training losses, and the registry that ``loss.name`` chooses from."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nr3d.models.registered import Registered
 
 
 class Criterion(nn.Module):
-    """Base class of the training losses that the engine takes.
+    """Base class of training losses.
 
-    A subclass says which output of the model it needs (:attr:`model_loss`) and computes named terms
-    and their total from it (:meth:`losses`). One that learns parameters of its own also says how
-    they are saved (:meth:`states`) and stepped (:meth:`optimizers`). Nothing else of a loss is
-    known to the engine, the training step and the checkpoint.
+    A subclass names the model output that it needs (:attr:`model_loss`) and computes named terms
+    and their total from it (:meth:`losses`). If it has learnable parameters, it also defines how
+    they are saved (:meth:`states`) and optimised (:meth:`optimizers`). The engine, the training
+    step and the checkpoints rely on nothing else.
 
     Attributes:
-        name: name under which :func:`register_criterion` registered the class; empty without it.
+        name: name under which :func:`register_criterion` registered the class; empty if it did not.
         model_loss: ``loss`` of the model: ``'softmax'`` for logits, ``'triplet'`` for logits and
             features, ``'not3d'`` for logits, features and attention scores.
-        batch_extras: entries of a training batch that :meth:`losses` takes beside ``pid``, such as
-            ``'erased'``; tensors whose first dimension is the batch.
-        settings: keyword argument of the class to the configuration key that sets it.
+        batch_extras: names of the batch entries that :meth:`losses` uses besides ``pid``, such as
+            ``'erased'``; they are tensors whose first dimension is the batch.
+        settings: configuration keys that set keyword arguments of the class, by argument.
 
     Examples:
         >>> import torch
@@ -57,11 +57,11 @@ class Criterion(nn.Module):
         Args:
             num_classes: number of training identities, K.
             feature_dim: size of the model's feature, D.
-            settings: the arguments in :attr:`settings`, each with its key's value.
+            settings: values of the arguments in :attr:`settings`, by argument.
 
         Returns:
-            Criterion: ``cls(num_classes, feature_dim, **settings)`` unless a subclass says
-            otherwise.
+            Criterion: ``cls(num_classes, feature_dim, **settings)``, unless a subclass overrides
+            this.
         """
         return cls(num_classes, feature_dim, **settings)
 
@@ -70,14 +70,14 @@ class Criterion(nn.Module):
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss of a batch.
 
-        With several processes and ``gather_features`` the batch is that of all of them.
+        With several processes and ``gather_features``, the batch is their joint one.
 
         Args:
-            outputs: what the model returned, in float32; the logits (B, K) come first.
+            outputs: outputs of the model, in float32; the logits (B, K) come first.
             batch: ``pid`` (B,), and the :attr:`batch_extras` that the data has.
 
         Returns:
-            tuple: the total, a scalar to go back from, and the terms by name, unweighted and
+            tuple: the total, a differentiable scalar, and the terms by name, unweighted and
             detached.
         """
         raise NotImplementedError
@@ -85,7 +85,7 @@ class Criterion(nn.Module):
     def states(self) -> dict[str, nn.Module]:
         """Return the modules whose state a checkpoint keeps, by their key in it.
 
-        The default is the whole loss as ``criterion`` where it has any state.
+        By default, this is the whole loss as ``criterion`` if it has any state.
         """
         return {"criterion": self} if self.state_dict() else {}
 
@@ -95,10 +95,10 @@ class Criterion(nn.Module):
         The training step steps them after the model's optimizer.
 
         Args:
-            lr: learning rate that the engine was given for them, its ``center_lr``.
+            lr: learning rate of these parameters, the engine's ``center_lr``.
 
         Raises:
-            NotImplementedError: if the loss has parameters and does not say how they learn.
+            NotImplementedError: if the loss has parameters and does not override this method.
         """
         if any(True for _ in self.parameters()):
             raise NotImplementedError(
@@ -114,7 +114,7 @@ class Criterion(nn.Module):
 
 
 CRITERIA: Registered[type[Criterion]] = Registered("loss")
-"""Training losses by the name that ``loss.name`` chooses them by."""
+"""Training losses, by their value of ``loss.name``."""
 
 Kind = TypeVar("Kind", bound=type[Criterion])
 

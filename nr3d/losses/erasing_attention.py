@@ -57,7 +57,7 @@ class ErasingAttentionLoss(nn.Module):
         - output: (), float32, or float64 for float64 scores
 
     Raises:
-        ValueError: in forward, if a shape is another one.
+        ValueError: in forward, if a shape is wrong.
 
     Examples:
         >>> import torch

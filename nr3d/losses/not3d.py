@@ -26,10 +26,10 @@ from nr3d.losses.ranked_list import RankedListLoss
 MetricLoss: TypeAlias = Literal["ranked_list", "triplet"]
 
 TRIPLET_MARGIN = 0.3
-"""torchreid's default."""
+"""Margin of the triplet loss, torchreid's default."""
 
 LABEL_SMOOTHING = 0.1
-"""The paper's, and torchreid's where ``loss.softmax.label_smooth`` is on."""
+"""Label smoothing of the paper, and of torchreid if ``loss.softmax.label_smooth`` is on."""
 
 
 @register_criterion("not3d")
@@ -61,12 +61,12 @@ class Not3DLoss(Criterion):
             least 0. Paper: 1.
         center_weight: β, weight of the center loss, at least 0. Paper: 0.0005.
         erasing_attention_weight: weight of the erasing-attention loss, at least 0. Paper: 1.
-        metric_loss: 'ranked_list' (paper), or 'triplet' for torchreid's ``TripletLoss`` with
-            margin 0.3, on the features as they are.
+        metric_loss: 'ranked_list' (paper), or 'triplet' for torchreid's ``TripletLoss`` with margin
+            0.3, on unnormalised features.
 
     Attributes:
-        center: :class:`CenterLoss` whose centers get a gradient that carries ``center_weight``; the
-            optimizer of :meth:`optimizers` divides it out before its step.
+        center: :class:`CenterLoss`, whose centers get a gradient scaled by ``center_weight``; the
+            optimizer of :meth:`optimizers` undoes the scaling before its step.
 
     Shape:
         - logits: (B, K)
@@ -79,7 +79,7 @@ class Not3DLoss(Criterion):
           replaces 'ranked_list'
 
     Raises:
-        ValueError: if a setting is out of range; in forward, if a shape is another one, a label is
+        ValueError: if a setting is out of range; in forward, if a shape is wrong, a label is
             out of range (on the CPU), or the batch has a single identity for the triplet loss.
 
     Examples:
@@ -159,7 +159,7 @@ class Not3DLoss(Criterion):
     def configured(
         cls, num_classes: int, feature_dim: int, settings: Mapping[str, Any]
     ) -> Not3DLoss:
-        """Build the loss that a configuration describes, which turns smoothing on or off."""
+        """Build the loss that a configuration describes; the latter turns smoothing on or off."""
         rest = dict(settings)
         smoothing = LABEL_SMOOTHING if rest.pop("label_smooth", True) else 0.0
         return cls(num_classes, feature_dim, label_smoothing=smoothing, **rest)
@@ -167,7 +167,7 @@ class Not3DLoss(Criterion):
     def losses(
         self, outputs: tuple[Tensor, ...], batch: Mapping[str, Tensor]
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the total of a batch and its terms; without ``erased`` no frame was erased."""
+        """Compute the total of a batch and its terms; without ``erased``, no frame was erased."""
         logits, features, scores = outputs
         erased = batch.get("erased")
         erased = torch.zeros_like(scores) if erased is None else erased  # (B, T)
@@ -181,7 +181,7 @@ class Not3DLoss(Criterion):
         return {"centers": self.center}
 
     def optimizers(self, lr: float) -> dict[str, Optimizer]:
-        """Return the centers' SGD, whose gradient does not carry ``center_weight``.
+        """Return the SGD of the centers, which takes their gradient without ``center_weight``.
 
         Args:
             lr: learning rate of the centers. Paper: 0.5.
@@ -191,7 +191,7 @@ class Not3DLoss(Criterion):
         return {"center_optimizer": optimizer}
 
     def _divide_weight_out(self, optimizer: Optimizer, *_: Any) -> None:
-        """Take the weight out of the centers' gradient; at weight 0 they stay where they are."""
+        """Divide the weight out of the centers' gradient; at weight 0 they do not move."""
         for group in optimizer.param_groups:
             for parameter in group["params"]:
                 if parameter.grad is None:
@@ -238,7 +238,7 @@ class Not3DLoss(Criterion):
             ranked: Tensor = self.ranked_list(features, pids)
             return ranked
         check_two_identities(pids)
-        # Distances are differences of large squares: no fewer digits than the others have.
+        # Distances are differences of large squares and need the precision of the other terms.
         with without_autocast(features):
             hard: Tensor = self.triplet(features.to(accumulation_dtype(features)), pids)
         return hard

@@ -26,8 +26,8 @@ def accumulation_dtype(*tensors: Tensor) -> torch.dtype:
 def without_autocast(tensor: Tensor) -> AbstractContextManager[None]:
     """Return a context in which autocast does not touch operations on a tensor's device.
 
-    Casting inputs up is not enough on its own: inside an autocast region a matrix product casts
-    its float32 operands down again.
+    Casting inputs up is not enough: inside an autocast region, a matrix product casts its float32
+    operands down again.
 
     Args:
         tensor: any tensor on that device.

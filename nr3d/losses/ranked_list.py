@@ -1,4 +1,4 @@
-"""Ranked list loss: an identity within a ball, and all others outside a larger one."""
+"""Ranked list loss: keep an identity within a ball, and all others outside a larger one."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from torch.autograd.function import once_differentiable
 from nr3d.losses.checks import check_finite_at_least, check_matrix_and_pids
 from nr3d.losses.precision import accumulation_dtype, without_autocast
 
-# Below this length a feature has no direction that could be trusted.
+# Below this length, the direction of a feature cannot be trusted.
 _SHORTEST = 1e-12
 
 
@@ -56,7 +56,7 @@ def ranked_list_loss(
 class _RankedList(torch.autograd.Function):
     """The loss with a gradient derived by hand.
 
-    A batch is small, so that the number of operations sets the time: the forward pass yields the
+    Batches are small, so the number of operations determines the time: the forward pass yields the
     gradient with respect to the distances, and the backward pass is one product. It takes memory
     for B·D + B² numbers, never for B²·D.
     """
@@ -80,7 +80,7 @@ class _RankedList(torch.autograd.Function):
             unit = features * inverse  # (B, D)
             square = unit.square().sum(dim=1)  # (B,)
             squared = torch.addmm(square[:, None] + square, unit, unit.T, alpha=-2)  # (B, B)
-            # Rounding can go below 0, where identical features lie.
+            # Rounding can make the distance of identical features negative.
             touching = squared <= 0
             distance = squared.masked_fill_(touching, 0).sqrt_()
 
@@ -92,8 +92,8 @@ class _RankedList(torch.autograd.Function):
             excess = (margin - shortfall).relu_()
             weight = positive.to(distance.dtype)
             weight /= positive.sum(dim=1, keepdim=True).clamp_(min=1)
-            # v_ij / Σ v_ij is a softmax over the violating negatives. The others leave before the
-            # exponential; an anchor without any gets an even row, emptied by the second mask.
+            # v_ij / Σ v_ij is a softmax over the violating negatives. The others are masked before
+            # the exponential; an anchor without any gets a uniform row, zeroed by the second mask.
             others = ~violating
             smallest = torch.finfo(distance.dtype).min
             share = (temperature * shortfall).masked_fill_(others, smallest).softmax(dim=1)
@@ -116,7 +116,7 @@ class _RankedList(torch.autograd.Function):
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         unit, inverse, slope = ctx.saved_tensors
         with without_autocast(unit):
-            # Σ_j slope_ij (u_i - u_j), less what is along u_i, over the length
+            # Σ_j slope_ij (u_i - u_j), less its part along u_i, over the length
             of_unit = torch.addmm(slope.sum(dim=1, keepdim=True) * unit, slope, unit, alpha=-1)
             along = (of_unit * unit).sum(dim=1, keepdim=True)
             scale = inverse * (grads[0] / len(unit))
@@ -124,7 +124,7 @@ class _RankedList(torch.autograd.Function):
 
 
 class RankedListLoss(nn.Module):
-    """Ranked list loss over the batch, each sample once the anchor.
+    """Ranked list loss over a batch, with each sample as the anchor once.
 
     With d_ij the Euclidean distance of L2-normalised features, P_i the other samples of anchor
     i's identity and N_i the samples of other identities with d_ij < α::
@@ -155,7 +155,7 @@ class RankedListLoss(nn.Module):
         - output: (), float32, or float64 for float64 features
 
     Raises:
-        ValueError: if a setting is out of range; in forward, if a shape is another one.
+        ValueError: if a setting is out of range; in forward, if a shape is wrong.
 
     Examples:
         >>> loss = RankedListLoss()

@@ -23,7 +23,7 @@ class SoftmaxCriterion(Criterion):
     Args:
         num_classes: number of training identities, K.
         feature_dim: size of the model's feature, D; not used.
-        label_smooth: smooth the labels by torchreid's ε = 0.1.
+        label_smooth: whether to smooth the labels by torchreid's ε = 0.1.
 
     Shape:
         - outputs: logits (B, K)
@@ -31,7 +31,7 @@ class SoftmaxCriterion(Criterion):
         - output: the total, (), and the term ``id``, ()
 
     Raises:
-        ValueError: in ``losses``, if a shape is another one.
+        ValueError: in ``losses``, if a shape is wrong.
 
     Examples:
         >>> import torch
@@ -53,7 +53,7 @@ class SoftmaxCriterion(Criterion):
     def term(self, logits: Tensor, pids: Tensor) -> Tensor:
         """Compute the cross entropy of logits (B, K) and labels (B,)."""
         check_matrix_and_pids("logits", logits, pids, width="K")
-        # It makes its targets on the processor, and moves them to the GPU only with this flag.
+        # It makes its targets on the CPU, and moves them to the GPU only with this flag.
         self.cross_entropy.use_gpu = logits.is_cuda
         loss: Tensor = self.cross_entropy(logits, pids)
         return loss

@@ -1,4 +1,4 @@
-"""torchreid's triplet loss with softmax beside it, as a criterion of the engine."""
+"""torchreid's triplet loss combined with softmax, as a criterion of the engine."""
 
 from __future__ import annotations
 
@@ -37,16 +37,16 @@ class TripletCriterion(Criterion):
         weight_t: weight of the triplet loss, at least 0.
         weight_x: weight of the cross entropy, at least 0. The default is that of torchreid's
             default configuration; its engine's own default is 1.
-        label_smooth: smooth the labels of the cross entropy by torchreid's ε = 0.1.
+        label_smooth: whether to smooth the labels of the cross entropy by torchreid's ε = 0.1.
 
     Shape:
         - outputs: logits (B, K) and features (B, D)
         - batch: ``pid`` (B,), from 0 to K-1
-        - output: the total, (), and of the terms ``triplet`` and ``id`` those with a weight, ()
+        - output: the total, (), and each of the terms ``triplet`` and ``id`` that has a weight, ()
 
     Raises:
         ValueError: if a setting is out of range or both weights are 0; in ``losses``, if a shape is
-            another one or the batch has a single identity.
+            wrong or the batch has a single identity.
 
     Examples:
         >>> import torch

@@ -20,7 +20,7 @@ def camera_views(query: Labels, gallery: Labels) -> dict[int, View]:
         gallery: persons and cameras in the first G columns of the distances.
 
     Returns:
-        dict: camera to the view of its gallery tracklets.
+        dict: view of each camera's gallery tracklets, by camera.
     """
     return {
         int(camera): View(query, gallery[columns], columns)
@@ -34,13 +34,14 @@ def camera_pairs(
 ) -> list[dict[str, Any]]:
     """Return rank-r and mAP by the query's camera and the gallery's, where there are queries.
 
-    A query has no match under its own camera, so that no camera is paired with itself.
+    A query has no match under its own camera, so no camera is paired with itself.
 
     Args:
         query: persons and cameras of the queries.
-        found: camera to the matches in its gallery alone.
+        found: matches in each camera's gallery alone, by camera.
         ranks: ranks r to report, from 1.
-        trapezoids: measure the area below a precision-recall curve by trapezoids instead of steps.
+        trapezoids: whether the area below a precision-recall curve is measured by trapezoids
+            instead of steps.
 
     Returns:
         list: one dict of figures per pair, by the query's camera.
@@ -58,7 +59,7 @@ def camera_pairs(
     pairs = []
     for gallery_camera, matches in found.items():
         of = dict(scores(matches, ranks, trapezoids=trapezoids))
-        del of["mINP"]  # of a few entries under one camera it says little more than mAP
+        del of["mINP"]  # for a few entries under one camera, it says little more than mAP
         camids = query.camids[matches.valid]
         pairs += [
             {

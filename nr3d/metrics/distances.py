@@ -34,7 +34,7 @@ class Distances:
     """Distances between two sets of features, computed only when they are read.
 
     They are the distances of ``torchreid.metrics.compute_distance_matrix``: for ``'euclidean'`` the
-    squared distance |a|² + |b|² - 2 a·b, where rounding can leave a little less than 0; for
+    squared distance |a|² + |b|² - 2 a·b, which rounding can make slightly negative; for
     ``'cosine'`` 1 - a·b of features of length 1.
 
     Args:
@@ -74,7 +74,7 @@ class Distances:
     def rows(self, part: slice) -> Tensor:
         """Return some rows, (b, M), which the next call overwrites."""
         one = self.one[part]
-        # One buffer for all blocks: a fresh one has all its pages to be mapped.
+        # One buffer for all blocks, since the pages of a fresh one would have to be mapped.
         if len(self._buffer) < len(one):
             self._buffer = one.new_empty(len(one), self.shape[1])
         block = self._buffer[: len(one)]

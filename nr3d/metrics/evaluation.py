@@ -17,14 +17,14 @@ from nr3d.metrics.matches import View, find_matches, numbered, require_a_match
 from nr3d.metrics.places import Block
 
 MAX_RANK = 50
-"""Ranks of the cumulative matching curve, as in torchreid."""
+"""Number of ranks of the cumulative matching curve, as in torchreid."""
 
 MEMORY = 1 << 30
-"""Memory that the distances in work may take by default, in bytes."""
+"""Default memory for the distances being processed, in bytes."""
 
 _SORTED_BYTES = 40
 # A stable sort on a device holds, for each entry, the sorted values (4), the places and their
-# inverse (8 each) and as much again to sort in.
+# inverse (8 each) and as much again as scratch space.
 
 
 def block_height(memory: int, columns: int, views: Collection[View], *, on_cpu: bool = True) -> int:
@@ -34,7 +34,7 @@ def block_height(memory: int, columns: int, views: Collection[View], *, on_cpu: 
         memory: memory to use, in bytes.
         columns: number of columns of the distances.
         views: views that search the rows, one after the other.
-        on_cpu: whether the distances are on the processor.
+        on_cpu: whether the distances are on the CPU.
 
     Examples:
         >>> labels = Labels.of([0, 1], [0, 0])
@@ -74,9 +74,9 @@ def evaluate_rank(
         q_camids: cameras of the queries, (Q,).
         g_camids: cameras of the gallery, (G,).
         max_rank: number of ranks of the curve, at most G.
-        use_metric_cuhk03: keep one gallery entry per person, drawn at random, as CUHK03 is tested.
-            torchreid's own routine does it, since its draws are part of the result.
-        use_cython: accepted as in torchreid's signature, without effect.
+        use_metric_cuhk03: whether to keep one gallery entry per person, drawn at random, as CUHK03
+            is tested. torchreid's own routine does this, since its draws are part of the result.
+        use_cython: argument of torchreid's signature, without effect.
 
     Returns:
         tuple: the cumulative matching curve, (max_rank,), and the mean average precision.

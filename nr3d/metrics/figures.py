@@ -1,4 +1,4 @@
-"""Figures of a test, from the figures of its single queries."""
+"""Figures of a test, from the scores of its single queries."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LENGTHS = (8, 16, 32, 64, 128, 256)
 """Numbers of frames at which the next bin of tracklet lengths begins."""
 
 Scores = Mapping[str, npt.NDArray[np.float64]]
-"""Share of each valid query in each figure; a figure is the mean over the queries."""
+"""Score of each valid query for each figure; a figure is the mean over the queries."""
 
 
 def curve(matches: Matches, max_rank: int) -> npt.NDArray[np.float32]:
@@ -32,12 +32,13 @@ def curve(matches: Matches, max_rank: int) -> npt.NDArray[np.float32]:
 
 
 def scores(matches: Matches, ranks: Sequence[int], *, trapezoids: bool) -> Scores:
-    """Return the share of each valid query in rank-r, mAP and mINP.
+    """Return the score of each valid query for rank-r, mAP and mINP.
 
     Args:
         matches: matches of the queries.
         ranks: ranks r to report, from 1.
-        trapezoids: measure the area below a precision-recall curve by trapezoids instead of steps.
+        trapezoids: whether the area below a precision-recall curve is measured by trapezoids
+            instead of steps.
 
     Examples:
         >>> half = np.array([0.5])
@@ -58,7 +59,7 @@ def summary(of: Scores, which: npt.NDArray[np.bool_] | None = None) -> dict[str,
     """Return the number of queries and each figure's mean over them.
 
     Args:
-        of: share of each valid query in the figures.
+        of: scores of the valid queries, by figure.
         which: mask of the queries that count, at least one; default is all.
     """
     chosen = {name: each if which is None else each[which] for name, each in of.items()}
@@ -69,16 +70,16 @@ def summary(of: Scores, which: npt.NDArray[np.bool_] | None = None) -> dict[str,
 def intervals(of: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str, list[float]]:
     """Return each figure's 95 % interval by the bootstrap over the queries.
 
-    As many queries as there are are drawn with replacement; the interval reaches from the 2.5th to
-    the 97.5th percentile of the figures of such draws. It says how much a figure depends on which
+    Each resample draws the same number of queries with replacement; the interval spans the 2.5th to
+    the 97.5th percentile of the resamples' figures. It shows how much a figure depends on which
     queries happen to be in the test set, not on the training run.
 
     Reference:
         Efron and Tibshirani. An Introduction to the Bootstrap. 1993, chapter 13.
 
     Args:
-        of: share of each valid query in the figures.
-        resamples: number of draws.
+        of: scores of the valid queries, by figure.
+        resamples: number of resamples.
         seed: seed of the draws.
 
     Examples:
@@ -89,7 +90,7 @@ def intervals(of: Scores, resamples: int = RESAMPLES, seed: int = 0) -> dict[str
     each = np.stack(list(of.values()))  # (F, Q)
     queries = each.shape[1]
     means = np.empty((resamples, len(each)))
-    for draw in means:  # one at a time: Q counts, not resamples times Q
+    for draw in means:  # one at a time, to save memory: Q numbers, not resamples times Q
         drawn = np.bincount(rng.integers(0, queries, queries), minlength=queries)
         draw[:] = each @ drawn / queries
     ends = np.percentile(means, (2.5, 97.5), axis=0)
@@ -100,7 +101,7 @@ def by_length(of: Scores, lengths: npt.NDArray[np.int64]) -> list[dict[str, Any]
     """Return the figures by the length of the query's tracklet, where there are queries.
 
     Args:
-        of: share of each valid query in the figures.
+        of: scores of the valid queries, by figure.
         lengths: number of frames of each valid query's tracklet.
 
     Returns:

@@ -1,4 +1,4 @@
-"""torchreid's own evaluator, on galleries that are too small for it as well."""
+"""torchreid's own evaluator, also for galleries that are too small for it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from nr3d.metrics.evaluation import MAX_RANK
 from nr3d.metrics.labels import Labels
 from nr3d.metrics.matches import View, require_a_match
 
-# Queries that it evaluates at a time: it holds (queries, G) arrays of places and of matches.
+# Number of queries evaluated at a time: torchreid holds (queries, G) arrays of places and matches.
 _AT_ONCE = 64
 
 
@@ -25,7 +25,8 @@ def host_evaluation(
     Args:
         distances: distances (Q, G).
         query, gallery: persons and cameras of the two sets.
-        use_metric_cuhk03: keep one gallery entry per person, drawn at random, as CUHK03 is tested.
+        use_metric_cuhk03: whether to keep one gallery entry per person, drawn at random, as CUHK03
+            is tested.
 
     Returns:
         tuple: the cumulative matching curve, (50,), the mean average precision, and the number of
@@ -43,7 +44,7 @@ def host_evaluation(
     has_match, left = entries_left(query, gallery)
     require_a_match(has_match)
     if use_metric_cuhk03:
-        left = np.array([len(np.unique(gallery.pids)) - 1])  # one a person, the query's or not
+        left = np.array([len(np.unique(gallery.pids)) - 1])  # one per person, the query's or not
     short = max(0, MAX_RANK - int(left.min()))
     if short:
         # Far-away strangers behind the real gallery make every curve long enough and change

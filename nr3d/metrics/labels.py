@@ -33,10 +33,10 @@ class Labels:
         pids: Sequence[int] | npt.NDArray[Any],
         camids: Sequence[int] | npt.NDArray[Any],
     ) -> Labels:
-        """Make the arrays from sequences or arrays of ints.
+        """Return labels made from sequences or arrays of ints.
 
         Raises:
-            ValueError: if a value is no whole number of 64 bits, or the shapes are not (N,) both.
+            ValueError: if a value is no 64-bit integer, or the shapes are not both (N,).
         """
         labels = cls(_whole("persons", pids), _whole("cameras", camids))
         if labels.pids.ndim != 1 or labels.pids.shape != labels.camids.shape:
@@ -62,7 +62,7 @@ class Labels:
 
 
 def _whole(what: str, values: Sequence[int] | npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-    """Return whole numbers as int64; others would be cut off, or wrap around."""
+    """Return integers as int64; other numbers, which would be truncated or wrap, are refused."""
     given = np.asarray(values)
     if given.size == 0:
         return given.astype(np.int64)

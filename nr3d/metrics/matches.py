@@ -1,4 +1,4 @@
-"""The matches of each query: figures of single queries, from blocks of distances."""
+"""Matches of each query, found in blocks of distances, and the query's figures."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class View:
         columns: slice | npt.NDArray[np.int64] = slice(None),
     ) -> None:
         self.query, self.gallery, self.columns = query, gallery, columns
-        # The gallery by person: a query's person is a run in it, found without a (Q, G) mask.
+        # Sorted by person: the entries of a query's person are found without a (Q, G) mask.
         self._by_person = np.argsort(gallery.pids, kind="stable")
         people = gallery.pids[self._by_person]
         self._first = np.searchsorted(people, query.pids, side="left")
@@ -84,7 +84,7 @@ class View:
 
     @property
     def row_bytes(self) -> int:
-        """Memory that searching a row takes at most beside the row itself, in bytes."""
+        """Largest memory that searching a row takes besides the row itself, in bytes."""
         copy = 4 * len(self.gallery) if isinstance(self.columns, np.ndarray) else 0
         return copy + _PAIR_BYTES * int(self._count.max(initial=0))
 
@@ -105,16 +105,16 @@ class View:
 
         Args:
             block: distances of the queries, (b, columns).
-            part: rows that they are of all queries.
+            part: rows of these queries among all queries.
         """
         block = self._own(block)
         offsets, entries = self.same_person(part)
         place = places(block, offsets, entries)
         owner = np.repeat(np.arange(len(block)), np.diff(offsets))
-        nearest_first = np.argsort(owner * len(self.gallery) + place)  # row after row still
+        nearest_first = np.argsort(owner * len(self.gallery) + place)  # still row by row
         place, entries = place[nearest_first], entries[nearest_first]
 
-        # What the query's own camera saw of it is left out, and all behind it moves up.
+        # Entries under the query's own camera are left out, and those behind them move up.
         left_out = self.gallery.camids[entries] == self.query.camids[part][owner]
         gone = np.concatenate([[0], np.cumsum(left_out)])
         place -= gone[:-1] - gone[offsets[:-1]][owner]
@@ -148,7 +148,7 @@ def find_matches(blocks: Iterable[Block], views: Mapping[Key, View]) -> dict[Key
 
 
 def numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
-    """Yield blocks of rows with their places, on the processor as arrays.
+    """Yield blocks with the rows that they cover; blocks on the CPU become NumPy arrays.
 
     Raises:
         DataError: if a distance is NaN.
@@ -161,7 +161,7 @@ def numbered(blocks: Iterable[Block]) -> Iterator[tuple[slice, Block]]:
                 block = block.float()
             if block.device.type == "cpu":
                 block = block.numpy()
-        # The least number is NaN where one is, and needs no mask of the block.
+        # The minimum is NaN if any number is, and needs no mask of the block.
         least = block.min() if block.shape[1] else 0
         if least != least:
             rows = block.isnan() if isinstance(block, Tensor) else np.isnan(block)
@@ -194,10 +194,10 @@ def _figures(queries: int, owner: npt.NDArray[np.int64], place: npt.NDArray[np.i
 
 
 def require_a_match(valid: npt.NDArray[np.bool_]) -> None:
-    """Refuse queries of which none has a match.
+    """Refuse a set of queries without any match.
 
     Raises:
-        DataError: if no query has one.
+        DataError: if no query has a match.
     """
     if not valid.any():
         raise DataError(

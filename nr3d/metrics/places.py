@@ -1,4 +1,4 @@
-"""Places of single entries in their row, as a stable sort gives them."""
+"""Places of single entries in their row, as in a stable sort."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from torch import Tensor
 Block = npt.NDArray[Any] | Tensor
 """Some rows of distances, (b, G): an array, or a tensor on any device."""
 
-# From this many entries of a row on, one sort costs less than a comparison of the row with each.
+# Number of entries from which one sort of a row costs less than a comparison with each entry.
 _MANY = 256
 
 
 def places(
     block: Block, offsets: npt.NDArray[np.int64], columns: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int64]:
-    """Count for some entries of each row how many entries come before them.
+    """Count the entries of a row that come before some of its entries.
 
     An entry comes before another one if it is smaller, or as large and further left.
 
-    Only few entries of a row matter, a person's own among thousands. On the processor it is fastest
-    to compare the row with each of them; on another device all rows are sorted at once.
+    Only a few entries of a row matter: a person's own, among thousands. On the CPU it is fastest to
+    compare the row with each of them; on another device, all rows are sorted at once.
 
     Args:
         block: distances (b, G), without NaN.

@@ -1,4 +1,4 @@
-"""The evaluation protocols; figures by different ones do not compare."""
+"""Evaluation protocols, whose figures cannot be compared with each other."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RULES = {
     # as in its evaluation code: 1,980 queries in a gallery of 11,310.
     "mars-official": Rules(queries_in_gallery=True, trapezoids=True),
     # Gu et al. Appearance-Preserving 3D Convolution for Video-based Person Re-identification. ECCV
-    # 2020. arXiv:2007.08434, as in its code, and in what grew from it: that gallery, but steps.
+    # 2020. arXiv:2007.08434, as in its code and in code derived from it: that gallery, but steps.
     "ap3d": Rules(queries_in_gallery=True, trapezoids=False),
 }
 

@@ -28,10 +28,10 @@ DISTRACTORS = ("keep", "drop")
 EVALUATORS = ("nr3d", "torchreid")
 
 _LARGE = 2.0**30
-"""Features with numbers above it, or with none above its inverse, are scaled before squaring."""
+"""Features with a number above it, or with all below its inverse, are scaled before squaring."""
 
 Sight = tuple[str, int | None]
-"""A protocol, and the camera that alone makes its gallery; None for its whole gallery."""
+"""A protocol, and the only camera of its gallery; None for the whole gallery."""
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ class Ranking:
         protocol: evaluation protocol, one of :data:`nr3d.metrics.PROTOCOLS`.
         cmc: share of queries with a true match among the first r, (50,).
         mAP: mean average precision, 0..1.
-        mINP: mean inverse negative penalty, 0..1; None by torchreid's evaluator.
+        mINP: mean inverse negative penalty, 0..1; None with torchreid's evaluator.
         valid_queries: number of queries with a true match under another camera; others do not
             count.
         gallery: number of entries that were ranked.
-        distractors: number of the given gallery's tracklets of persons that no query shows.
-        dropped: whether these were left out.
-        distances: distances (Q, G) that the given gallery was ranked by, infinite for what was left
-            out; None where they were not kept.
-        query_distances: distances (Q, Q) that the queries were ranked by; None where they were not
-            kept, and where the first of the protocols does not rank them.
+        distractors: number of tracklets in the given gallery of persons that no query shows.
+        dropped: whether these tracklets were left out.
+        distances: distances (Q, G) that the given gallery was ranked by, infinite for entries left
+            out; None if they were not kept.
+        query_distances: distances (Q, Q) that the queries were ranked by; None if they were not
+            kept, or if the first of the protocols does not rank them.
         intervals: ends of the 95 % interval, by figure; None without details.
         by_length: figures by the number of frames of the query's tracklet; None without details.
-        camera_pairs: figures by the query's camera and another camera that alone makes the gallery;
-            None without details.
+        camera_pairs: figures by the query's camera and the only camera of the gallery; None without
+            details.
     """
 
     protocol: str
@@ -110,23 +110,24 @@ def rank(
         gallery_features: features of the gallery, (G, D).
         query, gallery: persons and cameras of the two sets.
         protocols: evaluation protocols, of :data:`nr3d.metrics.PROTOCOLS`.
-        distractors: ``'keep'`` or ``'drop'`` gallery tracklets of persons that no query shows.
+        distractors: ``'keep'`` or ``'drop'``, for gallery tracklets of persons no query shows.
         dist_metric: ``'euclidean'`` (squared) or ``'cosine'``.
-        normalize_feature: scale every feature to length 1 first.
-        rerank: re-rank by k-reciprocal neighbours (Zhong et al., CVPR 2017. arXiv:1701.08398),
-            within each protocol's own gallery.
-        use_metric_cuhk03: keep one gallery tracklet per person, drawn at random, as CUHK03 is
-            tested, by torchreid's evaluator.
-        evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once
-            and knows neither details nor another protocol.
-        memory: memory that the distances in work may take, and again those that are kept, in bytes.
-            Blocks of another height can round a distance differently in its last digit.
+        normalize_feature: whether to scale every feature to length 1 first.
+        rerank: whether to re-rank by k-reciprocal neighbours (Zhong et al., CVPR 2017.
+            arXiv:1701.08398), within each protocol's own gallery.
+        use_metric_cuhk03: whether to keep one gallery tracklet per person, drawn at random, as
+            CUHK03 is tested, by torchreid's evaluator.
+        evaluator: ``'nr3d'``, or ``'torchreid'`` for its own, which needs all distances at once and
+            supports neither details nor other protocols.
+        memory: memory for the distances being processed, and again for those that are kept, in
+            bytes. Blocks of another height can round a distance differently in its last digit.
         device: device that computes and sorts the distances; default is the features' own.
         lengths: number of frames of each query tracklet, (Q,).
         names: names of the query and of the gallery tracklets, for errors.
         ranks: ranks of the detailed figures, from 1.
-        details: compute intervals, figures by length (with ``lengths``) and by pair of cameras.
-        keep_distances: return the distances too if they take no more than ``memory``.
+        details: whether to compute intervals, figures by length (with ``lengths``) and by pair of
+            cameras.
+        keep_distances: whether to return the distances too, if they take no more than ``memory``.
 
     Returns:
         dict: a :class:`Ranking` per protocol, in the order of ``protocols``.
@@ -134,7 +135,7 @@ def rank(
     Raises:
         DataError: if there are no features, one is not finite, a distance is not a number, or no
             query has a true match.
-        ValueError: if an option does not exist, or the labels do not fit the features.
+        ValueError: if an option has an unknown value, or the labels do not fit the features.
 
     Examples:
         >>> features = torch.tensor([[0.0], [1.0], [3.0]])
@@ -221,7 +222,7 @@ def rank(
 
 
 def _sharing(protocols: Sequence[str]) -> list[list[str]]:
-    """Group protocols by their gallery, since re-ranking looks at all of it.
+    """Group protocols by their gallery, since re-ranking depends on all of it.
 
     The first of the protocols is in the first group.
     """
@@ -302,7 +303,7 @@ def _usable(
     directions: bool,
     longest: float,
 ) -> Tensor:
-    """Return the features of a set as float32, or say what is wrong with them.
+    """Return the features of a set as float32, and refuse unusable ones.
 
     Args:
         part: name of the set, ``'query'`` or ``'gallery'``.
@@ -313,7 +314,7 @@ def _usable(
         longest: greatest length of a feature with which no distance overflows.
 
     Raises:
-        DataError: if there is no feature, or one is not usable.
+        DataError: if there is no feature, or one cannot be used.
         ValueError: if the shapes do not fit each other.
     """
     if len(features) == 0:
@@ -334,7 +335,7 @@ def _usable(
             "is all zeros, and has no direction to compare by (test.dist_metric cosine, "
             f"test.normalize_feature): {diverged}",
         )
-        # Their squares could overflow or vanish, and torch takes no length for less than 1e-12.
+        # Their squares could overflow or vanish, and torch treats 1e-12 as the shortest length.
         odd = (greatest > _LARGE) | (greatest < 1 / _LARGE)
         if bool(odd.any()):
             features = features.clone()
@@ -346,7 +347,7 @@ def _usable(
 
 
 def _require(usable: Tensor, part: str, names: Sequence[str] | None, what: str) -> None:
-    """Refuse a set with a feature that is not usable, naming the first."""
+    """Refuse a set with an unusable feature, naming the first."""
     if not bool(usable.all()):
         bad = int((~usable).nonzero()[0])
         raise DataError(f"The feature of {part} tracklet {names[bad] if names else bad} {what}")

@@ -1,4 +1,4 @@
-"""Re-ranking by k-reciprocal neighbours: entries that share them with a query come nearer to it."""
+"""Re-ranking by k-reciprocal neighbours: entries that share them with a query move closer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCRATCH = 6
 """Number of four-byte values that each distance of a block takes while it is re-ranked."""
 
 _WORK = 1 << 26
-"""Memory of a step's scratch arrays where the distances are given, in bytes."""
+"""Memory of a step's scratch arrays if the distances are given, in bytes."""
 
 Ints = npt.NDArray[np.int64]
 
@@ -27,20 +27,20 @@ class Source(Protocol):
     """Distances between N = Q + G entries, queries first.
 
     Entry (i, j) is the distance from j to i: torchreid reads its matrix by columns, which matters
-    where rounding has made it a little unsymmetric.
+    where rounding has made it slightly asymmetric.
     """
 
     shape: tuple[int, int]
 
     def rows(self, part: slice) -> Tensor:
-        """Return some rows, (b, N), that may be overwritten."""
+        """Return some rows, (b, N), which may be overwritten."""
 
     def at(self, rows: Ints, columns: Ints) -> npt.NDArray[Any]:
         """Return single distances, (P,)."""
 
 
 class _Given:
-    """Distances in three matrices."""
+    """Source of distances given as three matrices."""
 
     def __init__(self, q_g: npt.NDArray[Any], q_q: npt.NDArray[Any], g_g: npt.NDArray[Any]) -> None:
         self.q_g, self.q_q, self.g_g = q_g, q_q, g_g
@@ -105,8 +105,8 @@ def re_ranking(
         q_q_dist: distances between queries, (Q, Q).
         g_g_dist: distances between gallery entries, (G, G).
         k1: number of neighbours that must be mutual, at least 1. Paper: 20.
-        k2: number of neighbours whose encodings are averaged, at least 1; 1 for an entry's own
-            alone. Paper: 6.
+        k2: number of neighbours whose encodings are averaged, at least 1; 1 uses only an entry's
+            own. Paper: 6.
         lambda_value: λ, weight of the given distance, 0..1. Paper: 0.3.
 
     Returns:
@@ -218,7 +218,7 @@ def _nearest(source: Source, count: int, height: int) -> tuple[Ints, npt.NDArray
         squared = source.rows(part).square_().float()
         most = squared.amax(dim=1)
         most[most == 0] = 1
-        # Over the greatest as it will be used: a quotient can round two distances to one.
+        # Divided by the greatest, as in use: a quotient can round two distances to one.
         nearest = _least(squared.div_(most[:, None]), neighbours.shape[1])
         neighbours[part] = nearest.cpu().numpy()
         greatest[part] = most.cpu().numpy()
@@ -226,13 +226,13 @@ def _nearest(source: Source, count: int, height: int) -> tuple[Ints, npt.NDArray
 
 
 def _least(block: Tensor, count: int) -> Tensor:
-    """Find the places of each row's least numbers, as a stable sort gives them, (b, count)."""
+    """Return the columns of each row's smallest numbers, in stable order, (b, count)."""
     least = block.topk(min(count + 1, block.shape[1]), largest=False)
     places, _ = least.indices.sort(dim=1)
     order = block.gather(1, places).argsort(dim=1, stable=True)
     places = places.gather(1, order)[:, :count]
     if least.values.shape[1] > count:
-        # Which of some equal numbers topk takes is arbitrary.
+        # Among equal numbers, topk chooses arbitrarily.
         tied = least.values[:, count - 1] == least.values[:, count]
         if tied.any():
             places[tied] = block[tied].argsort(dim=1, stable=True)[:, :count]
@@ -254,7 +254,7 @@ def _reciprocal(neighbours: Ints, k1: int) -> sparse.csr_matrix:
 
 
 def _mutual(neighbours: Ints) -> sparse.csr_matrix:
-    """Keep of each entry's neighbours those that have it among theirs."""
+    """Keep those neighbours of each entry that have it among theirs."""
     mutual = np.empty(neighbours.shape, np.bool_)
     for part in parts(len(neighbours), max(1, _WORK // (8 * neighbours.shape[1] ** 2))):
         entries = np.arange(part.start, part.stop)[:, None, None]
@@ -287,4 +287,4 @@ def _shared(
     shared = np.bincount(
         by_neighbour.indices[places], weights=least, minlength=by_neighbour.shape[0]
     )
-    return shared.astype(np.float64, copy=False)  # as it is, but for NumPy's annotation
+    return shared.astype(np.float64, copy=False)  # unchanged; for NumPy's annotation

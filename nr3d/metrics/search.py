@@ -29,7 +29,7 @@ class Search:
         gallery_features: features of the gallery, (G, D), on the same device.
         metric: ``'euclidean'`` or ``'cosine'``.
         rerank: whether the distances are re-ranked.
-        memory: memory that the distances in work may take, in bytes.
+        memory: memory for the distances being processed, in bytes.
     """
 
     query: Labels
@@ -72,7 +72,7 @@ def watched(
     Args:
         blocks: blocks of distances, (b, columns) each.
         queries: number of rows of all blocks, Q.
-        store: array that gets the copy, (Q, G), or (Q, G + Q) where the queries' columns are kept
+        store: array that receives the copy, (Q, G), or (Q, G + Q) if the queries' columns are kept
             too; None for no copy.
         left: columns of the store that the blocks begin with.
         gallery: number of gallery entries, G.

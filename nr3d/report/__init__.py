@@ -1,4 +1,4 @@
-"""Pictures of what a test found."""
+"""Pictures of the rankings of a test."""
 
 from nr3d.report.ranking import draw_ranking, save_picture, write_rankings
 

@@ -53,7 +53,7 @@ def draw_ranking(
     title: str = "",
     subtitle: str = "",
 ) -> Image.Image:
-    """Draw queries with their nearest gallery tracklets, right ones framed green, wrong ones red.
+    """Draw queries with their nearest gallery tracklets, framed green if correct and red if wrong.
 
     Gallery tracklets of the query's person under the query's camera are left out, as in
     torchreid's evaluation, and so are those at an infinite distance, which were not ranked. A row
@@ -165,14 +165,14 @@ def write_rankings(
 
 
 def save_picture(picture: Image.Image, path: str | Path) -> None:
-    """Write a picture as PNG; ``path`` is at every moment the old file or the whole new one.
+    """Write a picture as PNG; at every moment, ``path`` holds the old file or the whole new one.
 
     Args:
         picture: picture to write.
         path: file to write; missing folders are made.
 
     Raises:
-        OutputError: if it cannot be written.
+        OutputError: if the picture cannot be written.
     """
     with replacing(path) as partial:
         picture.save(partial, format="PNG")

@@ -31,12 +31,12 @@ from nr3d.runs.stock import build_stock_datamanager, build_stock_engine
 from nr3d.weights import load
 
 AnyEngine: TypeAlias = VideoNot3DEngine | StockSoftmaxEngine | StockTripletEngine
-"""What ``engine`` chooses from."""
+"""Engines that the key ``engine`` chooses from."""
 
 
 @contextlib.contextmanager
 def _as_config_error() -> Iterator[None]:
-    """Turn what a builder raises for a bad value into an error of the configuration."""
+    """Turn a builder's error about a bad value into an error about the configuration."""
     try:
         yield
     except (ValueError, KeyError, AssertionError) as error:
@@ -194,7 +194,7 @@ def build_engine(
         cfg: a complete configuration.
         datamanager: the data, as :func:`build_datamanager` returns it.
         model: the model, as :func:`build_model` returns it.
-        testing: whether the engine only tests, and reports every detail of that.
+        testing: whether the engine only tests, and reports every detail of the test.
 
     Raises:
         ConfigError: if a value cannot be used.

@@ -13,7 +13,7 @@ from nr3d.models import AGGREGATIONS, ARCHITECTURES
 
 
 def check(cfg: CfgNode) -> None:
-    """Refuse values that would do something other than they say, or fail only after the training.
+    """Refuse values that would not do what they say, or would only fail after the training.
 
     Args:
         cfg: a complete configuration.

@@ -1,4 +1,4 @@
-"""The folder of a run: what a run leaves in it, and that only one run at a time writes there."""
+"""The folder of a run: its files, and the guarantee that only one run at a time writes there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _EVENTS = "events.out.tfevents.*"
 """Names of TensorBoard's files."""
 
 _held: set[Path] = set()
-"""Folders that this process is the only writer of."""
+"""Folders whose only writer is this process."""
 
 
 def check_save_dir(cfg: CfgNode) -> None:

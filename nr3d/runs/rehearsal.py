@@ -42,7 +42,7 @@ class Rehearsal:
         tracklets: number of tracklets to train on.
         identities: number of identities to train on.
         batches: number of batches in an epoch.
-        epochs: number of epochs of the run, without those that a resumed run has done.
+        epochs: number of epochs of the run, without those that a resumed run has finished.
         test_tracklets: number of tracklets in a test, over all datasets.
         test_frames: number of frames in a test, over all datasets.
         tests: number of tests of the run.
@@ -55,7 +55,7 @@ class Rehearsal:
         memory_total_bytes: memory that the GPU or else the machine has, in bytes.
         checkpoint_bytes: size of a checkpoint, in bytes.
         disk_free_bytes: free space where the run writes, in bytes.
-        warnings: reasons for which the run would probably fail.
+        warnings: reasons why the run would probably fail.
     """
 
     device: str

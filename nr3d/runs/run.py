@@ -32,7 +32,7 @@ def opened(cfg: CfgNode, command: Command) -> Iterator[Run]:
         command: the command that uses it.
 
     Yields:
-        Run: what the configuration describes, not built yet.
+        Run: the run, of which nothing is built yet.
 
     Raises:
         ConfigError: if a value cannot be used.
@@ -47,7 +47,7 @@ def opened(cfg: CfgNode, command: Command) -> Iterator[Run]:
 
 
 class Run:
-    """What a checked configuration describes, built when it is first used.
+    """Data, model and engine of a checked configuration, each built when it is first used.
 
     The random generators are seeded before the data is built; the model needs the data and the
     engine needs both, so that the order is always seed, data, model, engine.

@@ -1,4 +1,4 @@
-"""How far a run is, by what its folder holds: finished, cut off, or not begun."""
+"""State of a run according to its folder: finished, cut off, or not begun."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _MOST_DIFFERING = 8
 
 
 def standing(cfg: CfgNode) -> tuple[dict[str, Any] | None, CfgNode]:
-    """Return how far the run of a configuration is, by what its folder holds.
+    """Return the state of a configuration's run, according to its folder.
 
     Args:
         cfg: a complete configuration.
 
     Returns:
         tuple: the content of its ``result.json`` if the run is finished, else None; and the
-        configuration, which resumes from the last checkpoint where there is one.
+        configuration, which resumes from the last checkpoint if there is one.
 
     Raises:
         ConfigError: if the folder holds a finished run that was made with other settings.
@@ -63,7 +63,7 @@ def standing(cfg: CfgNode) -> tuple[dict[str, Any] | None, CfgNode]:
 
 
 def _other_settings(before: Any, cfg: CfgNode) -> list[str]:
-    """Return what makes a finished run another one than that of a configuration."""
+    """Return the differences between a finished run and that of a configuration."""
     keys = keys_that_change(~Scope.MACHINE, Command.TRAIN)
     weights = dict(leaves(before)).get("model.load_weights")
     same_file = (

@@ -1,4 +1,4 @@
-"""A configuration made real with torchreid's own data and engine (``engine: torchreid``)."""
+"""Builders of a configuration's data and engine from torchreid's own (``engine: torchreid``)."""
 
 from __future__ import annotations
 
@@ -31,18 +31,19 @@ _USABLE: dict[str, tuple[Any, ...]] = {
     "test.distractors": ("keep",),
     "not3d.test_sample_method": ("dense",),
 }
-"""Keys that torchreid's engines and data know nothing of, or not every value of: the values that
-they do not contradict, the default first where it is one."""
+"""Values that torchreid's engines and data can follow, for keys that they ignore or only support in
+part; the default comes first if it is one of them."""
 
 
 def check_stock(cfg: CfgNode) -> None:
     """Refuse what torchreid's engines cannot do.
 
     Args:
-        cfg: whole configuration with ``engine: torchreid``.
+        cfg: a complete configuration with ``engine: torchreid``.
 
     Raises:
-        ConfigError: naming the keys, their values and what is expected.
+        ConfigError: if a key is set to something else; the message names the keys, their values and
+            what is expected.
     """
     if cfg.loss.name not in STOCK_ENGINES:
         raise ConfigError(
@@ -70,14 +71,14 @@ def check_stock(cfg: CfgNode) -> None:
 def build_stock_datamanager(cfg: CfgNode) -> Any:
     """Build torchreid's ``VideoDataManager`` as a configuration describes it.
 
-    The datasets are loaded by nr3d first, which says in one line what is wrong with one.
+    nr3d loads the datasets first, and says in one line what is wrong with one.
 
     Args:
-        cfg: whole configuration.
+        cfg: a complete configuration.
 
     Raises:
-        ConfigError: if a key is set to what torchreid's engines cannot do.
-        DataError: if a dataset or its files are not there or do not fit.
+        ConfigError: if a key is set to something that torchreid's engines cannot do.
+        DataError: if a dataset or one of its files is missing or does not fit.
     """
     check_stock(cfg)
     names = [*cfg.data.sources, *cfg.data.targets]
@@ -119,9 +120,9 @@ def build_stock_engine(
     """Build torchreid's engine for the loss of a configuration.
 
     Args:
-        cfg: whole configuration.
-        datamanager: data as :func:`build_stock_datamanager` builds it.
-        model, optimizer, scheduler: network as the configuration describes it, and what steps it.
+        cfg: a complete configuration.
+        datamanager: the data, as :func:`build_stock_datamanager` returns it.
+        model, optimizer, scheduler: network, optimizer and schedule of the configuration.
         config: the configuration as plain values.
     """
     options: dict[str, Any] = {

@@ -123,7 +123,7 @@ def evaluate_features(path: str | Path, changes: Sequence[str] = ()) -> dict[str
 
 
 def _ranking_config(store: FeatureStore, changes: Sequence[str]) -> CfgNode:
-    """Return what the configuration of a store says about the ranking, changed.
+    """Return the changed configuration of a store, as far as it concerns the ranking.
 
     The other keys do not matter here, and may be those of another version.
     """

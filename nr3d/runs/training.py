@@ -100,7 +100,7 @@ def train_run(run: Run, *, anew: bool = False) -> Outcome:
 
 @contextlib.contextmanager
 def _last_checkpoint_named(cfg: CfgNode) -> Iterator[None]:
-    """Add to an error of writing that the last checkpoint is whole, where there is one."""
+    """Add to a writing error that the last checkpoint is whole, if there is one."""
     try:
         yield
     except OutputError as error:

@@ -83,8 +83,8 @@ def load_plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
 def on_split(plan: Plan, split: int) -> Plan:
     """Return a plan on another random half split of its dataset.
 
-    What is trained first is put on the same split if it trains on people of the same dataset: the
-    people who are tested must not have been trained on before.
+    The first training uses the same split if it trains on people of the same dataset: the people
+    who are tested must not have been trained on before.
 
     Args:
         plan: the plan.
@@ -98,7 +98,7 @@ def on_split(plan: Plan, split: int) -> Plan:
 
 
 def train_plan(plan: Plan, *, anew: bool = False) -> Outcome:
-    """Train what a plan says, after what it starts from, where that is not finished.
+    """Train by a plan, beginning with the first training if that is not finished.
 
     Args:
         plan: the plan, as :func:`load_plan` returns it.
@@ -136,7 +136,7 @@ def stop_between_runs(where: str) -> None:
     """End between two trainings if a process was asked to stop.
 
     Args:
-        where: the place between them, as the message names it.
+        where: the point between them, as the message names it.
 
     Raises:
         Interrupted: if a process was asked to stop.

@@ -22,7 +22,7 @@ class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
     Args:
         name: name of the tree's folder.
         root: folder that holds the tree's folder.
-        kwargs: torchreid's options of any video dataset.
+        kwargs: torchreid's options for any video dataset.
 
     Raises:
         DataError: if the index is missing or cannot be used.

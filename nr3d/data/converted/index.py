@@ -1,4 +1,4 @@
-"""The index of a converted dataset: which tracklets of a tree train, ask and answer."""
+"""The index of a converted dataset: its training, query and gallery tracklets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _FORMAT = {"format": "nr3d-dataset", "version": 1}
 
 @dataclass(frozen=True)
 class Index:
-    """The tracklets of a tree that train and test.
+    """The tracklets of a tree for training and testing.
 
     Args:
         tracklets: tracklets of each of :data:`nr3d.data.datasets.parts.SPLITS`.
@@ -82,7 +82,7 @@ class Index:
 
 
 def index_remedy(folder: Path) -> str:
-    """Return how to make the index of a folder, also in place of an existing one."""
+    """Return advice on how to make the index of a folder, or to replace it."""
     replace = " --replace" if (folder / INDEX).exists() else ""
     return f"Make it: nr3d data convert {shlex.quote(str(folder))}{replace}"
 

@@ -38,7 +38,7 @@ class PlainTracklet:
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of thing that does not fit the shape of a tree.
+    """One kind of deviation from the shape of a tree.
 
     Args:
         what: name of the items found, in the plural.
@@ -58,8 +58,8 @@ class Tree:
     Args:
         folder: folder of the tree.
         tracklets: the tracklets, in the order of their paths.
-        problems: the kinds of things that do not fit, each with its places.
-        skipped: paths of files and folders that do not count.
+        problems: the kinds of deviations from the shape, each with its places.
+        skipped: paths of files and folders that are ignored.
     """
 
     folder: Path
@@ -71,8 +71,8 @@ class Tree:
 def scan(folder: Path) -> Tree:
     """Return the content of a tree.
 
-    Litter, as :func:`nr3d.data.folders.is_litter` tells it, and files that are not named as images
-    do not count.
+    Litter, as :func:`nr3d.data.folders.is_litter` defines it, and files not named as images are
+    ignored.
 
     Args:
         folder: folder of the tree.

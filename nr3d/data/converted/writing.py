@@ -1,4 +1,4 @@
-"""Conversion of a plain tree of frames: who trains, who tests, and which tracklets are queries."""
+"""Conversion of a plain tree of frames into a dataset, by drawing its splits."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from nr3d.files.home import expanded
 from nr3d.files.new_files import refuse_over, write_new
 
 _FEWEST = 3
-"""Least number of identities: two to train, to be told from each other, and one to test."""
+"""Least number of identities: two to train on, to be distinguished, and one to test on."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Conversion:
         query: number of query tracklets.
         gallery: number of gallery tracklets.
         frames: number of frames of all tracklets.
-        skipped: paths under the tree's folder that are no frames and do not count.
+        skipped: paths under the tree's folder that are no frames and are ignored.
     """
 
     index: Path
@@ -57,10 +57,10 @@ def convert(
     """Make a dataset of torchreid's from a tree ``identity/camera/tracklet/frame``, in place.
 
     Nothing is copied or moved: an index is written beside the frames, and the dataset is registered
-    by the name of its folder. Half of the identities train. Of each other identity under two
-    cameras or more, one tracklet of each camera is a query and the rest is gallery; if that leaves
-    a query without an answer under another camera, a camera with a single tracklet keeps it in the
-    gallery. Identities under one camera only are distractors in the gallery.
+    by the name of its folder. Half of the identities are for training. Of each other identity under
+    two cameras or more, one tracklet of each camera is a query and the rest is gallery; if that
+    leaves a query without an answer under another camera, a camera with a single tracklet keeps it
+    in the gallery. Identities under one camera only are distractors in the gallery.
 
     Args:
         folder: folder of the tree, whose name becomes that of the dataset.
@@ -84,7 +84,7 @@ def convert(
         raise ConfigError(f"train_share is {train_share}, expected a number between 0 and 1")
     if seed < 0:
         raise ConfigError(f"seed is {seed}, expected at least 0")
-    # Not resolved: the dataset gets the name that its user gives, also through a link.
+    # Not resolved: the dataset keeps the name that its user gives, even if that is a link.
     folder = expanded(folder, DataError).absolute()
     if folder.name == "..":
         folder = folder.resolve()

@@ -1,4 +1,4 @@
-"""Whether the queries of a test can be answered from its gallery."""
+"""Check that the queries of a test can be answered from its gallery."""
 
 from __future__ import annotations
 

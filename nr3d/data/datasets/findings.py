@@ -18,7 +18,7 @@ An error stops a run or makes its figures wrong, a warning may do so, and a note
 
 @dataclass(frozen=True)
 class Finding:
-    """One kind of thing that was found, with all its places.
+    """One kind of finding, with all its places.
 
     Args:
         level: the level, one of :data:`LEVELS`.
@@ -35,13 +35,13 @@ class Finding:
 
 @dataclass
 class Report:
-    """The counts of a dataset, and what was found in it.
+    """The counts of a dataset, and the findings about it.
 
     Args:
         dataset: name of the dataset.
         folder: folder of the dataset; places are relative to it.
-        counts: numbers of what there is, by name.
-        published: numbers of what the published dataset has, by the names of the counts.
+        counts: counts of the dataset's items, by name.
+        published: counts of the published dataset, by the same names.
         findings: the findings, in the order in which they were made.
         decoded: number of frames that were decoded.
     """
@@ -59,7 +59,7 @@ class Report:
             self.findings.append(Finding(level, what, remedy, tuple(places or ())))
 
     def add_refusal(self, error: OSError) -> None:
-        """Add the error that the system does not give a folder or file."""
+        """Add an error about a folder or file that the system refuses to read."""
         path = self.folder if error.filename is None else error.filename
         self.add(
             "error",

@@ -24,7 +24,7 @@ from nr3d.files.new_files import refuse_over, write_new
 def half_splits(people: Sequence[str], seed: int, count: int = 10) -> list[Split]:
     """Draw random splits, in each of which half of the people train and the others test.
 
-    Of an odd number of people, one fewer tests than trains.
+    If their number is odd, one fewer tests than trains.
 
     Args:
         people: names of the people's folders.

@@ -69,8 +69,8 @@ def find_splits(report: Report, cameras: Mapping[str, People]) -> tuple[str, lis
         cameras: the people under each camera.
 
     Returns:
-        tuple: the name of the file that holds the splits; the splits, none if they cannot be read,
-        which is reported here or was before; and what to do to get correct ones.
+        tuple: the name of the file that holds the splits; the splits, empty if they cannot be read,
+        which has then been reported; and advice on how to get correct ones.
     """
     path, again = _path(report), unpack_again(report)
     if path.exists():

@@ -34,7 +34,7 @@ TABLES = dict.fromkeys(
     ),
     f"Fetch it from {INFO}.",
 )
-"""Paths of the tables and lists, each with what to do if it is missing."""
+"""Paths of the tables and lists, each with advice for when it is missing."""
 
 
 def read_mars(report: Report) -> Parts | None:
@@ -90,7 +90,7 @@ def read_tables(
 
     Returns:
         tuple: the train part, the test part, and the rows of the queries in the test table, from 1;
-        None for each that an error was reported of.
+        None in place of each for which an error was reported.
     """
     train, test = (read_part(report, name) for name in ("train", "test"))
     queries = read_mars_table(report, _QUERIES, "query_IDX")

@@ -18,10 +18,10 @@ from nr3d.errors import DataError
 from nr3d.files.regular_files import MEBIBYTE, read_whole
 
 JUNK, DISTRACTOR = -1, 0
-"""Identities of the test table that are no people; the loader leaves junk out."""
+"""Identities of the test table that are not people; the loader leaves junk out."""
 
 INFO = "https://github.com/liangzheng06/MARS-evaluation, folder info"
-"""Place that the tables and lists are published at."""
+"""Place where the tables and lists are published."""
 
 _NAME = re.compile(r"((?:\d{4}|00-1)C\dT\d{4,})F\d{3,}\.jpg", re.ASCII)
 _LONGEST_NAME = 255
@@ -31,10 +31,10 @@ _SHORTEST_LINE = 10
 """Least average size of a line, in bytes; a long list of shorter lines holds no frame names."""
 
 _MANY = 100_000
-"""Number of lines that are read whatever they are, and largest number of places of a finding."""
+"""Number of lines that are read in any case, and largest number of places of a finding."""
 
 _OVERLAPS = 64
-"""Largest average number of rows that name a frame; more are no tracklets, and take hours."""
+"""Largest average number of rows per frame; more cannot be tracklets, and would take hours."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _lines(path: Path) -> Iterator[str]:
             f"{path} is no list of frame names: it has {count:,} lines that are shorter"
         )
     text = data.decode("utf-8-sig", "surrogateescape")
-    # A name is not wrong for how a system ends its lines, or for blanks at the end of one.
+    # The line endings of another system, or trailing blanks, do not make a name wrong.
     return (line.rstrip() for line in io.StringIO(text, newline=None))
 
 
@@ -109,7 +109,7 @@ def read_mars_table(
 
 @dataclass(frozen=True)
 class Rows:
-    """What the rows of a table say about the names of its list.
+    """Use of the names of a list by the rows of its table.
 
     Args:
         used: (frames,), whether the loader uses each name.

@@ -143,7 +143,7 @@ def _inflate(data: memoryview, most: int) -> bytes:
     if len(inflated) > most:
         raise ValueError(f"it holds more than {_LARGEST:,} bytes")
     if not inflater.eof:
-        raise ValueError("a compressed part of it is cut off")
+        raise ValueError("a compressed part is cut off")
     return inflated
 
 
@@ -172,7 +172,7 @@ class _Elements:
         if kind >> 16:  # a small element, whose data stands in the place of the size
             kind, size, start = kind & 0xFFFF, kind >> 16, self.at + 4
             if size > 4:
-                raise ValueError(f"a small element of it has {size} bytes")
+                raise ValueError(f"a small element has {size} bytes")
             self.at += 8
         else:
             # The next one starts at a multiple of eight bytes, except after a compressed one.
@@ -238,7 +238,7 @@ def _of_version_4(data: bytes, key: str) -> Iterator[tuple[str, Array | str]]:
         if what // 1000 != (order == ">") or kind >= len(_OF_VERSION_4) or content > 2:
             raise ValueError("its head is not that of one")
         if min(rows, columns, length) < 0 or imaginary not in (0, 1):
-            raise ValueError(f"a matrix of it is {rows} × {columns}, its name {length} bytes")
+            raise ValueError(f"a matrix is {rows} × {columns}, its name {length} bytes")
         dtype = np.dtype(order + _OF_VERSION_4[kind])
         start = at + 20 + length
         at = start + rows * columns * dtype.itemsize * (1 + imaginary)

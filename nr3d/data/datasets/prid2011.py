@@ -58,7 +58,7 @@ def read_cameras(report: Report) -> dict[str, People] | None:
 
 
 def read_splits_file(report: Report) -> list[Split]:
-    """Return the splits; none if they cannot be read, which is reported here or was before."""
+    """Return the splits; empty if they cannot be read, which has then been reported."""
     path = report.folder / PRID2011_SPLITS
     if not path.exists():
         return []

@@ -91,7 +91,7 @@ def _is_split(split: Any) -> bool:
 def write_splits(path: Path, splits: Sequence[Split]) -> None:
     """Write a file of splits as torchreid does, if its folder can be written.
 
-    The dataset may lie in a place that is only read, and can be used without the file.
+    The dataset may be on a read-only disk, and can be used without the file.
     """
     try:
         with replacing(path) as partial:
@@ -102,7 +102,7 @@ def write_splits(path: Path, splits: Sequence[Split]) -> None:
 
 
 def splits_remedy(name: str, root: str | Path) -> str:
-    """Return how to make the file of splits of a dataset, also in place of an existing one."""
+    """Return advice on how to make a dataset's file of splits, or to replace it."""
     path = expanded(root, DataError) / SPLIT_FILES[name]
     if name == "prid2011":
         replace = " --replace" if path.exists() else ""

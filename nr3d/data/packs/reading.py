@@ -78,10 +78,10 @@ def tables_digest(
     frames: Mapping[str, npt.NDArray[Any]],
     parts: Mapping[str, Mapping[str, _Table]],
 ) -> str:
-    """Return the SHA-256 by which a changed pack is recognised.
+    """Return the SHA-256 that reveals a changed pack.
 
-    HDF5 keeps a checksum of the bytes of each table, but none of the header that describes them nor
-    of an attribute.
+    HDF5 keeps a checksum of the bytes of each table, but not of the header that describes them or
+    of attributes.
 
     Args:
         dataset: torchreid's name of the dataset.
@@ -114,8 +114,8 @@ def _column(table: Any, most: int, kinds: str = "iu") -> npt.NDArray[Any]:
 class Pack:
     """An open pack.
 
-    HDF5 gives the tables and the place of the bytes. The bytes are then read from the file itself,
-    which costs less than a slice through HDF5 and can be shared by forked processes.
+    HDF5 provides the tables and the place of the bytes. The bytes are then read from the file
+    itself, which costs less than a slice through HDF5 and can be shared by forked processes.
 
     Args:
         path: path of the file.

@@ -33,7 +33,7 @@ class PackTables:
         length: (N,), sizes of the files, in bytes.
         offset: (N,), offsets of the files in the pack, in bytes.
         parts: tables of the tracklets, by split.
-        source: SHA-256 of everything that makes the dataset another one, changed files included.
+        source: SHA-256 that changes with anything in the dataset, including its files.
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""Work on a row of items, shared by threads."""
+"""Work on a sequence of items, shared by threads."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ BLOCK = 256
 
 
 def spread(work: Callable[[range], Iterable[T]], count: int, workers: int) -> Iterator[T]:
-    """Run a function on the indices from 0 in threads, block by block.
+    """Run a function on indices counted from 0, block by block in threads.
 
-    Closing the generator, or an error, ends the work: blocks that were begun are finished, and no
-    more are begun.
+    Closing the generator, or an error, ends the work: blocks in progress are finished, and no more
+    are started.
 
     Args:
         work: function that returns a result for each of some indices.

@@ -1,8 +1,8 @@
 """Writing of packs: the files of a dataset, copied as they are into one HDF5 file.
 
 The tables are written first, with room for the bytes. The bytes and their CRC-32 are then written
-to their places in the file without HDF5, so that threads can do it and nothing that HDF5 needs is
-ever half written. An interrupted packing is resumed by leaving out frames whose CRC-32 fits.
+to their places in the file without HDF5, so that threads can do it and HDF5's own structures are
+never half written. An interrupted packing is resumed by leaving out frames whose CRC-32 fits.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def pack(
         partial = out.with_name(f".{out.name}.partial")
         with _on_disk(out):
             _begin(partial, tables)
-            # Closed before the lock is released: no thread may go on writing.
+            # Closed before the lock is released, so that no thread is still writing.
             with closing(_fill(partial, tables, workers)) as frames:
                 for _ in progress(frames, len(tables.names)):
                     pass
@@ -222,7 +222,7 @@ def _read(path: Path, length: int) -> bytes:
 
 
 def _write(file: int, data: bytes, at: int) -> None:
-    while data:  # a disk that is nearly full takes only a part
+    while data:  # a nearly full disk takes only a part
         written = os.pwrite(file, data, at)
         data, at = data[written:], at + written
 
@@ -248,7 +248,7 @@ def _locked(out: Path) -> Iterator[None]:
 
 @contextmanager
 def _on_disk(out: Path) -> Iterator[None]:
-    """Turn errors of a disk into ones that say what to do."""
+    """Turn disk errors into errors that say what to do."""
     try:
         yield
     except OSError as error:
