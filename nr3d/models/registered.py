@@ -14,7 +14,7 @@ class Registered(Mapping[str, T]):
     """Registry: a mapping from names to things, in the order of registration.
 
     Args:
-        kind: what messages call one of them, such as ``'aggregation'``.
+        kind: name for one of them in messages, such as ``'aggregation'``.
 
     Examples:
         >>> colours = Registered("colour")
