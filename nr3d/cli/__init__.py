@@ -1,7 +1,7 @@
-"""The command ``nr3d``: the one place that parses and prints.
+"""The command ``nr3d``: the only place that parses arguments and prints.
 
-A subcommand's module is imported only when that subcommand is called, and imports what computes
-only when it runs. ``--help`` therefore needs neither torch nor torchreid.
+A subcommand's module is imported only when the subcommand is called, and imports the code that
+computes only when it runs. ``--help`` therefore needs neither torch nor torchreid.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from nr3d.version import __version__
 
 @dataclass(frozen=True)
 class Subcommand:
-    """What ``nr3d`` knows of a subcommand before its module ``nr3d.cli.NAME`` is imported.
+    """Facts about a subcommand that are known before its module ``nr3d.cli.NAME`` is imported.
 
     Args:
         help: description in ``nr3d --help``.
         works: whether it does more than print.
-        goes_on: whether the same command continues where it was stopped.
+        goes_on: whether the same command, run again, continues where it stopped.
         resumes: whether it takes ``model.resume``.
     """
 
@@ -44,7 +44,7 @@ SUBCOMMANDS = {
         "draw a small dataset, train on it, test before and after, show the ranking", works=True
     ),
     "train": Subcommand("train a model by a configuration, and test it", works=True, resumes=True),
-    "test": Subcommand("test weights, or features, by torchreid's protocol", works=True),
+    "test": Subcommand("test weights or features by torchreid's protocol", works=True),
     "extract": Subcommand(
         "write the features of a dataset's tracklets into an HDF5 file", works=True, goes_on=True
     ),
@@ -69,7 +69,7 @@ def build_parser(called: str | None = None) -> argparse.ArgumentParser:
     """Build the parser of the command, with the options of one subcommand.
 
     Args:
-        called: name of the subcommand whose options are added; its module is imported.
+        called: name of the subcommand whose module is imported and whose options are added.
     """
     parser = argparse.ArgumentParser(
         prog="nr3d", description="Video person re-identification with Not 3D Re-ID, by torchreid."
@@ -89,13 +89,13 @@ def build_parser(called: str | None = None) -> argparse.ArgumentParser:
 
 
 def _called(words: Sequence[str]) -> str | None:
-    """Return the subcommand that the words name; None without one."""
+    """Return the subcommand that the words name; None if there is none."""
     first = next((word for word in words if not word.startswith("-")), None)
     return first if first in SUBCOMMANDS else None
 
 
 def _parse(words: Sequence[str], args: argparse.Namespace) -> None:
-    """Parse into ``args``, with KEY VALUE pairs also before and between the options."""
+    """Parse into ``args``; KEY VALUE pairs may also stand before and between the options."""
     parser = build_parser(_called(words))
     _, rest = parser.parse_known_args(words, args)
     unknown = [word for word in rest if word.startswith("--")]
@@ -109,12 +109,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Args:
-        argv: the words after ``nr3d``; default is the process's.
+        argv: the words after ``nr3d``. Default is those of the process.
 
     Returns:
-        int: 0; 2 for an error that the user can correct (one line on standard error); 128 plus the
-        number of the signal that stopped the command, such as 130 for Ctrl-C and 143 for SIGTERM;
-        141 if the reader of standard output closed it and the command does nothing but print.
+        int: exit status: 0 for success; 2 for an error that the user can correct (one line on
+        standard error); 128 plus the number of the signal that stopped the command, such as 130 for
+        Ctrl-C and 143 for SIGTERM; 141 if the reader of standard output closed it and the command
+        only prints.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     known = SUBCOMMANDS.get(_called(words) or "", Subcommand(""))
@@ -142,12 +143,12 @@ def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
     handler.setFormatter(_Shown("%(message)s"))
     logger = logging.getLogger("nr3d")
     logger.addHandler(handler)
-    # Of the processes that torchrun started one reports; each prints its own errors.
+    # Of the processes started by torchrun only one reports; each prints its own errors.
     first = launched().first
     logger.setLevel(logging.INFO if first else logging.ERROR)
     silent = contextlib.nullcontext() if first else contextlib.redirect_stdout(io.StringIO())
     try:
-        # Parsing and running import packages that take seconds, which a signal stops as well.
+        # Parsing and running import packages for seconds, which a signal must also interrupt.
         with stopped_by_signals():
             _parse(words, args)
             with silent:
@@ -170,7 +171,7 @@ def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 class _Shown(logging.Formatter):
-    """A formatter that escapes what a terminal would act on."""
+    """Formatter that escapes terminal control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         return escaped(super().format(record))

@@ -1,4 +1,4 @@
-"""``nr3d config``: the table of configuration keys, or a whole configuration as YAML."""
+"""``nr3d config``: the table of configuration keys, or a complete configuration as YAML."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _CHANGES = {
     Scope.FEATURES: "features",
     Scope.FIGURES: "figures",
 }
-"""What another value of a key changes, in one or two words."""
+"""Names of the scopes in the output."""
 
 _LEGEND = """\
 Used by: the commands that take the key; "features" is `nr3d test --features`.
-Changes: what another value of the key changes. "training steps": the weights, because each step is
-another one; "weights": only where a run starts or how long it is; "features": the features of given
+Changes: what the value of the key affects. "training steps": the weights, because each step
+differs; "weights": only where a run starts or how long it is; "features": the features of given
 weights; "figures": the figures of given features; "no result": only where, how fast and how visibly
 the work is done.
 """
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "changes",
         nargs="*",
         metavar="KEY",
-        help="list only these keys, or those that begin so, such as train or test.rank; with "
+        help="list only keys that begin with these words, such as train or test.rank; with "
         "--config: KEY VALUE pairs that change the configuration",
     )
     parser.add_argument(
@@ -73,10 +73,10 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _chosen(beginnings: Sequence[str], command: str | None) -> list[Key]:
-    """Return the keys that begin with one of some texts and that a command uses; default is all.
+    """Return the keys with any of the given beginnings that a command uses; default is all.
 
     Raises:
-        ConfigError: if no key begins with one of the texts.
+        ConfigError: if no key has one of the beginnings.
     """
     for beginning in beginnings:
         if not any(name.startswith(beginning) for name in KEYS):
@@ -93,7 +93,7 @@ def _chosen(beginnings: Sequence[str], command: str | None) -> list[Key]:
 
 
 def _described(key: Key) -> str:
-    """Describe a key: its name and default, and below them the rest of what is known."""
+    """Describe a key: its name and default, and its other properties below them."""
     facts = _facts(key)
     changes = f"the {', the '.join(facts['changes'])}" if facts["changes"] else "no result"
     about = (

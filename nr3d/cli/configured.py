@@ -1,4 +1,4 @@
-"""The options that name a configuration and change it."""
+"""Options that name a configuration and change it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def add_root_option(parser: argparse.ArgumentParser) -> None:
 
 
 def changes_of(args: argparse.Namespace, command: Command) -> list[str]:
-    """Return the changes that the options and pairs make, keys and values in turn.
+    """Return the changes from the options and pairs, as alternating keys and values.
 
     Raises:
         ConfigError: if the command does not use one of the keys.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nr3d.data.converted.writing import Conversion
 
 _SHOWN = 6
-"""Places of a finding that are printed; ``--json`` holds all."""
+"""Maximum number of places of a finding to print; ``--json`` holds all."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +59,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     splitting.set_defaults(action=_splits)
 
     converting = actions.add_parser(
-        "convert", help="make a tree identity/camera/tracklet/frame a dataset, where it lies"
+        "convert", help="turn a tree identity/camera/tracklet/frame into a dataset, in place"
     )
     converting.add_argument(
         "folder", metavar="DIR", type=Path, help="folder that holds the folders of the identities"
@@ -116,7 +116,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def describe(report: Report) -> str:
-    """Lay out a report: the counts, then the findings by level."""
+    """Format a report: the counts, then the findings by level."""
     from nr3d.checking import LEVELS
 
     lines = [f"{report.dataset} in {report.folder}"]
@@ -169,13 +169,13 @@ def _convert(args: argparse.Namespace) -> None:
         others = len(made.skipped) - _SHOWN
         more = f" and {others:,} more" if others > 0 else ""
         print(
-            f"{len(made.skipped):,} files and folders are no frames and were left out: "
+            f"{len(made.skipped):,} files and folders are not frames and were left out: "
             f"{printable(shown, 1000)}{more}."
         )
     if made.distractors:
         print(
-            f"Of those to test {made.distractors} are under one camera only: they are in the "
-            "gallery, and not asked for."
+            f"Of the identities to test, {made.distractors} appear under one camera only: they are "
+            "in the gallery, but not among the queries."
         )
     root = shlex.quote(str(made.index.parent.parent))
     print(f"Check it:    nr3d data check {shlex.quote(made.name)} --root {root}")
@@ -183,7 +183,7 @@ def _convert(args: argparse.Namespace) -> None:
 
 
 def training_command(made: Conversion, root: str) -> str:
-    """Return a command that trains on a converted dataset, whatever its name and size."""
+    """Return a command that trains on a converted dataset of any name and size."""
     name = f"[{made.name}]"
     cfg = load_config("synthetic")
     try:

@@ -1,4 +1,4 @@
-"""``nr3d demo``: from nothing to a trained model and a picture of its ranking, in minutes."""
+"""``nr3d demo``: a trained model and a picture of its ranking, from scratch and in minutes."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw a dataset, test on it, train on it, test again and show the ranking."""
+    """Draw a dataset, test and train on it, test again and show the ranking."""
     out: Path = args.out / f"seed{args.seed}"
     with sole_writer(out):
         _run(args, out)
@@ -52,7 +52,7 @@ def _run(args: argparse.Namespace, out: Path) -> None:
     started = time.perf_counter()
     summary = draw(out / "data", IDENTITIES, args.seed, FRAMES)
     print(describe(summary))
-    # A demo is the same every time; it replaces its own earlier run.
+    # A demo is the same every time, so it replaces its own earlier run.
     shutil.rmtree(out / "run", ignore_errors=True)
     changes = ["data.root", str(out / "data"), "data.save_dir", str(out / "run")]
     cfg = load_config("synthetic", [*changes, "train.seed", str(args.seed)])

@@ -6,11 +6,11 @@ import argparse
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options, of which there are none."""
+    """Add the options; there are none."""
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print a line for each model."""
+    """Print one line per model."""
     from nr3d.models import ARCHITECTURES
 
     print(f"{'name':<20} {'parameters':>12}  what it is")

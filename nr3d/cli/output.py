@@ -1,4 +1,4 @@
-"""Printing and writing of results, which the commands share."""
+"""Printing and writing of results, shared by the commands."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ def add_json_option(parser: argparse.ArgumentParser) -> None:
 
 
 def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all, in the first process; for None do nothing."""
+    """Write a JSON file completely or not at all, in the first process; do nothing for None."""
     if path is not None and launched().first:
         json_files.write_json(path, content)
 
 
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
-    """Lay out results, one line each, with the figures in columns."""
+    """Format results as a table, one line each."""
     ranks = sorted({r for _, result in rows for r in result.ranks})
     lines = [["", *(f"rank-{r}" for r in ranks), "mAP"]]
     for label, result in rows:
@@ -37,7 +37,7 @@ def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:
 
 
 def columns(rows: Sequence[Sequence[str]]) -> str:
-    """Lay out texts in columns, the first aligned left and the others right."""
+    """Format texts in columns, the first aligned left and the others right."""
     width = max(len(row[0]) for row in rows)
     return "\n".join(
         " ".join([f"{row[0]:<{width}}", *(f"{text:>8}" for text in row[1:])]) for row in rows
@@ -45,7 +45,7 @@ def columns(rows: Sequence[Sequence[str]]) -> str:
 
 
 def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
-    """Print the results of datasets, each by its protocols, and what they were found on."""
+    """Print the results of each dataset by protocol, with the counts and times behind them."""
     from nr3d.metrics import RULES
 
     rows = []
@@ -73,13 +73,13 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print the results of a run, and the frames that it left out."""
+    """Print the results of a run and the frames that it left out."""
     print_results(list(outcome.by_protocol.values()))
     print_bad_frames(outcome.bad_frames)
 
 
 def print_bad_frames(paths: Sequence[str]) -> None:
-    """Print which frames were left out, if any."""
+    """Print the frames that were left out, if any."""
     if paths:
         print(f"{len(paths)} unreadable frames were left out:")
         for path in paths[:5]:

@@ -40,7 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Pack the dataset and print how to use the file."""
+    """Pack the dataset, and print how to use the file."""
     from tqdm import tqdm
 
     from nr3d.data import pack

@@ -1,4 +1,4 @@
-"""Signals that ask a command to stop, and how to continue after one."""
+"""Signals that stop a command, and how to continue afterwards."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from nr3d.processes.children import SIGNALS, signals_handled
 from nr3d.processes.stopping import Interrupted
 
 _AGAIN = 1.0
-"""Seconds before another Ctrl-C counts: torchrun and a terminal may each send the first."""
+"""Seconds until a second Ctrl-C counts: torchrun and a terminal may both send the first."""
 
 
 class _Handler:
-    """A handler that lets the work stop at its next safe point, or stops it where it is."""
+    """Signal handler that stops the work at its next safe point, or else at once."""
 
     def __init__(self) -> None:
         self.process = os.getpid()
         self.first: float | None = None
 
     def __call__(self, number: int, frame: Any) -> None:
-        if os.getpid() != self.process:  # a forked process: as if there were no handler
+        if os.getpid() != self.process:  # a forked process acts as if there were no handler
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
             return
@@ -46,9 +46,9 @@ class _Handler:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """Let signals stop the work in a block, by :class:`Interrupted`.
+    """Let signals stop the work in a block, by raising :class:`Interrupted`.
 
-    A signal that the process was started to ignore, as by ``nohup``, stays ignored.
+    A signal that was already ignored when the process started, as by ``nohup``, stays ignored.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -70,12 +70,12 @@ def stopped_by_signals() -> Iterator[None]:
 def farewell(
     stopped: KeyboardInterrupt, argv: Sequence[str], *, goes_on: bool, resumes: bool
 ) -> str:
-    """Return one line that says what stopped a command, and how to continue.
+    """Return one line that states what stopped a command, and how to continue.
 
     Args:
         stopped: the exception that the signal raised.
         argv: the words after ``nr3d``.
-        goes_on: whether the same command continues where it was stopped.
+        goes_on: whether the same command, run again, continues where it stopped.
         resumes: whether the command takes ``model.resume``.
     """
     number = signal_of(stopped)
@@ -84,8 +84,8 @@ def farewell(
         words.append(stopped.where)
     told = " ".join(words)
     if resumes and isinstance(stopped, Interrupted) and stopped.checkpoint is not None:
-        return f"{told}; go on with: {resuming(argv, str(stopped.checkpoint))}"
-    return f"{told}; the same command goes on where it stopped" if goes_on else told
+        return f"{told}; continue with: {resuming(argv, str(stopped.checkpoint))}"
+    return f"{told}; the same command continues where it stopped" if goes_on else told
 
 
 def signal_of(stopped: KeyboardInterrupt) -> signal.Signals:

@@ -60,7 +60,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Draw the dataset and print what it holds."""
+    """Draw the dataset and print its content."""
     summary = draw(
         args.out,
         args.identities,
@@ -90,10 +90,10 @@ def draw(
     """Draw a dataset with a progress bar.
 
     Args:
-        out: torchreid's root, such as ``out`` for ``out/mars``.
+        out: torchreid's root folder, such as ``out`` for ``out/mars``.
         identities: number of people, half to train and half to test.
         seed: seed of the drawing; the same seed gives the same bytes.
-        frames: least and greatest number of frames of a tracklet.
+        frames: minimum and maximum number of frames of a tracklet.
         dataset: one of :data:`DATASETS`.
         occluded: share of the tracklets that something passes in front of, in [0, 1].
         camera_shift: distance between the cameras' colours, from 0 (the same) to 4.
@@ -119,7 +119,7 @@ def draw(
 
 
 def describe(summary: SyntheticSummary) -> str:
-    """Describe in one line what a dataset holds."""
+    """Describe the content of a dataset in one line."""
     return (
         f"{summary.root}: {summary.train_identities} people to train ({summary.train_tracklets} "
         f"tracklets), {summary.test_identities} others to test ({summary.query} query and "

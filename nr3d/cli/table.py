@@ -25,7 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table, and write it where that is wanted."""
+    """Print the table, and write it to files if requested."""
     from nr3d.runs import table
 
     rows = table.read_rows(args.folders)

@@ -1,8 +1,8 @@
-"""Standard output and error as the commands print to them, whatever they are connected to.
+"""Safe standard output and error for the commands, whatever they are connected to.
 
-Text is escaped and never acted on: names and messages from files and servers may hold sequences
-that control a terminal. Characters that the encoding lacks are replaced. An output that is closed
-or full does not end a command.
+Control sequences are escaped, as names and messages from files and servers may hold some that
+control a terminal. Characters that the encoding lacks are replaced. An output that is closed or
+full does not end a command.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from pathlib import Path
 from typing import Any, TextIO
 
 _ACTED_ON = re.compile(
-    # Controls except tab and newline, and what reverses the direction of a text or is invisible.
+    # Controls except tab and newline, and characters that are invisible or reverse the direction.
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 _CURSOR = re.compile("[\r\n]*(\x1b\\[A)*")
-"""How a progress bar moves the cursor, in writes of their own."""
+"""Cursor movements of a progress bar, which it writes separately."""
 
 _PLAIN = {"×": "x", "±": "+-", "–": "-", "—": "-", "…": "...", "·": ".", "→": "->"}
-"""Replacements of our own signs where an encoding lacks them."""
+"""Replacements for our own signs if the encoding lacks them."""
 
 
 def escaped(text: str) -> str:
-    r"""Return a text with escapes in place of what a terminal would act on.
+    r"""Return a text with terminal control characters escaped.
 
     Examples:
         >>> print(escaped("red \x1b[31m"))
@@ -52,11 +52,11 @@ def _encodable(text: str, encoding: str) -> str:
 
 
 class Output:
-    """One of the standard streams; every other attribute is the stream's own.
+    """Wrapper of a standard stream; all other attributes are the stream's own.
 
     Args:
-        stream: the stream; None where the process was started without it.
-        bars: whether progress bars are drawn on it, which return to the start of the line.
+        stream: the stream; None if the process was started without it.
+        bars: whether it shows progress bars, which return to the start of the line.
 
     Attributes:
         error: error that ended the stream; None while it is open.
@@ -72,7 +72,7 @@ class Output:
         return getattr(self.stream, name)
 
     def write(self, text: str) -> int:
-        """Write a text as it may be shown; nothing once the stream has ended."""
+        """Write a text with escapes, or nothing once the stream has ended."""
         if self.error is None:
             safe = text
             if not (self.bars and _CURSOR.fullmatch(text)):
@@ -85,7 +85,7 @@ class Output:
         return len(text)
 
     def flush(self) -> None:
-        """Write what is buffered."""
+        """Flush the stream."""
         if self.error is None:
             try:
                 self.stream.flush()
@@ -93,16 +93,16 @@ class Output:
                 self._end(error)
 
     def close_own(self) -> None:
-        """Write what is buffered, and close a stream that was opened here."""
+        """Flush the stream, and close it if it was opened here."""
         self.flush()
         if self.missing:
             self.stream.close()
 
     def _end(self, error: OSError | ValueError) -> None:
-        """Record why nothing can be written any more, and discard the rest."""
+        """Record why nothing more can be written, and discard the rest."""
         closed = OSError(errno.EPIPE, "it was closed")
         self.error = error if isinstance(error, OSError) else closed
-        # The interpreter would try to write what the stream still holds once more at its end.
+        # At its end the interpreter would try once more to write what the stream still holds.
         with contextlib.suppress(OSError, ValueError, AttributeError):
             descriptor = self.stream.fileno()
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -118,7 +118,7 @@ class _Outputs:
         self.out, self.err = out, err
 
     def closed(self) -> str | None:
-        """Return why standard output takes no more; None if it does, or if nobody reads it."""
+        """Return why standard output cannot be written; None if it can, or if nobody reads it."""
         error = self.out.error
         if error is None or isinstance(error, BrokenPipeError) or error.errno == errno.EPIPE:
             return None
@@ -132,7 +132,7 @@ class _Outputs:
 
 @contextlib.contextmanager
 def outputs() -> Iterator[_Outputs]:
-    """Print through :class:`Output` in a block, and write what is buffered at its end."""
+    """Print through :class:`Output` in a block, and flush at its end."""
     _fill_missing_descriptors()
     before = sys.stdout, sys.stderr
     found = _Outputs(Output(sys.stdout), Output(sys.stderr, bars=True))
@@ -146,7 +146,7 @@ def outputs() -> Iterator[_Outputs]:
 
 
 def _fill_missing_descriptors() -> None:
-    """Open the streams that are missing: the next file opened would get their number."""
+    """Open missing standard streams; otherwise the next file opened would get their number."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)

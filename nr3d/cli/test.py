@@ -1,4 +1,4 @@
-"""``nr3d test``: test weights, or features, by torchreid's protocol."""
+"""``nr3d test``: test weights or features by torchreid's protocol."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--weights",
         metavar="FILE|NAME",
-        help="checkpoint to test, or a name that `nr3d weights list` shows; its input size, clip "
-        "length, normalisation and distance are used unless KEY VALUE says otherwise",
+        help="checkpoint to test, or a name from `nr3d weights list`; its input size, clip length, "
+        "normalisation and distance are used unless KEY VALUE pairs override them",
     )
     parser.add_argument(
         "--features",

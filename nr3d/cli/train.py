@@ -35,7 +35,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Train, print the results and where the checkpoints are."""
+    """Train, and print the results and the paths of the checkpoints."""
     from nr3d.engine import LAST
     from nr3d.runs.transfer import load_plan
 
@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> None:
     except Interrupted as stopped:
         own = Path(plan.cfg.data.save_dir)
         if args.splits is not None or (stopped.checkpoint or own / LAST).parent != own:
-            # The same command finds the checkpoint of a split, or of what is trained first.
+            # The same command finds the checkpoint of a split, or of the run trained first.
             args.goes_on, stopped.checkpoint = True, None
         raise
 
@@ -80,7 +80,7 @@ def _run(args: argparse.Namespace, plan: Plan) -> None:
 
 
 def _splits(text: str) -> list[int] | None:
-    """Return the numbers that the option names; None for all."""
+    """Return the numbers of the splits; None for all."""
     if text == "all":
         return None
     words = text.split(",")
@@ -90,7 +90,7 @@ def _splits(text: str) -> list[int] | None:
 
 
 def _splits_table(summary: Mapping[str, Any]) -> str:
-    """Lay the splits out one line each, then their mean and deviation, and split 0 again."""
+    """Format the splits, one line each, then their mean and deviation, and split 0 again."""
     names = list(summary["mean"])
     rows = [["split", *names]]
     for split in summary["splits"]:

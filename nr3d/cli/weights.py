@@ -86,7 +86,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def _add_facts(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", metavar="SPDX", help="licence, such as MIT or CC-BY-NC-4.0")
     parser.add_argument("--origin", metavar="TEXT", help="paper or page that the weights come from")
-    parser.add_argument("--replace", action="store_true", help="replace what is there")
+    parser.add_argument("--replace", action="store_true", help="overwrite what exists already")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -119,7 +119,7 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _figures(entry: WeightsEntry) -> str:
-    """Return the figures in one line, each with its dataset, protocol and kind."""
+    """Return the figures on one line, each with its dataset, protocol and kind."""
     return (
         "; ".join(
             ", ".join(f"{name} {share:.2%}" for name, share in metric.values.items())
@@ -131,7 +131,7 @@ def _figures(entry: WeightsEntry) -> str:
 
 
 def markdown_table(entries: dict[str, WeightsEntry]) -> str:
-    """Lay out entries as a Markdown table."""
+    """Format entries as a Markdown table."""
     lines = [
         "| name | trained on | input | figures | SHA-256 | licence | first source |",
         "|---|---|---|---|---|---|---|",
@@ -175,7 +175,7 @@ def _verify(args: argparse.Namespace) -> None:
     wrong = [result.name for result in results if result.state != "ok"]
     if wrong:
         raise WeightsError(
-            f"{len(wrong)} of {len(results)} are not as they should be: {', '.join(wrong)}. Fetch "
+            f"{len(wrong)} of {len(results)} files are wrong or missing: {', '.join(wrong)}. Fetch "
             f"again: nr3d weights fetch {' '.join(wrong)}"
         )
 
@@ -203,7 +203,7 @@ def _add(args: argparse.Namespace) -> None:
 
 
 def _of_manifest(entry: WeightsEntry, manifest: Path, sources: tuple[Source, ...]) -> WeightsEntry:
-    """Return a manifest's entry with its addresses, or with its file beside the manifest."""
+    """Return a manifest's entry with its addresses, or with the file beside the manifest."""
     found = (*sources, *entry.sources)
     beside = manifest.absolute().with_name(entry.file) if entry.file else None
     if not found and beside is not None and beside.is_file():
@@ -217,7 +217,7 @@ def _of_manifest(entry: WeightsEntry, manifest: Path, sources: tuple[Source, ...
 
 
 def parse_address(address: str) -> Source:
-    """Parse an address as it is given on the command line."""
+    """Parse an address from the command line."""
     if address.startswith("drive:"):
         return Source(drive=address.removeprefix("drive:"))
     if "://" in address:

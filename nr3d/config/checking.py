@@ -1,4 +1,4 @@
-"""Checks of the values of a configuration, and of the keys that a command is given."""
+"""Checks of a configuration's values, and of the keys given to a command."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nr3d.errors import ConfigError, shown
 
 
 def check_values(config: Mapping[str, Any], keys: Iterable[Key] = KEYS.values()) -> None:
-    """Refuse a value that its key does not take.
+    """Raise an error for the first value that its key does not accept.
 
     Args:
         config: sections and keys as plain values.
-        keys: keys to check; default is all.
+        keys: keys to check. Default is all.
 
     Raises:
-        ConfigError: if a value cannot be used; the message names the first such key, its value and
-            what is expected.
+        ConfigError: if a value is invalid; the message names the key, its value and what is
+            expected.
     """
     given = dict(leaves(config))
     for key in keys:
@@ -37,10 +37,10 @@ def check_values(config: Mapping[str, Any], keys: Iterable[Key] = KEYS.values())
 
 
 def refuse_unused(changes: Sequence[str], command: Command) -> None:
-    """Refuse keys given on the command line that a command would ignore.
+    """Raise an error for a key on the command line that the command would ignore.
 
     Args:
-        changes: keys and values in turn.
+        changes: alternating keys and values.
         command: command that was called.
 
     Raises:

@@ -13,7 +13,7 @@ from nr3d.errors import shown
 def differences(
     before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """List the keys whose values differ; keys that only one configuration has are left out.
+    """List the keys whose values differ, ignoring keys that only one configuration has.
 
     Args:
         before, now: sections and keys as plain values.
@@ -54,14 +54,14 @@ def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:
     """Describe the keys whose values differ between two configurations.
 
-    A key that a configuration lacks, such as one of another version, has its default there.
+    A key that a configuration lacks, for instance one from another version, has its default.
 
     Args:
         before, now: sections and keys as plain values.
         keys: keys to compare.
 
     Returns:
-        list: a text for each key that differs, in the order of the keys.
+        list: one description per differing key, in the order of the keys.
 
     Examples:
         >>> keys = keys_that_change(Scope.STEPS, Command.TRAIN)
@@ -77,7 +77,7 @@ def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:
 
 
 def steps_differing(before: Any, now: Any) -> list[str]:
-    """Describe the differences that change the next training steps; see :func:`differing`."""
+    """Describe the differences that affect the next training steps; see :func:`differing`."""
     keys = keys_that_change(Scope.STEPS, Command.TRAIN)
     if "cosine" in (dict(leaves(one)).get("train.lr_scheduler") for one in (before, now)):
         keys.append(KEYS["train.max_epoch"])  # the schedule spans the whole run
@@ -85,7 +85,7 @@ def steps_differing(before: Any, now: Any) -> list[str]:
 
 
 def features_settings(config: Any) -> dict[str, Any]:
-    """Return the values that the features depend on, by their names in a feature store.
+    """Return the settings that features depend on, by their names in a feature store.
 
     Args:
         config: sections and keys as plain values; a missing key has its default.

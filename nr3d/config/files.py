@@ -1,4 +1,4 @@
-"""YAML files: read within bounds and with one clear error, written whole or not at all."""
+"""YAML files: bounded reading with one clear error, and atomic writing."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from nr3d.errors import ConfigError, reason_of
 from nr3d.files.atomic import replacing
 
 MOST_BYTES = 1 << 20
-"""Most bytes of a YAML file."""
+"""Maximum size of a YAML file, in bytes."""
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read a YAML file of names and values; an empty file is an empty dict.
+    """Read a YAML file of names and values; an empty file becomes an empty dict.
 
     Raises:
-        ConfigError: if the file cannot be read, is not YAML, is larger than any file of names and
-            values should be, or holds something else; the message names the file.
+        ConfigError: if the file cannot be read, is not YAML, is too large, or holds something other
+            than names with values; the message names the file.
     """
     try:
         with Path(path).open("rb") as file:
@@ -34,7 +34,7 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
         )
     try:
         content = load_yaml(data.decode("utf-8"))
-    # Tags stand for types, whose constructors raise what they like.
+    # Tags name types, whose constructors may raise any of these.
     except (yaml.YAMLError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise ConfigError(f"{path} is not YAML: {reason_of(error)}") from error
     if not isinstance(content, dict | None):
@@ -43,12 +43,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def yaml_text(content: Mapping[str, Any], *, ascii_only: bool = False) -> str:
-    """Return plain values as YAML, in their order.
+    """Return plain values as YAML, in their own order.
 
     Args:
-        content: the values by name.
-        ascii_only: whether to escape every other character, so that any terminal and encoding
-            passes the text on unchanged.
+        content: values by name.
+        ascii_only: whether to escape all other characters, so that the text survives any terminal
+            and encoding.
     """
     text: str = yaml.safe_dump(
         dict(content), sort_keys=False, allow_unicode=not ascii_only, width=100
@@ -57,10 +57,10 @@ def yaml_text(content: Mapping[str, Any], *, ascii_only: bool = False) -> str:
 
 
 def write_text(path: str | Path, text: str) -> None:
-    """Write a text file whole or not at all.
+    """Write a text file completely or not at all.
 
     Raises:
-        OutputError: if the file cannot be written; it is then as it was before.
+        OutputError: if the file cannot be written; it is then unchanged.
     """
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")

@@ -1,8 +1,8 @@
-"""YAML as configurations need it: plain values, of a bounded size, and text where text was meant.
+"""YAML for configurations: plain values of bounded size, and text where text was meant.
 
-YAML lets a few hundred bytes stand for a billion values, a value contain itself, and a second
-section of the same name replace the first one silently. Here these are errors. Dates and numbers
-in base 60 (``12:30``) are texts.
+In YAML a few hundred bytes can stand for a billion values, a value can contain itself, and a
+second section of the same name silently replaces the first. Here these are errors. Dates and
+numbers in base 60 (``12:30``) are read as text.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 MOST_NODES = 100_000
-"""Most values of a document, each counted as often as an alias repeats it."""
+"""Maximum number of values in a document, counting every repetition by an alias."""
 
 DEEPEST = 32
-"""Greatest depth of nested values."""
+"""Maximum depth of nested values."""
 
 _LONGEST_NUMBER = 1000
-"""Most characters of a number; what is longer is a text."""
+"""Maximum length of a number, in characters; anything longer is text."""
 
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TEXT = "tag:yaml.org,2002:str"
@@ -31,13 +31,13 @@ def load_yaml(text: str, *, plain: bool = False) -> Any:
 
     Args:
         text: the document.
-        plain: whether to return every value that is no list or mapping as the text in the document.
+        plain: whether to return scalars as they are written in the document, as text.
 
     Returns:
-        Plain values: mappings, lists, texts, numbers, booleans and None.
+        Plain values: mappings, lists, strings, numbers, booleans and None.
 
     Raises:
-        yaml.YAMLError: if the text is not YAML, exceeds a bound, or holds a name twice.
+        yaml.YAMLError: if the text is not YAML, exceeds a bound, or repeats a name.
         ValueError: if a value does not fit its tag.
 
     Examples:
@@ -63,7 +63,7 @@ class _Bounded:
         self._counts: dict[int, int] = {}
 
     def fetch_flow_collection_start(self, token: Any) -> None:
-        # The scanner reads ahead of the composer, and its time grows with the square of the depth.
+        # The scanner reads ahead of the composer, in time quadratic in the depth.
         if self.flow_level >= DEEPEST:  # type: ignore[attr-defined]
             raise _too_deep(self.get_mark())  # type: ignore[attr-defined]
         super().fetch_flow_collection_start(token)  # type: ignore[misc]
@@ -111,7 +111,7 @@ class _Loader(_Bounded, yaml.SafeLoader):  # type: ignore[misc]
     }
 
     def number(self, node: Any) -> Any:
-        """Construct a number; what only looks like one, such as ``0x_``, is a text."""
+        """Construct a number, or text for something that only looks like one, such as ``0x_``."""
         try:
             value = super().construct_yaml_int(node)
             str(value)

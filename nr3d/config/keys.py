@@ -1,4 +1,4 @@
-"""The table of configuration keys: what each means, takes, changes, and is used by."""
+"""The table of configuration keys."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ KEYS: dict[str, Key] = {
 
 
 def keys_that_change(scope: Scope, command: Command) -> list[Key]:
-    """Return the keys that a command uses and that change anything in a scope.
+    """Return the keys that a command uses and that affect a scope.
 
     Examples:
         >>> [key.name for key in keys_that_change(Scope.STEPS, Command.TEST)][:2]
@@ -24,7 +24,7 @@ def keys_that_change(scope: Scope, command: Command) -> list[Key]:
 
 
 def default_config() -> CfgNode:
-    """Return a new configuration with every key at its default."""
+    """Return a new configuration with the default value of every key."""
     cfg = CfgNode()
     for key in KEYS.values():
         *sections, name = key.name.split(".")

@@ -1,4 +1,4 @@
-"""Configurations by name or path, with changes applied; each error is one clear line."""
+"""Loading of configurations by name or path, with changes; each error is one clear line."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from nr3d.files.home import expanded
 _FOLDER = Path(__file__).parent
 
 _LONGEST_CHAIN = 10
-"""Most configurations that may build on each other."""
+"""Maximum number of configurations that build on each other."""
 
 
 def shipped_configs() -> list[str]:
-    """Return the names of the configurations in the package."""
+    """Return the names of the shipped configurations."""
     return sorted(path.stem for path in _FOLDER.glob("*.yaml"))
 
 
 def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNode:
-    """Load a configuration and change it.
+    """Load a configuration and apply changes.
 
     Args:
-        name_or_path: a shipped name (see :func:`shipped_configs`) or a YAML file, whose ``base``
-            names another configuration to start from, relative to its own folder.
-        changes: keys and values in turn, as on the command line:
+        name_or_path: a shipped name (see :func:`shipped_configs`) or a YAML file. Its ``base`` may
+            name another configuration to start from, relative to its own folder.
+        changes: alternating keys and values, as on the command line:
             ``["train.lr", "1e-4", "data.sources", "[mars, ilidsvid]"]``.
 
     Returns:
-        CfgNode: the complete configuration, frozen.
+        CfgNode: the complete, frozen configuration.
 
     Raises:
-        ConfigError: if a name or key is unknown, a file is missing or malformed, or a value is of
-            another type than its key's; the message says what is expected.
+        ConfigError: if a name or key is unknown, a file is missing or malformed, or a value has the
+            wrong type for its key; the message states what is expected.
 
     Examples:
         >>> load_config("mars", ["train.max_epoch", "5"]).train.max_epoch
@@ -53,18 +53,18 @@ def load_config(name_or_path: str | Path, changes: Sequence[str] = ()) -> CfgNod
 
 
 def config_of(content: Mapping[str, Any], changes: Sequence[str] = ()) -> CfgNode:
-    """Build a configuration from plain values, and change it.
+    """Build a configuration from plain values, and apply changes.
 
     Args:
-        content: sections and keys, as :func:`as_mapping` returns them; missing keys have their
+        content: sections and keys, as returned by :func:`as_mapping`; missing keys have their
             defaults.
-        changes: keys and values in turn; see :func:`load_config`.
+        changes: alternating keys and values; see :func:`load_config`.
 
     Returns:
-        CfgNode: the complete configuration, frozen.
+        CfgNode: the complete, frozen configuration.
 
     Raises:
-        ConfigError: if a key is unknown, or a value is of another type than its key's.
+        ConfigError: if a key is unknown, or a value has the wrong type for its key.
 
     Examples:
         >>> config_of({"test": {"rerank": True}}, ["test.ranks", "[1]"]).test.ranks
@@ -92,7 +92,7 @@ def as_mapping(cfg: CfgNode) -> dict[str, Any]:
 
 
 def suggestion(name: str) -> str:
-    """Return a sentence with the key that an unknown name may stand for, or with the sections.
+    """Return a sentence that suggests a key for an unknown name, or lists the sections.
 
     Examples:
         >>> suggestion("train.lrr")
@@ -108,7 +108,7 @@ def suggestion(name: str) -> str:
 
 
 def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
-    """Set keys and values in turn, and freeze the configuration."""
+    """Apply alternating keys and values, and freeze the configuration."""
     if len(changes) % 2:
         raise ConfigError(
             f"KEY VALUE pairs expected after the options, got {len(changes)} words: "
@@ -127,11 +127,11 @@ def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
 
 
 def _apply(cfg: CfgNode, path: Path, above: Sequence[Path]) -> None:
-    """Set the keys of a file, after those of the configuration that is its ``base``."""
+    """Apply the keys of a file, after those of its ``base``."""
     chain = [*above, path.resolve()]
     if chain[-1] in above or len(chain) > _LONGEST_CHAIN:
         raise ConfigError(
-            f"{path} is its own base, or the last of too many: "
+            f"{path} is its own base, or one of too many: "
             f"{' -> '.join(each.stem for each in chain)}"
         )
     content = read_yaml(path)
@@ -156,7 +156,7 @@ def _find(name_or_path: str | Path) -> Path:
         if path.is_file():
             return path
     except OSError:
-        pass  # a name too long
+        pass  # the name is too long
     raise ConfigError(
         f"No configuration {shown(str(name_or_path), 500)}: give one of "
         f"{', '.join(shipped_configs())}, or the path of a YAML file."

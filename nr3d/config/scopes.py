@@ -1,4 +1,4 @@
-"""What a configuration key is: the values it takes, what it changes, and what uses it."""
+"""Configuration keys: the values they take, what they affect, and which commands use them."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from nr3d.config.values import Kind, Text
 
 
 class Scope(enum.Flag):
-    """What a key changes; ``MACHINE`` is only where, how fast and how visibly work is done."""
+    """What a key affects; ``MACHINE`` is only where, how fast and how visibly work is done."""
 
     MACHINE = 0
     STEPS = enum.auto()
-    """The weights, because a training step is another one."""
+    """The weights, because each training step differs."""
     WEIGHTS = enum.auto()
-    """The weights, because a run starts elsewhere or is longer; its steps are the same."""
+    """The weights, because a run starts elsewhere or has another length; its steps are the same."""
     FEATURES = enum.auto()
-    """The features and labels that given weights produce."""
+    """The features and labels computed with given weights."""
     FIGURES = enum.auto()
-    """The figures that given features produce."""
+    """The figures computed from given features."""
 
 
 class Command(enum.Flag):
-    """What uses a key."""
+    """Commands that use a key."""
 
     TRAIN = enum.auto()
     TEST = enum.auto()
@@ -33,7 +33,7 @@ class Command(enum.Flag):
     """A test from a feature store."""
 
     def __str__(self) -> str:
-        """Name the commands as they are called."""
+        """Return the commands as they are typed."""
         names = [_CALLED[one] for one in Command if one in self]
         return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 
@@ -52,7 +52,7 @@ TESTS = Command.TRAIN | Command.TEST | Command.FEATURES
 """Commands that rank and evaluate."""
 
 EVERY = IMAGES | TESTS
-"""Every command that has a configuration."""
+"""All commands that take a configuration."""
 
 
 @dataclass(frozen=True)
@@ -61,13 +61,13 @@ class Key:
 
     Args:
         name: section and name, such as ``train.lr``.
-        default: value where none is given.
+        default: default value.
         kind: values that the key takes.
-        about: meaning, as a phrase of one line.
-        scope: the results that another value changes.
+        about: one-line description, as a phrase.
+        scope: results that the value affects.
         commands: commands that use the key.
-        stored: name in a feature store; default is the name without the section.
-        own: whether a transfer keeps the value from what it trains first.
+        stored: name in a feature store. Default is the name without the section.
+        own: whether the run that a transfer trains first keeps its own value.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Key:
 
     @property
     def short(self) -> str:
-        """Name in a feature store."""
+        """The key's name in a feature store."""
         return self.stored or self.name.rpartition(".")[2]
 
     @property

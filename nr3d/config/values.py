@@ -1,4 +1,4 @@
-"""The values that a configuration key takes: how one is read, and what is wrong with one."""
+"""Kinds of values of configuration keys: how to parse and check them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ import yaml
 from nr3d.config.guarded_yaml import load_yaml
 
 LONGEST_TEXT = 4096
-"""Most characters of a value; no path is longer."""
+"""Maximum length of a value, in characters; no path is longer."""
 
 MOST_ITEMS = 1000
-"""Most items of a list."""
+"""Maximum number of items in a list."""
 
 LARGE = 10**6
 """A bound that no sensible count exceeds."""
 
 
 class MisfitError(ValueError):
-    """A value whose type is not that of its key."""
+    """A value of the wrong type for its key."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Kind:
         return self.word
 
     def parse(self, text: str) -> Any:
-        """Read a value from the command line: as Python writes it, or YAML, or else as text."""
+        """Parse a value from the command line: a Python literal, YAML, or else text."""
         try:
             return _literal(text)
         except MisfitError:
@@ -65,7 +65,7 @@ class Kind:
         raise NotImplementedError
 
     def expected(self, value: Any) -> str | None:
-        """Return what is expected instead of a value of this type; None if the value is usable."""
+        """Return what is expected instead of a value of this type; None if it is valid."""
         raise NotImplementedError
 
 
@@ -92,7 +92,7 @@ class Whole(Kind):
 
     Args:
         least, most: bounds of the number, both included.
-        why: consequence of a larger number, for the message.
+        why: reason for the upper bound, for the message.
     """
 
     least: int = 0
@@ -155,10 +155,10 @@ class Number(Kind):
 
 @dataclass(frozen=True)
 class Text(Kind):
-    """A text, such as the name of a file: what the user typed, whatever YAML would make of it.
+    """Text, such as the name of a file, exactly as typed, whatever YAML would make of it.
 
     Args:
-        empty: whether the text may be empty, for none.
+        empty: whether the text may be empty, meaning none.
         place: whether it names a file or folder on this machine.
     """
 
@@ -167,7 +167,7 @@ class Text(Kind):
     word: ClassVar[str] = "text"
 
     def parse(self, text: str) -> Any:
-        """Read a value from the command line; quotes around the text may be left out."""
+        """Parse a value from the command line; quotes around the text are optional."""
         try:
             value = _literal(text)
         except MisfitError:
@@ -195,10 +195,10 @@ class Text(Kind):
 
 @dataclass(frozen=True)
 class Choice(Text):
-    """One of some words.
+    """One of several words.
 
     Args:
-        choices: the words. Where ``none`` is one, an empty text and YAML's null stand for it.
+        choices: the words. If ``none`` is among them, empty text and YAML's null stand for it.
     """
 
     choices: Sequence[str] = ()
@@ -221,7 +221,7 @@ class Choice(Text):
 
 @dataclass(frozen=True)
 class FlagOrText(Text):
-    """True, False, or a text."""
+    """True, False, or text."""
 
     word: ClassVar[str] = "bool or text"
 
@@ -243,12 +243,12 @@ class FlagOrText(Text):
 
 @dataclass(frozen=True)
 class Several(Kind):
-    """A list of different values of one kind; a single value stands for a list of one.
+    """A list of distinct values of one kind; a single value stands for a list of one.
 
     Args:
         item: kind of the values.
-        least: least number of values.
-        exactly: number of values where that is fixed; they need not differ then.
+        least: minimum number of values.
+        exactly: number of values, if it is fixed; they need not be distinct then.
         what: name of the values in messages.
     """
 
@@ -318,11 +318,11 @@ def _literal(text: str) -> Any:
     """Read a Python literal.
 
     Raises:
-        MisfitError: if the text is something else.
+        MisfitError: if the text is not one.
     """
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about odd escapes in what is not Python
+            warnings.simplefilter("ignore")  # about odd escapes in text that is not Python
             return ast.literal_eval(text)
     except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise MisfitError from None
@@ -335,5 +335,5 @@ def _text(value: Any) -> str:
         try:
             return str(value)  # a folder named 2024
         except ValueError:
-            pass  # a number of more digits than Python writes
+            pass  # a number with more digits than Python prints
     raise MisfitError

@@ -1,4 +1,4 @@
-"""From a network to the features of tracklets, computed and stored."""
+"""Extraction and storage of the features of tracklets."""
 
 from typing import TYPE_CHECKING
 

@@ -1,4 +1,4 @@
-"""Features put together tracklet by tracklet, from batches of frames or of clips."""
+"""Assembly of tracklets' features from batches of frames or clips."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class TrackletFeature:
-    """The feature of one tracklet, as it was extracted."""
+    """The extracted feature of one tracklet."""
 
     index: int
-    """Its place in the set."""
+    """Its position in the set."""
     feature: Floats
     """(D,), pooled over its clips."""
     clips: int
@@ -36,14 +36,14 @@ class TrackletFeature:
 
 @dataclass
 class Complete:
-    """The features of tracklets that are complete; the tensors may still be computed."""
+    """The features of complete tracklets; a GPU may still be computing the tensors."""
 
     indices: list[int]
-    """Places in the set."""
+    """Positions in the set."""
     clips: list[int]
     """The number of clips of each."""
     frames: list[int]
-    """F, the number of frames of each that were read."""
+    """F, the number of frames read of each."""
     features: Tensor
     """(n, D)"""
     weights: Tensor
@@ -57,16 +57,16 @@ class Complete:
 
 
 Pooling = Callable[[Tensor], Tensor]
-"""From a tracklet's clips (n, D) to its feature (D,)."""
+"""Function from the features of a tracklet's clips (n, D) to its own feature (D,)."""
 
 
 class Collector(ABC):
-    """Puts what a loader's batches of frames give together, tracklet by tracklet.
+    """Assembles the features of tracklets from a loader's batches of frames.
 
     Args:
         frames: the loader.
         inference: the network.
-        pool: the pooling of a tracklet's clips.
+        pool: the pooling over a tracklet's clips.
     """
 
     def __init__(
@@ -77,13 +77,13 @@ class Collector(ABC):
         self.pool = pool
 
     def add(self, batch: Any) -> Complete | None:
-        """Take a batch in; return the tracklets that are complete with it, if any.
+        """Add a batch; return the tracklets that it completes, if any.
 
         Args:
             batch: a :class:`nr3d.data.FrameBatch`.
 
         Raises:
-            DataError: if no frame of a tracklet could be read.
+            DataError: if none of a tracklet's frames could be read.
         """
         if len(batch["img"]):
             images = batch["img"].to(self.inference.device, non_blocking=True)
@@ -95,26 +95,26 @@ class Collector(ABC):
         return self._end(batch["complete"])
 
     def finish(self) -> Complete | None:
-        """Return the tracklets that were still waiting when the last batch was in, if any."""
+        """Return the tracklets still pending after the last batch, if any."""
         return None
 
     @abstractmethod
     def _take(self, images: Tensor, indices: list[int], counts: list[int]) -> None:
-        """Take images in that are of several tracklets, one after the other."""
+        """Add the images of consecutive tracklets."""
 
     @abstractmethod
     def _has(self, index: int) -> bool:
-        """Tell whether a frame of a tracklet was taken in."""
+        """Return whether a frame of a tracklet was added."""
 
     @abstractmethod
     def _end(self, indices: list[int]) -> Complete | None:
-        """Take note that these tracklets have no more frames; return those that are complete."""
+        """Mark tracklets as having no more frames; return those that are complete."""
 
 
 class FrameCollector(Collector):
-    """Collects from a frame-wise network: frames go through the trunk as they come.
+    """Collector for a frame-wise network: frames pass through the trunk as they arrive.
 
-    Of each frame the vectors that clips need of it are kept until its tracklet is complete.
+    The vectors that clips need of each frame are kept until its tracklet is complete.
     """
 
     def __init__(
@@ -156,47 +156,46 @@ class FrameCollector(Collector):
 
 @dataclass
 class _Open:
-    """A tracklet, some of whose frames or clips are still to come."""
+    """A tracklet that still lacks some frames or clips."""
 
     frames: int = 0
-    """The number of its frames that were taken in."""
+    """The number of frames added so far."""
     complete: bool = False
     """Whether these are all."""
     cut: int = 0
-    """The number of its clips that were cut."""
+    """The number of clips cut so far."""
     places: list[Sequence[int]] = field(default_factory=list)
-    """The frames of each clip that was computed."""
+    """The frames of each computed clip."""
     features: list[Tensor] = field(default_factory=list)
-    """(D,), of each clip that was computed."""
+    """(D,), of each computed clip."""
     weights: list[Tensor] = field(default_factory=list)
-    """(T,), of each clip that was computed."""
+    """(T,), of each computed clip."""
 
     @property
     def computed(self) -> bool:
-        """Whether all is there."""
+        """Whether all clips are computed."""
         return self.complete and len(self.features) == self.cut
 
 
 @dataclass(frozen=True)
 class _Clip:
-    """A clip that waits for its batch to be full."""
+    """A clip that waits for its batch to fill up."""
 
     index: int
-    """The place of its tracklet in the set."""
+    """The position of its tracklet in the set."""
     places: Sequence[int]
-    """Its frames, by their place in the tracklet."""
+    """The positions of its frames in the tracklet."""
     start: int
-    """The place of the tracklet's first frame in the row of all frames."""
+    """The position of the tracklet's first frame in the sequence of all frames."""
 
 
 class ClipCollector(Collector):
-    """Collects from a network whose trunk mixes the frames of a clip: full batches of clips.
+    """Collector for a network whose trunk mixes the frames of a clip: it needs batches of clips.
 
-    A batch holds as many clips as there are in one of the loader's batches of N frames, at least
-    one: B = max(1, N / T); the last has what is left. Clips are cut as soon as their frames are
-    there, and frames are forgotten with their last clip, so that beside a batch of clips on its way
-    through the network fewer than (B + 1) T + N frames are on the device, however long a tracklet
-    is.
+    A batch holds as many clips as fit one of the loader's batches of N frames, but at least one:
+    B = max(1, N / T); the last batch holds the remainder. Clips are cut as soon as their frames
+    have arrived, and frames are dropped after their last clip. Besides the batch of clips in the
+    network, the device thus holds fewer than (B + 1) T + N frames, however long the tracklets are.
     """
 
     def __init__(
@@ -206,10 +205,10 @@ class ClipCollector(Collector):
         self.clips_at_once = frames.clips_at_once
         self.images: Tensor | None = None
         self.first = 0
-        """The place of the first of these images in the row of all frames."""
+        """The position of the first of these images in the sequence of all frames."""
         self.open: dict[int, _Open] = {}
         self.starts: dict[int, int] = {}
-        """The place of each open tracklet's first frame in the row of all frames."""
+        """The position of each open tracklet's first frame in the sequence of all frames."""
         self.waiting: deque[_Clip] = deque()
 
     def _take(self, images: Tensor, indices: list[int], counts: list[int]) -> None:
@@ -242,7 +241,7 @@ class ClipCollector(Collector):
         return self._complete()
 
     def _cut(self, index: int, settled: int | None = None) -> None:
-        """Cut the clips of a tracklet that are not cut yet; up to some, or all."""
+        """Cut the remaining clips of a tracklet, up to number ``settled`` or all of them."""
         tracklet = self.open[index]
         if settled is not None and settled <= tracklet.cut:
             return
@@ -254,7 +253,7 @@ class ClipCollector(Collector):
         return self.clips_at_once(len(self.waiting[0].places))
 
     def _compute(self) -> None:
-        """Compute a batch of the clips that wait."""
+        """Compute a batch of waiting clips."""
         count = min(len(self.waiting), self._clips_at_once())
         clips = [self.waiting.popleft() for _ in range(count)]
         places = torch.tensor([[c.start + p - self.first for p in c.places] for c in clips])
@@ -269,14 +268,14 @@ class ClipCollector(Collector):
             tracklet.weights.append(weights)
 
     def _forget(self) -> None:
-        """Let go of the frames that no clip needs any more."""
+        """Drop the frames that no clip needs any more."""
         if self.images is None:
             return
         end = self.first + len(self.images)
         needed = [clip.start + min(clip.places) for clip in self.waiting]
         for index, tracklet in self.open.items():
             if not tracklet.complete:
-                # Of what is there the clips that are not cut yet need the most.
+                # Clips that are not cut yet may need any of these frames.
                 rest = self.tracklets.clips(tracklet.frames)[tracklet.cut :]
                 needed += [self.starts[index] + min(places) for places in rest]
         keep = min(needed, default=end)
@@ -285,7 +284,7 @@ class ClipCollector(Collector):
             self.first = keep
 
     def _complete(self) -> Complete | None:
-        """Return the tracklets all of whose clips are computed, if any."""
+        """Return the tracklets whose clips are all computed, if any."""
         done = [index for index, tracklet in self.open.items() if tracklet.computed]
         if not done:
             return None
@@ -306,9 +305,9 @@ class ClipCollector(Collector):
 
 
 def _weights_of_frames(frames: int, places: Tensor, weights: Tensor) -> Tensor:
-    """Return each frame's share in its clip's feature, (F,), from the clips' (n, T).
+    """Return each frame's share (F,) in its clip's feature, from the clips' weights (n, T).
 
-    A frame that fills up its clip stands in it more than once.
+    A frame that pads its clip occurs in it more than once.
     """
     own = torch.zeros(frames, device=weights.device)
     return own.index_add_(0, places.to(weights.device).flatten(), weights.float().flatten())
@@ -317,6 +316,6 @@ def _weights_of_frames(frames: int, places: Tensor, weights: Tensor) -> Tensor:
 def collector_of(
     frames: FrameLoader | StockFrames, inference: Inference, pool: Pooling
 ) -> Collector:
-    """Return a collector of the kind that a network needs; see :class:`Collector`."""
+    """Return the kind of :class:`Collector` that a network needs."""
     kind = FrameCollector if inference.frame_wise else ClipCollector
     return kind(frames, inference, pool)

@@ -1,4 +1,4 @@
-"""The features of tracklets, from full batches of their frames or clips."""
+"""Extraction of tracklets' features, in full batches of frames or clips."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ POOLINGS: dict[str, Pooling] = {
     "avg": lambda features: features.mean(dim=0),
     "max": lambda features: features.amax(dim=0),
 }
-"""From a tracklet's clips (n, D) to its feature (D,)."""
+"""Functions from the features of a tracklet's clips (n, D) to its own feature (D,), by name."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class TrackletFeatures:
     clips: npt.NDArray[np.int64]
     """(N,), the number of clips of each."""
     frames: npt.NDArray[np.int64]
-    """(N,), the number of frames of each that were read."""
+    """(N,), the number of frames read of each."""
     names: Sequence[str]
-    """The name of each in a message."""
+    """The name of each in messages."""
 
 
 def name_of(tracklet: Tracklet) -> str:
-    """Return a tracklet's name: that of its first frame, within the folder of that."""
+    """Return a tracklet's name: the folder and file name of its first frame."""
     return "/".join(tracklet[0][0].replace("\\", "/").split("/")[-2:])
 
 
@@ -52,7 +52,7 @@ def extract(
 ) -> TrackletFeatures:
     """Extract the feature of every tracklet of a set, in all processes of the run.
 
-    Each process takes the tracklets that its loader gives it.
+    Each process handles the tracklets of its own loader.
 
     Args:
         loader: a :class:`nr3d.data.FrameLoader`, or torchreid's loader of test tracklets.
@@ -62,7 +62,7 @@ def extract(
 
     Raises:
         DataError: if a frame, or every frame of a tracklet, cannot be read.
-        ValueError: if there is no such pooling.
+        ValueError: if the pooling is unknown.
     """
     frames = _frames_of(loader)
     rows = list(extract_each(frames, inference, pooling=pooling, name=name))
@@ -81,10 +81,10 @@ def extract(
 def extract_each(
     loader: Any, inference: Inference, *, pooling: str = "avg", name: str = ""
 ) -> Iterator[TrackletFeature]:
-    """Yield the feature of each tracklet of this process's loader, as soon as it is known.
+    """Yield the feature of each tracklet of this process's loader as soon as it is computed.
 
-    Frames, or the clips of a network that is not frame-wise, go through it in full batches,
-    whatever their tracklets; see :class:`nr3d.features.collecting.Collector`. Arguments and errors
+    Frames, or clips if the network is not frame-wise, pass through it in full batches that may
+    span several tracklets; see :class:`nr3d.features.collecting.Collector`. Arguments and errors
     are those of :func:`extract`.
     """
     if pooling not in POOLINGS:
@@ -104,7 +104,7 @@ def _each(
         leave=False,
         disable=None if first else True,
     ) as bar:
-        # A GPU works on a batch while the features of the one before it are fetched.
+        # A GPU works on one batch while the features of the previous one are fetched.
         waiting: Complete | None = None
         for computed in _computed(frames, collector):
             for row in waiting or ():

@@ -1,4 +1,4 @@
-"""A network made ready for inference: norms folded, in lower precision, channels innermost."""
+"""Networks optimised for inference: folded norms, lower precision, channels-last format."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from nr3d.models import ClipFeatures, VideoReID, channels_innermost, folded
 
 @dataclass(frozen=True)
 class InferenceOptions:
-    """How features are computed.
+    """Options of the computation of features.
 
     Args:
-        precision: the type of the trunk, as for :class:`Precision`; what comes after the maps is
-            float32.
+        precision: the number type of the trunk, as for :class:`Precision`; after the feature maps
+            everything is float32.
         compile: whether to compile the trunk with ``torch.compile``, which needs a C++ compiler or
             a GPU.
     """
@@ -30,24 +30,24 @@ class InferenceOptions:
 
 
 class Inference:
-    """Features from a copy of a network that is made for nothing else.
+    """A copy of a network, optimised to compute features.
 
-    The features of clips of a frame-wise network come in two steps, so that frames of any clips go
-    through the trunk together: :meth:`of_frames`, then :meth:`of_clips`. A network whose trunk
-    mixes the frames of a clip takes whole clips: :meth:`embed`.
+    A frame-wise network computes the features of clips in two steps, :meth:`of_frames` and then
+    :meth:`of_clips`, so that frames of different clips share the trunk's batches. A network whose
+    trunk mixes the frames of a clip takes whole clips: :meth:`embed`.
 
     Args:
-        model: the network; it is left as it is.
+        model: the network, which is not modified.
         device: the device to compute on.
         options: options of the computation. Default is automatic precision, not compiled.
 
     Attributes:
-        precision: the type in use.
+        precision: the precision in use.
         frame_wise: whether the network is frame-wise.
 
     Raises:
-        ValueError: if there is no precision of that name.
-        Nr3dError: if ``torch.compile`` is asked for and does not work.
+        ValueError: if the precision is unknown.
+        Nr3dError: if ``options.compile`` is set and ``torch.compile`` does not work.
 
     Examples:
         >>> model = VideoReID(depth=18).eval()
@@ -80,13 +80,13 @@ class Inference:
 
     @torch.inference_mode()
     def of_frames(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return what clips need of their frames, from a frame-wise network.
+        """Compute what clips need of each frame, with a frame-wise network.
 
         Args:
-            images: (N, 3, H, W), normalised.
+            images: normalised frames (N, 3, H, W).
 
         Returns:
-            tuple of Tensor: float32, (N, ...) each, for :meth:`of_clips`.
+            tuple of Tensor: the input of :meth:`of_clips`, in float32, (N, ...) each.
         """
         with _explained():
             images = images.to(self.device, self.precision.dtype, memory_format=torch.channels_last)
@@ -94,19 +94,19 @@ class Inference:
 
     @torch.inference_mode()
     def of_clips(self, *parts: Tensor) -> ClipFeatures:
-        """Return the features of clips, from parts (B, T, ...) each."""
+        """Return the features of clips from the output of :meth:`of_frames`, (B, T, ...) each."""
         with _explained():
             return self.model.of_clips(*parts)
 
     @torch.inference_mode()
     def embed(self, clips: Tensor) -> ClipFeatures:
-        """Return the features of whole clips, from any network.
+        """Return the features of whole clips, with any network.
 
         Args:
-            clips: (B, T, 3, H, W), normalised.
+            clips: normalised clips (B, T, 3, H, W).
 
         Returns:
-            ClipFeatures: float32, ``features`` (B, D), ``scores`` (B, T) and ``weights`` (B, T).
+            ClipFeatures: ``features`` (B, D), ``scores`` and ``weights`` (B, T), in float32.
         """
         with _explained():
             parts = self.model.parts_of(clips.to(self.device, self.precision.dtype))

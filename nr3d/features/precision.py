@@ -1,4 +1,4 @@
-"""Mixed precision: the number type that a network computes in, and what it needs."""
+"""Mixed precision: the number type that a network computes in."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import torch
 
 PRECISIONS = ("auto", "bf16", "fp16", "float32")
-"""The names that :class:`Precision` takes."""
+"""The names of precisions; see :class:`Precision`."""
 
 _TYPES = {"bf16": torch.bfloat16, "fp16": torch.float16, "float32": torch.float32}
-_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # x86 has two of these, Arm has one
+_BF16_FLAGS = {"avx512_bf16", "amx_bf16", "bf16"}  # the first two on x86, the last on Arm
 
 
 def has_bf16(device: torch.device) -> bool:
-    """Tell whether a device multiplies bfloat16 in hardware, so that it is worth its rounding."""
+    """Return whether a device multiplies bfloat16 in hardware, so that it is worth its rounding."""
     if device.type == "cuda":
         return torch.version.hip is not None or torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and bool(_processor_flags() & _BF16_FLAGS)
@@ -24,7 +24,7 @@ def has_bf16(device: torch.device) -> bool:
 
 @functools.cache
 def _processor_flags() -> frozenset[str]:
-    """Return the first processor's feature flags as Linux lists them; none on other systems."""
+    """Return the first CPU's feature flags as listed by Linux; none on other systems."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -40,19 +40,19 @@ class Precision:
         Micikevicius et al. Mixed Precision Training. ICLR 2018. arXiv:1710.03740.
 
     Args:
-        name: the type: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``:
-            bf16 where the device multiplies it in hardware, fp16 on an older GPU, float32 on
-            another processor.
-        device: the device that the network is on.
+        name: the type: ``'bf16'``, ``'fp16'`` (with loss scaling), ``'float32'``, or ``'auto'``
+            for bf16 if the device multiplies it in hardware, else fp16 on a GPU and float32 on a
+            CPU.
+        device: the device of the network.
         key: the name of the setting in an error. Default is ``'train.precision'``.
 
     Attributes:
         name: the name of the type in use, never ``'auto'``.
-        dtype: torch's type of that name.
-        scaler: the scaler of the loss, which scales with fp16 alone.
+        dtype: the corresponding torch type.
+        scaler: the loss scaler, enabled for fp16 only.
 
     Raises:
-        ValueError: if there is no type of that name.
+        ValueError: if the name is unknown.
 
     Examples:
         >>> precision = Precision("bf16", torch.device("cpu"))

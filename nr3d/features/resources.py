@@ -1,4 +1,4 @@
-"""Memory and a compiler: what a step needs of the machine, and what to set if it lacks them."""
+"""Clear errors for a machine that lacks memory or a compiler."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from nr3d.errors import Nr3dError, reason_of
 
 _COMPILERS = ("torch._dynamo", "torch._inductor", "triton")
 _NO_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
-"""Words of torch's RuntimeErrors about a processor's memory, and about some of a GPU's."""
+"""Words in torch's RuntimeErrors about CPU memory, and in some about GPU memory."""
 
 
 def require_compiler(device: torch.device, key: str) -> None:
-    """Refuse ``torch.compile`` if it does not work, before a long run depends on it.
+    """Raise an error if ``torch.compile`` does not work, before a long run depends on it.
 
-    It is tried on a function of one line.
+    It is tried on a one-line function.
 
     Args:
         device: the device to compile for.
         key: the name of the setting in the message.
 
     Raises:
-        Nr3dError: if compiling fails; the message has torch's reason.
+        Nr3dError: if compilation fails; the message includes torch's reason.
     """
     with explained(key.replace(".compile", ".batch_size"), compile_key=key):
         _compile_something(str(device))
@@ -35,7 +35,7 @@ def require_compiler(device: torch.device, key: str) -> None:
 
 @functools.cache
 def _compile_something(device: str) -> None:
-    number = secrets.randbelow(1 << 30)  # no earlier run has compiled it: nothing is in a cache
+    number = secrets.randbelow(1 << 30)  # new each time, so that no cache has the result
 
     def add(x: Tensor) -> Tensor:
         return 2 * x + number
@@ -47,7 +47,7 @@ def _compile_something(device: str) -> None:
 
 
 class _CompilerError(RuntimeError):
-    """An error of ``torch.compile`` on the function that it was tried on."""
+    """An error of ``torch.compile`` on the trial function."""
 
 
 @contextlib.contextmanager
@@ -55,12 +55,12 @@ def explained(memory_key: str, *, compile_key: str, more: str = "") -> Iterator[
     """Turn torch's errors about memory and compilers into one line that says what to set.
 
     Args:
-        memory_key: the name of the setting that memory depends on.
-        compile_key: the name of the setting that switches ``torch.compile`` on.
-        more: further advice for when memory is short, and on how to continue.
+        memory_key: the name of the setting that memory use depends on.
+        compile_key: the name of the setting that enables ``torch.compile``.
+        more: further advice for a lack of memory, such as how to continue.
 
     Raises:
-        Nr3dError: if one of those errors occurs; other errors pass.
+        Nr3dError: if one of these errors occurs; other errors pass through.
     """
     try:
         yield
@@ -82,7 +82,7 @@ def explained(memory_key: str, *, compile_key: str, more: str = "") -> Iterator[
 def _is_of_memory(error: Exception) -> bool:
     if isinstance(error, torch.cuda.OutOfMemoryError | MemoryError):
         return True
-    # A compiler that ran out of memory is not helped by smaller batches.
+    # Smaller batches do not help a compiler that ran out of memory.
     if type(error).__module__.startswith(_COMPILERS):
         return False
     return any(words in str(error).lower() for words in _NO_MEMORY)

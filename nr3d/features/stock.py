@@ -1,4 +1,4 @@
-"""torchreid's own test loaders, read as :class:`nr3d.data.FrameLoader` is."""
+"""Adapter of torchreid's own test loaders to the interface of :class:`nr3d.data.FrameLoader`."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from nr3d.data import FrameBatch, Tracklet
 
 
 class StockFrames:
-    """The frames of a loader of one clip for each tracklet, in the tracklets' order.
+    """The frames of a loader with one clip per tracklet, in the order of the tracklets.
 
     Args:
-        loader: torchreid's loader of dicts with ``img`` (B, T, 3, H, W), normalised.
+        loader: torchreid's loader of dicts with normalised ``img`` (B, T, 3, H, W).
     """
 
     def __init__(self, loader: Any) -> None:
@@ -37,15 +37,15 @@ class StockFrames:
             first += clips
 
     def clips_at_once(self, frames: int) -> int:
-        """Return the number of clips of a batch, which the loader was made with."""
+        """Return the loader's batch size, in clips."""
         return int(self.loader.batch_size or 1)
 
 
 class StockTracklets:
-    """The tracklets of such a loader, with the methods of :class:`nr3d.data.TestTracklets`.
+    """The tracklets of such a loader, with the interface of :class:`nr3d.data.TestTracklets`.
 
     Args:
-        dataset: torchreid's dataset, in the mode of the loader.
+        dataset: torchreid's dataset, in the loader's mode.
     """
 
     def __init__(self, dataset: Any) -> None:
@@ -53,7 +53,7 @@ class StockTracklets:
         self.transform = self
 
     def normalise(self, images: Tensor) -> Tensor:
-        """Return the images as they are: torchreid's transforms have normalised them."""
+        """Return the images unchanged: torchreid's transforms have already normalised them."""
         return images
 
     def clips(self, frames: int) -> list[list[int]]:
@@ -65,5 +65,5 @@ class StockTracklets:
         return 0
 
     def no_frame_left(self, index: int) -> AssertionError:
-        """Return the error of a tracklet without frames, which torchreid's loaders do not have."""
+        """Return the error for a tracklet without frames, which torchreid's loaders never have."""
         return AssertionError(f"tracklet {index} without frames")

@@ -1,7 +1,7 @@
 """From clips to features: trunk, aggregation, neck and classifier.
 
-Trunks, aggregations and architectures of one's own are registered by :func:`register_trunk`,
-:func:`register_aggregation` and :func:`register_architecture`.
+Use :func:`register_trunk`, :func:`register_aggregation` and :func:`register_architecture` to add
+your own trunks, aggregations and architectures.
 """
 
 from nr3d.models.aggregations import (

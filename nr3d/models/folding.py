@@ -1,4 +1,4 @@
-"""A network for inference alone, its batch norms folded into the convolutions before them."""
+"""Folding of batch norms into the convolutions before them, for inference only."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from nr3d.models.video_reid import VideoReID
 _FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncedBatchNorm)
 
 _OWNERS = (FrameTrunk, BasicBlock, Bottleneck)
-"""The modules in which ``bn1`` is known to follow ``conv1``, and so on."""
+"""Modules in which ``bn1`` is known to follow ``conv1``, and so on."""
 
 _PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))
-"""A convolution and the norm after it, in these."""
+"""The convolutions of these modules and the norms after them."""
 
 
 class FoldedIBN(nn.Module):
-    """The rest of an :class:`IBN` whose batch half went into the convolution before it.
+    """The remainder of an :class:`IBN` whose batch half is folded into the preceding convolution.
 
     It overwrites its input.
 
     Args:
-        norm: the normalisation of the first channels, by instance.
+        norm: the instance normalisation of the first channels.
     """
 
     def __init__(self, norm: nn.InstanceNorm2d) -> None:
@@ -53,14 +53,14 @@ def folded(model: VideoReID) -> VideoReID:
         w' = w \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}, \quad
         b' = \beta - \mu \, \frac{\gamma}{\sqrt{\sigma^2 + \epsilon}}
 
-    The copy returns the features of ``model`` in eval mode, up to rounding, with half of the passes
-    over memory. It cannot be trained. Only the norms of a :class:`FrameTrunk` and of torchvision's
-    residual blocks are folded. Among these, norms that do not follow a 2-D convolution of torch
-    stay, and so do those of classes that are not known here, those without running moments, and
-    those that hooks listen to, or to the convolution before them.
+    The copy returns the same features as ``model`` in eval mode, up to rounding, with half as many
+    passes over memory. It cannot be trained. Only the norms of a :class:`FrameTrunk` and of
+    torchvision's residual blocks are folded; of these, norms are kept if they do not follow a
+    ``nn.Conv2d``, are of an unknown class, have no running moments, or if they or the convolution
+    before them have hooks.
 
     Args:
-        model: the network; it is left as it is.
+        model: the network, which is not modified.
 
     Examples:
         >>> model = VideoReID(depth=18).eval()
@@ -85,7 +85,7 @@ def folded(model: VideoReID) -> VideoReID:
 
 
 def _pairs_in(trunk: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
-    """Yield the places of convolutions and of the norms after them: owner and two names."""
+    """Yield each convolution and the norm after it, as their owner and their two names."""
     for owner in trunk.modules():
         if type(owner) in _OWNERS:
             for of_conv, of_norm in _PAIRS:
@@ -96,7 +96,7 @@ def _pairs_in(trunk: nn.Module) -> Iterator[tuple[nn.Module, str, str]]:
 
 
 def _has_hooks(module: nn.Module) -> bool:
-    """Tell whether somebody listens to a module's forward pass, or changes it."""
+    """Return whether any hook observes or changes a module's forward pass."""
     return bool(module._forward_hooks or module._forward_pre_hooks)
 
 
@@ -104,7 +104,7 @@ def _fold_half(conv: nn.Conv2d, norm: IBN) -> None:
     """Fold the batch half of a norm into the last channels of a convolution, in place."""
     batch: Any = norm.BN
     of_instances = torch.zeros_like(norm.IN.weight)
-    # Mean 0, variance 1 and no eps: the first channels come out as they went in.
+    # Mean 0, variance 1 and no eps leave the first channels unchanged.
     conv.weight, bias = fuse_conv_bn_weights(
         conv.weight,
         conv.bias,

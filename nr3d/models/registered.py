@@ -1,4 +1,4 @@
-"""What is known by name: a registry that others than nr3d may add to."""
+"""Registry of named things, which other packages may extend."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ T = TypeVar("T")
 
 
 class Registered(Mapping[str, T]):
-    """Things by name, in the order in which they were added.
+    """Registry: a mapping from names to things, in the order of registration.
 
     Args:
-        kind: name of one of them in a message, such as ``'aggregation'``.
+        kind: name for one of them in messages, such as ``'aggregation'``.
 
     Examples:
         >>> colours = Registered("colour")
@@ -41,24 +41,24 @@ class Registered(Mapping[str, T]):
         return len(self._held)
 
     def find(self, name: str) -> T:
-        """Return the thing of a name.
+        """Return the thing registered under a name.
 
         Raises:
-            KeyError: if there is none; the message lists the names.
+            KeyError: if the name is unknown; the message lists the known names.
         """
         if name not in self._held:
             raise KeyError(f"Unknown {self.kind}: {name!r}. Must be one of {sorted(self)}")
         return self._held[name]
 
     def add(self, name: str, value: T) -> None:
-        """Add something under a name, and tell those who follow.
+        """Register something under a name, and notify the followers.
 
-        A class may be added again in the place of an earlier version of itself, as happens where
-        a module is reloaded or a notebook's cell is run twice.
+        A class may replace an earlier version of itself, as happens when a module is reloaded or
+        a notebook cell runs twice.
 
         Raises:
-            RegistrationError: if the name belongs to something else, or is refused by a follower;
-                the registry is then as before.
+            RegistrationError: if the name is taken, or a follower rejects it; the registry is then
+                unchanged.
         """
         present = self._held.get(name)
         if present is not None and not _is_again(present, value):
@@ -76,18 +76,18 @@ class Registered(Mapping[str, T]):
             raise
 
     def remove(self, name: str) -> None:
-        """Forget a name; those who follow are not told.
+        """Remove a name, without notifying the followers.
 
         Raises:
-            KeyError: if there is no such name.
+            KeyError: if the name is unknown.
         """
         del self._held[name]
 
     def follow(self, follower: Callable[[Mapping[str, T]], object]) -> None:
-        """Call a function with the registry now, and again after everything that is added.
+        """Call a function with the registry now, and again after every addition.
 
         Args:
-            follower: a function that may refuse what was added by raising an error.
+            follower: the function; it may reject an addition by raising an error.
         """
         follower(self)
         if follower not in self._followers:
@@ -95,7 +95,7 @@ class Registered(Mapping[str, T]):
 
 
 def _is_again(present: Any, value: Any) -> bool:
-    """Tell whether something is what is present, or another version of the same class."""
+    """Return whether a value equals the present one or is another version of the same class."""
     if present is value or present == value:
         return True
     return (

@@ -1,4 +1,4 @@
-"""The video re-ID network: trunk, aggregation, neck and classifier, one after the other."""
+"""The video re-ID network: trunk, aggregation, neck and classifier."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from nr3d.weights.entry import FEATURES, WeightsEntry
 from nr3d.weights.layouts import Layout, register_layout
 
 MARS_IDENTITIES = 625
-"""Identities of MARS's training set: the default ``num_classes`` of our models."""
+"""Number of identities in MARS's training set: the default ``num_classes``."""
 
 LOSSES = ("softmax", "triplet", "not3d")
-"""The losses that a model can be built for; see :class:`VideoReID`."""
+"""The values of a model's ``loss``; see :class:`VideoReID`."""
 
 register_layout(
     Layout(
@@ -32,14 +32,14 @@ register_layout(
 
 
 class VideoReID(nn.Module):
-    r"""Network from a clip to one feature.
+    r"""Network that maps a clip to one feature.
 
     .. math::
         map_t = \mathrm{trunk}(frame_t), \quad f = \mathrm{aggregation}(map_1 \dots map_T), \quad
         logits = W \cdot \mathrm{BN}(f)
 
     The feature is :math:`\mathrm{BN}(f)`, or :math:`f` with ``feature='before'``. A trunk that is
-    not frame-wise makes its maps of the whole clip:
+    not frame-wise computes its maps from the whole clip:
     :math:`map_1 \dots map_{T'} = \mathrm{trunk}(frame_1 \dots frame_T)`.
 
     Reference:
@@ -53,19 +53,19 @@ class VideoReID(nn.Module):
         ibn: whether the ResNet trunk has IBN-a norms. Paper: True.
         aggregation: the name of an aggregation: ``'attention'`` (paper), ``'mean'``, or one that
             :func:`register_aggregation` added.
-        feature: ``'after'`` the neck (paper) or ``'before'`` it.
+        feature: place where the feature is taken: ``'after'`` the neck (paper) or ``'before'`` it.
         last_relu: False for a ResNet trunk whose last block is linear; see :class:`FrameTrunk`.
-        trunk: a trunk instead of the ResNet, as :func:`register_trunk` describes it.
+        trunk: a trunk to use instead of the ResNet, as described in :func:`register_trunk`.
 
     Attributes:
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
             by a module of the same shapes.
-        feature_dim: D, the size of a feature: 512 for depth 18 and 34, else 2048.
-        feature: place where the feature is taken; weights that were made for the other place set
-            it.
-        architecture: name that the model was built by; None for a network built by its class.
-        entry: index entry of the weights that were loaded, or what their file says: input size,
-            frames of a clip, normalisation; None where nothing is said.
+        feature_dim: D, the size of a feature: 512 for depths 18 and 34, else 2048.
+        feature: place where the feature is taken; loading weights made for the other place
+            changes it.
+        architecture: name of the architecture; None for a network built from its class.
+        entry: index entry of the loaded weights, or what their file states: input size, frames
+            per clip, normalisation; None if nothing is stated.
 
     Shape:
         - Input: clips :math:`(B, T, 3, H, W)`, or images :math:`(N, 3, H, W)` as clips of one
@@ -75,10 +75,10 @@ class VideoReID(nn.Module):
           features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`).
 
     Raises:
-        KeyError: if there is no such ``loss``, ``aggregation`` or ``feature``; the message lists
-            the choices.
-        ValueError: if neither or both of ``depth`` and ``trunk`` are given, or an input has
-            neither 4 nor 5 dimensions or not 3 channels.
+        KeyError: if ``loss``, ``aggregation`` or ``feature`` is unknown; the message lists the
+            choices.
+        ValueError: if neither or both of ``depth`` and ``trunk`` are given, or an input does not
+            have 4 or 5 dimensions and 3 channels.
 
     Examples:
         >>> import torch
@@ -122,25 +122,26 @@ class VideoReID(nn.Module):
 
     @property
     def frame_wise(self) -> bool:
-        """Whether the trunk takes each frame by itself, and not the clip as a whole."""
+        """Whether the trunk processes each frame independently, rather than whole clips."""
         return is_frame_wise(self.backbone)
 
     @property
     def aggregation_name(self) -> str | None:
-        """The name of the aggregation; None if it is a module that was not registered."""
+        """The name of the aggregation; None if it is not registered."""
         return registry.name_of(self.aggregation)
 
     @property
     def starts_from(self) -> tuple[str, ...]:
-        """Other aggregations whose whole weights may start the network, not their trunk alone."""
+        """Other aggregations whose whole weights, not only the trunk's, may start the network."""
         return registry.starts_from(self.aggregation)
 
     def aggregation_with(self, tensors: Collection[str]) -> str | None:
-        """Return the name of the registered aggregation that has just some tensors.
+        """Return the name of the registered aggregation that has exactly these tensors.
+
+        If several match, the first registered one is returned; if none does, None.
 
         Args:
-            tensors: names, as in the state dict of an aggregation. Where several fit, as none do
-                to the mean, the first that was registered is returned; None where none fits.
+            tensors: names of tensors, as in the state dict of an aggregation; the mean has none.
 
         Examples:
             >>> VideoReID(18).aggregation_with([])
@@ -149,7 +150,7 @@ class VideoReID(nn.Module):
         return registry.with_tensors(tensors, self.feature_dim)
 
     def layers_on_maps(self) -> list[nn.Module]:
-        """Return the layers after the trunk that compute in its precision in inference."""
+        """Return the layers after the trunk that run in its precision in inference."""
         return registry.layers_on_maps(self.aggregation) or []
 
     def featuremaps(self, clips: Tensor) -> Tensor:
@@ -159,8 +160,8 @@ class VideoReID(nn.Module):
             clips: clips (B, T, 3, H, W), or images (N, 3, H, W) as clips of one frame.
 
         Returns:
-            Tensor: (B, T, C, h, w); of a trunk that is not frame-wise (B, T', C, h, w), or what
-            else its aggregation takes.
+            Tensor: (B, T, C, h, w). A trunk that is not frame-wise returns (B, T', C, h, w), or
+            whatever its aggregation takes.
         """
         if clips.dim() == 4:
             clips = clips.unsqueeze(1)  # an image is a clip of one frame
@@ -176,13 +177,13 @@ class VideoReID(nn.Module):
         return maps.view(*clips.shape[:2], *maps.shape[1:])  # (B, T, C, h, w)
 
     def of_frames(self, frames: Tensor) -> tuple[Tensor, ...]:
-        """Return what clips need of each of their frames: the first, costly part of :meth:`embed`.
+        """Compute what clips need of each frame: the first, costly part of :meth:`embed`.
 
         Args:
-            frames: (N, 3, H, W), frames of any number of clips.
+            frames: frames (N, 3, H, W) of any number of clips.
 
         Returns:
-            tuple of Tensor: (N, ...) each, for :meth:`of_clips`.
+            tuple of Tensor: the input of :meth:`of_clips`, (N, ...) each.
 
         Raises:
             ValueError: if the trunk is not frame-wise.
@@ -203,10 +204,10 @@ class VideoReID(nn.Module):
         return parts
 
     def parts_of(self, clips: Tensor) -> tuple[Tensor, ...]:
-        """Return what :meth:`of_clips` takes, from clips as a whole; every trunk has it.
+        """Compute the input of :meth:`of_clips` from whole clips, with any trunk.
 
         Args:
-            clips: (B, T, 3, H, W), or images (N, 3, H, W).
+            clips: clips (B, T, 3, H, W), or images (N, 3, H, W).
 
         Returns:
             tuple of Tensor: (B, T', ...) each; T' is T for a frame-wise trunk.
@@ -214,17 +215,17 @@ class VideoReID(nn.Module):
         return parts_of_clips(self.aggregation, self._for_stages(self.featuremaps(clips)))
 
     def of_clips(self, *parts: Tensor) -> ClipFeatures:
-        """Return the features of clips from what :meth:`of_frames` returned, (B, T, ...) each."""
+        """Return the features of clips from the output of :meth:`of_frames`, (B, T, ...) each."""
         return self._after_neck(self._stages.of_clips(*parts))
 
     @property
     def _stages(self) -> Any:
-        """The aggregation's two stages; one may have none of its own."""
+        """The aggregation as two stages, whether or not it has them itself."""
         aggregation = self.aggregation
         return aggregation if has_stages(aggregation) else WholeMaps(aggregation)
 
     def _for_stages(self, maps: Tensor) -> Tensor:
-        """Return maps in the precision that the aggregation's first stage takes."""
+        """Return maps in the precision of the aggregation's first stage."""
         return maps.float() if registry.layers_on_maps(self.aggregation) is None else maps
 
     def _after_neck(self, aggregated: ClipFeatures) -> ClipFeatures:
@@ -233,10 +234,10 @@ class VideoReID(nn.Module):
         return aggregated._replace(features=self.bottleneck(aggregated.features))
 
     def embed(self, clips: Tensor) -> ClipFeatures:
-        """Return the features with the attention behind them.
+        """Return the features with their attention scores and weights.
 
         Args:
-            clips: (B, T, 3, H, W), or images (N, 3, H, W).
+            clips: clips (B, T, 3, H, W), or images (N, 3, H, W).
 
         Returns:
             ClipFeatures: ``features`` (B, D), attention ``scores`` (B, T) and ``weights`` (B, T).
@@ -252,7 +253,7 @@ class VideoReID(nn.Module):
         return self._after_neck(aggregated).over_frames(frames)
 
     def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
-        """Return features in eval mode, and what ``loss`` needs in training."""
+        """Return the features in eval mode, and the inputs of ``loss`` in training."""
         features, scores, _ = self.embed(clips)
         if not self.training:
             return features

@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running code, written to a temporary file and renamed."""
+"""Checkpoint files: reading without running code, and writing via a temporary file."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from nr3d.weights.states import STATES, tensors_of
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """Read a checkpoint on the CPU, whole or not at all, without running any code in it.
+    """Read a checkpoint on the CPU, completely or not at all, without running any code in it.
 
-    The zip archives of ``torch.save`` are checked by the CRC-32 of every member, and safetensors
-    that :func:`nr3d.weights.export` wrote by the checksum in their header. Files of torch before
-    1.6 and the safetensors of others can be checked by a known hash alone.
+    Zip archives of ``torch.save`` are verified by the CRC-32 of every member, and safetensors
+    written by :func:`nr3d.weights.export` by the checksum in their header. Files of torch before
+    1.6 and other safetensors can only be verified by a known hash.
 
     Args:
         path: a file of ``torch.save`` or safetensors: a state dict, or a dict that holds one. NumPy
-            scalars in it, as in torchreid's checkpoints, become plain numbers and texts.
+            scalars in it, as in torchreid's checkpoints, become plain numbers and strings.
 
     Returns:
         dict: the content of the file.
@@ -66,10 +66,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
 
 
 def existing(path: str | Path) -> Path:
-    """Return the path of a file that exists, with the home folder filled in.
+    """Return the path of an existing file, with the home folder expanded.
 
     Raises:
-        WeightsError: if there is nothing at the path, or something other than a plain file.
+        WeightsError: if the path does not exist, or is not a plain file.
     """
     path = expanded(path, WeightsError)
     try:
@@ -85,8 +85,8 @@ def existing(path: str | Path) -> Path:
 
 
 def _conversion(path: Path, asked: str) -> str:
-    """Return a message of the code that a pickle needs, and of how to convert it to weights."""
-    # A name that Python or a shell could take apart is left for the user to put in.
+    """Return a message that names the code a pickle needs, and how to convert it to weights."""
+    # A name that Python or a shell could misread is left for the user to fill in.
     name = path.name if re.fullmatch(r"[\w.+=@, -]+", path.name) else "FILE"
     held = "c"
     for key in reversed(STATES[:5]):
@@ -105,21 +105,20 @@ def read_tensors(path: str | Path) -> dict[str, Tensor]:
     """Read the state dict of a checkpoint file, without running any code in it.
 
     Raises:
-        WeightsError: if :func:`read_checkpoint` refuses the file, or it holds no state dict.
+        WeightsError: if :func:`read_checkpoint` rejects the file, or it holds no state dict.
     """
     return tensors_of(read_checkpoint(path), path)
 
 
 def write_checkpoint(state: dict[str, Any], path: str | Path) -> None:
-    """Write a checkpoint so that ``path`` is at every moment the old file or the whole new one.
+    """Write a checkpoint atomically: ``path`` is always the old file or the complete new one.
 
     Args:
         state: tensors and plain Python values, which :func:`read_checkpoint` can read.
-        path: the file to write; missing folders are made.
+        path: the file to write; missing folders are created.
 
     Raises:
-        OutputError: if the disk is full or the folder cannot be written; ``path`` is then as
-            before.
+        OutputError: if the disk is full or the folder is not writable; ``path`` is then unchanged.
     """
     with replacing(path) as partial:
         torch.save(state, partial)

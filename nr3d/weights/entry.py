@@ -1,4 +1,4 @@
-"""An entry of the weights index: one published file, where to get it and what is known of it."""
+"""Entries of the weights index: where to get a published file, and what is known about it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 IMAGENET_TAG = "imagenet"
-"""The tag of the file that ``pretrained=True`` loads."""
+"""The tag of the weights that ``pretrained=True`` loads."""
 
 FEATURES = ("after", "before")
-"""The places where a network's feature is taken: after the neck's normalisation, or before."""
+"""Places where a network's feature is taken: after or before the neck's normalisation."""
 
 DISTANCES = ("euclidean", "cosine")
 INDEX_PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
@@ -19,17 +19,16 @@ KINDS = ("reported", "measured")
 
 @dataclass(frozen=True)
 class Source:
-    """One place where a file lies; exactly one of ``url``, ``drive``, ``zip`` and ``path`` is set.
+    """One location of a file; exactly one of ``url``, ``drive``, ``zip`` and ``path`` is set.
 
     Args:
         url: the https (or http) address of the file.
         drive: the Google Drive id of the file.
         zip: the address of a zip archive that holds the file as ``member``.
-        member: the path of the file in the archive, or the end of that path from a folder's name
-            on.
+        member: the path of the file in the archive, or its trailing folders and name.
         path: the path of the file on this machine.
-        sha256: the hash of this source's bytes where they are not the entry's: all of its digits,
-            or the first 8 or more.
+        sha256: the hash of this source's bytes if they differ from the entry's: all of its digits,
+            or at least the first 8.
     """
 
     url: str | None = None
@@ -40,7 +39,7 @@ class Source:
     sha256: str | None = None
 
     def __str__(self) -> str:
-        """Return the address as a person reads it."""
+        """Return the address in readable form."""
         if self.drive:
             return f"Google Drive {self.drive}"
         if self.zip:
@@ -58,7 +57,7 @@ class Metric:
             ``mars-official`` (queries in the gallery, precision by trapezoids), ``ap3d``
             (queries in the gallery, precision by steps) or ``imagenet-val`` (one central crop).
         kind: ``reported`` by the authors, or ``measured`` with this package.
-        values: the name of a figure (``rank-1``, ``mAP``, ``top-1``) to its share, 0..1.
+        values: figures in 0..1 by name (``rank-1``, ``mAP``, ``top-1``).
     """
 
     dataset: str
@@ -69,29 +68,29 @@ class Metric:
 
 @dataclass(frozen=True)
 class WeightsEntry:
-    """One weights file: where to get it, how it is verified, and how it is used.
+    """One weights file: where to get it, how to verify it, and how to use it.
 
-    A field that is not known is None or empty; nothing is guessed.
+    Unknown fields are None or empty; nothing is guessed.
 
     Args:
         name: the ``architecture.tag``, such as ``nr3d_resnet50_ibn.imagenet``.
-        sources: the places where the file lies, in the order in which they are tried.
-        sha256: the hash of the file, all of its digits, or the first 8 or more.
+        sources: the locations of the file, in the order in which they are tried.
+        sha256: the hash of the file: all of its digits, or at least the first 8.
         size: the size of the file, in bytes.
-        layout: naming of its keys, one of :data:`nr3d.weights.LAYOUTS`.
+        layout: the layout of its keys, one of :data:`nr3d.weights.LAYOUTS`.
         trained_on: the names of the datasets that it was trained on.
         identities: K, the number of identities (classes) of its classifier.
-        input_size: the rows and columns of its input, in pixels.
-        frames: T, the number of frames of a clip.
-        mean, std: the pixels' normalisation by channel, for pixels in 0..1.
+        input_size: the height and width of its input, in pixels.
+        frames: T, the number of frames per clip.
+        mean, std: the normalisation of pixels in 0..1, per channel.
         aggregation: the registered name of the aggregation, such as ``attention`` or ``mean``.
-        feature: ``after`` or ``before`` the neck's normalisation.
-        dist_metric: the distance that its features are compared by, ``euclidean`` or ``cosine``.
+        feature: place where the feature is taken: ``after`` or ``before`` the neck's normalisation.
+        dist_metric: the distance for comparing its features, ``euclidean`` or ``cosine``.
         metrics: the figures by dataset and protocol, reported or measured.
         licence: the SPDX name of the licence, as published with the file or its code.
         origin: the paper or page that it comes from.
         config: the name of a shipped configuration, or the sections and keys it was trained with.
-        versions: the packages that it was trained with, name to version.
+        versions: the versions of the packages that it was trained with, by name.
         file: the name of the file that was published with its manifest.
         where: the index that holds the entry; not part of its content.
 
@@ -124,25 +123,25 @@ class WeightsEntry:
 
     @property
     def architecture(self) -> str:
-        """The registered name of the model that it fits."""
+        """The registered name of the model that the weights fit."""
         return self.name.split(".")[0]
 
     @property
     def tag(self) -> str:
-        """The part of the name that tells one training of the model from another."""
+        """The part of the name that identifies one training of the model."""
         return self.name.split(".")[1]
 
     def hash_of(self, source: Source) -> str | None:
-        """Return the SHA-256 that a source's bytes must have, or its start; None if not known."""
+        """Return the SHA-256 of a source's bytes, or its first digits; None if unknown."""
         return source.sha256 or self.sha256
 
     def values(self, dataset: str) -> Metric | None:
-        """Return the figures on a dataset, measured rather than reported ones; None if none."""
+        """Return the figures on a dataset, preferably measured ones; None if there are none."""
         found = [metric for metric in self.metrics if metric.dataset == dataset]
         return min(found, key=lambda metric: metric.kind) if found else None
 
     def changes(self) -> dict[str, Any]:
-        """Return the configuration keys that testing with this file needs, and their values."""
+        """Return the configuration keys, and their values, for testing with this file."""
         found: dict[str, Any] = {"model.name": self.architecture}
         if self.input_size is not None:
             found |= {"data.height": self.input_size[0], "data.width": self.input_size[1]}

@@ -1,4 +1,4 @@
-"""Fetching the file of an index entry: from this machine or its sources, and verified."""
+"""Fetching and verification of the file of an index entry, from this machine or its sources."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Verification:
 def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
     """Return the verified file of an index entry, after downloading it if necessary.
 
-    A file that is already on this machine is used in place: that of a ``path`` source, of the
-    cache, or of torch.hub's cache. Otherwise the sources are tried in order. A download receives
-    its final name once it is verified, and one that is interrupted is resumed by the next call. Of
-    several processes that fetch the same file at once, only one downloads it.
+    A file that is already on this machine is used in place: from a ``path`` source, the cache, or
+    torch.hub's cache. Otherwise the sources are tried in order. A download receives its final name
+    once it is verified; an interrupted one is resumed by the next call. If several processes fetch
+    the same file at once, only one downloads it.
 
     Args:
         name: name of an entry, or the entry itself.
@@ -65,8 +65,9 @@ def fetch(name: str | WeightsEntry, *, patience: Patience = PATIENCE) -> Path:
         Path: path of the file, whose content is what the entry states.
 
     Raises:
-        WeightsError: if there is no such entry, the disk is full, or no source provides the file.
-            The message then names each source with the reason, and where to put the file by hand.
+        WeightsError: if there is no such entry, the disk is full, or no source provides the file;
+            in the last case the message names each source with the reason, and where to put the
+            file by hand.
 
     Examples:
         >>> nr3d.weights.fetch("nr3d_resnet50_ibn.imagenet").name  # doctest: +SKIP
@@ -124,7 +125,7 @@ def verify(name: str | WeightsEntry) -> Verification:
     path = cached(entry)
     if path is None:
         return Verification(entry.name, None, "missing", f"no file at {file_of(entry)}")
-    forget_sha256(path)  # a damaged disk leaves the times of a file as they were
+    forget_sha256(path)  # a damaged disk does not change the times of a file
     reason = _wrong_at(entry, path)
     if reason is None:
         return Verification(entry.name, path, "ok", f"{path}, SHA-256 {sha256_of(path)}")
@@ -139,7 +140,7 @@ def _offline() -> bool:
 
 
 def _wrong_at(entry: WeightsEntry, path: Path) -> str | None:
-    """Return what is wrong with an entry's file, wherever it is; None if nothing is."""
+    """Return what is wrong with an entry's file, in any location; None if nothing is."""
     if path == file_of(entry):
         return wrong_with(entry, path)
     for source in entry.sources:
@@ -158,7 +159,7 @@ def _mismatch(entry: WeightsEntry, source: Source, path: Path) -> str | None:
 
 
 def _local(entry: WeightsEntry, place: Path, failed: dict[str, str]) -> Path | None:
-    """Return a verified file on this machine, and note in ``failed`` why others are not used."""
+    """Return a verified file on this machine; record in ``failed`` why others are not used."""
     for source in entry.sources:
         if source.path:
             path = Path(source.path)
@@ -193,8 +194,8 @@ def _hub_files(source: Source) -> list[Path]:
 
 
 def _hub_folder() -> Path:
-    """Return torch.hub's folder by its documented rule, without importing torch for it."""
-    if "torch" in sys.modules:  # which a program may have told of another folder
+    """Return torch.hub's folder by its documented rule, without importing torch."""
+    if "torch" in sys.modules:  # the program may have called torch.hub.set_dir
         import torch
 
         return Path(torch.hub.get_dir())
@@ -203,7 +204,7 @@ def _hub_folder() -> Path:
 
 
 def _in_hub(entry: WeightsEntry) -> list[Path]:
-    """Return the files of torch.hub that have the name of a source whose SHA-256 is known."""
+    """Return the files in torch.hub's cache named like a source whose SHA-256 is known."""
     return [
         path
         for source in entry.sources
@@ -219,7 +220,7 @@ def _in_hub(entry: WeightsEntry) -> list[Path]:
 def _from_sources(
     entry: WeightsEntry, place: Path, failed: dict[str, str], patience: Patience
 ) -> bool:
-    """Download from the first source that provides the file; note why others fail."""
+    """Download from the first source that provides the file; record why others fail."""
     for source in entry.sources:
         if source.path:
             continue  # tried before
@@ -247,13 +248,13 @@ def _locked(place: Path, name: str) -> Iterator[None]:
 
 
 def _part_of(entry: WeightsEntry, source: Source, place: Path) -> Path:
-    """Return the path of a source's part, which depends on the expected bytes."""
+    """Return the path of a source's partial file, which depends on the expected bytes."""
     known = f"{source} {entry.hash_of(source)} {_size_from(entry, source)}"
     return place.with_name(f"{place.name}.{sha256(known.encode()).hexdigest()[:8]}.part")
 
 
 def _size_from(entry: WeightsEntry, source: Source) -> int | None:
-    """Return the size in bytes of the file that a source provides; None if it is not known."""
+    """Return the size in bytes of the file that a source provides; None if unknown."""
     return None if source.sha256 not in (None, entry.sha256) else entry.size
 
 
@@ -263,7 +264,7 @@ def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patien
     resumed = part.exists()
     reason = _download_once(entry, source, place, part, patience)
     if reason is not None and resumed:
-        # The old bytes may be at fault, not those of today.
+        # The old bytes may be at fault, not the new ones.
         reason = _download_once(entry, source, place, part, patience)
     if reason is not None:
         raise SourceError(reason)
@@ -272,7 +273,7 @@ def _download(entry: WeightsEntry, source: Source, place: Path, patience: Patien
 def _download_once(
     entry: WeightsEntry, source: Source, place: Path, part: Path, patience: Patience
 ) -> str | None:
-    """Return why what a source provides is not the file; None once the file is in its place."""
+    """Return why a source's file is not the right one; None once the file is in its place."""
     label, size, whole = entry.name, _size_from(entry, source), part
     if source.drive:
         download_drive(source.drive, part, label=label, size=size, patience=patience)
@@ -293,9 +294,9 @@ def _download_once(
 
 
 def _nowhere(entry: WeightsEntry, place: Path, failed: dict[str, str], *, offline: bool) -> str:
-    """Return a message of one line: what was tried, and what to do."""
+    """Return a one-line message: what was tried, and what to do."""
     tried = "; ".join(f"{printable(where)}: {reason}" for where, reason in failed.items())
-    by_hand = f"put the file by hand at {place}, or do without these weights (pretrained=False)"
+    by_hand = f"put the file by hand at {place}, or build without weights (pretrained=False)"
     if not offline:
         tried = tried or "it has no source"
         return f"{entry.name} could not be fetched ({tried}). Try again, {by_hand}."

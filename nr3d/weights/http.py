@@ -1,4 +1,4 @@
-"""Files over HTTP: transfers that break off are resumed, and web pages never taken for a file."""
+"""Files over HTTP: broken transfers are resumed, and web pages are not mistaken for files."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ __all__ = [
 T = TypeVar("T")
 
 _MOST_ATTEMPTS = 50
-"""Transfers begun for one file, also where each makes some progress."""
+"""Maximum number of transfers of one file, even if each makes some progress."""
 
 
 def download(
@@ -53,11 +53,11 @@ def download(
 
     Args:
         url: address of the file, http or https.
-        part: path to write to. Whatever happens, a later call can resume from what it holds.
+        part: path to write to. Whatever happens, a later call can resume from its content.
         label: text beside the progress bar.
         span: position of the first byte and number of bytes; None for the whole file.
-        size: size of the whole file in bytes, if known. A server that states or sends another
-            size is refused.
+        size: size of the whole file in bytes, if known. It is an error if the server states or
+            sends another size.
         patience: limits on attempts, time and rate.
 
     Raises:
@@ -104,7 +104,7 @@ def read_span(
         patience: limits on attempts, time and rate.
 
     Returns:
-        tuple: the bytes, and the file's size in bytes; None where the server does not state it.
+        tuple: the bytes, and the file's size in bytes; None if the server does not state it.
 
     Raises:
         SourceError: if the server does not provide them, or does not serve byte ranges.
@@ -160,8 +160,8 @@ def _transfer(opened: Any, attempt: Callable[[], T], received: Callable[[], int]
 
     Args:
         opened: session.
-        attempt: transfer; raises :class:`TransientError` for what may succeed another time.
-        received: number of bytes that are here so far.
+        attempt: transfer; raises :class:`TransientError` if another attempt may succeed.
+        received: function that returns the number of bytes received so far.
 
     Raises:
         SourceError: with the reason of the last attempt.
@@ -217,7 +217,7 @@ def _attempt(
         if span is None and None not in (size, total) and size != total:
             raise SourceError(f"has {total:,} bytes, {size:,} expected")
         if not ranged:
-            have = 0  # the file is another one now, or ranges are not served
+            have = 0  # the file has changed, or the server does not serve ranges
         wanted = total if length is None else length
         if wanted is not None and wanted > MOST_BYTES and length is None:
             raise SourceError(f"has {wanted:,} bytes, more than the {MOST_BYTES:,} of any weights")
@@ -242,7 +242,7 @@ def _write(
     *,
     sniff: bool,
 ) -> int:
-    """Append an answer's body to the part, from ``have`` bytes on, and return its new size."""
+    """Append a response's body to the part, after ``have`` bytes, and return the new size."""
     most = MOST_BYTES if wanted is None else wanted
     blocks = blocks_of(opened, got)
     block = next(blocks, b"")

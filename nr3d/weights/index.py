@@ -22,7 +22,7 @@ from nr3d.weights.parsing import parse_entry
 SHIPPED = Path(__file__).with_name("index.yaml")
 
 _PATIENCE = 60.0
-"""Longest wait for another process that writes the index, in seconds."""
+"""Maximum wait for another process that writes the index, in seconds."""
 
 _HEADER = "# Weights of one's own: architecture.tag, its sources and what is known of it.\n"
 
@@ -30,8 +30,8 @@ _HEADER = "# Weights of one's own: architecture.tag, its sources and what is kno
 def user_index() -> Path:
     """Return the path of the index with the user's own entries, which need not exist.
 
-    It is ``$NR3D_WEIGHTS_INDEX``, else ``weights.yaml`` in the platform's folder for
-    configurations.
+    It is ``$NR3D_WEIGHTS_INDEX`` if set, else ``weights.yaml`` in the platform's configuration
+    folder.
 
     Raises:
         WeightsError: if neither can be determined because the user has no home folder.
@@ -45,12 +45,12 @@ def user_index() -> Path:
 
 
 def available() -> dict[str, WeightsEntry]:
-    """Return every entry by its name; the user's replace shipped entries of the same name.
+    """Return all entries by name; the user's own replace shipped entries of the same name.
 
-    Each index file is parsed once for each state of it in a process.
+    A process parses each index file again only after the file has changed.
 
     Raises:
-        WeightsError: if an entry is not usable; the message names the file, the entry, the field
+        WeightsError: if an entry is invalid; the message names the file, the entry, the field
             and the reason.
 
     Examples:
@@ -61,13 +61,13 @@ def available() -> dict[str, WeightsEntry]:
 
 
 def find(name: str) -> WeightsEntry:
-    """Return the entry of a name.
+    """Return the entry with a name.
 
     Args:
         name: ``architecture.tag``.
 
     Raises:
-        WeightsError: if there is none; the message lists the names.
+        WeightsError: if there is none; the message suggests a name or lists all.
     """
     entries = available()
     if name not in entries:
@@ -81,22 +81,21 @@ def find(name: str) -> WeightsEntry:
 
 
 def describe_user_index() -> str:
-    """Return a phrase that names the user's index, and says if it does not exist."""
+    """Return a phrase that names the user's index and mentions whether it is missing."""
     path = user_index()
     return f"your index {path}" + ("" if path.is_file() else " (no such file yet)")
 
 
 def read_index(path: Path) -> dict[str, WeightsEntry]:
-    """Read the entries of an index file by their names.
+    """Read the entries of an index file, by name.
 
-    A file is parsed once for each state of it in a process. What is returned is the caller's own,
-    and may be changed.
+    A process parses the file again only after it has changed. The caller may modify the result.
 
     Args:
         path: path of the index file.
 
     Raises:
-        WeightsError: if an entry is not usable, naming the first one, or the file is not YAML.
+        WeightsError: if the file is not YAML or an entry is invalid; the message names the first.
     """
     entries = _parsed(path)
     _refuse_unknown_models(entries, path)
@@ -104,9 +103,9 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
 
 
 def _refuse_unknown_models(entries: dict[str, WeightsEntry], path: Path) -> None:
-    """Refuse entries of models that torchreid does not have, asking torchreid only if need be."""
+    """Raise an error for an entry of an unknown model, consulting torchreid only if necessary."""
     if path == SHIPPED:
-        return  # its models are nr3d's
+        return  # all of its models are nr3d's
     shipped = {entry.architecture for entry in _parsed(SHIPPED).values()}
     unsure = [entry for entry in entries.values() if entry.architecture not in shipped]
     known = registered_models() if unsure else []
@@ -139,7 +138,7 @@ def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
 
     Args:
         entry: entry to add.
-        replace: whether to replace the user's entry of that name, if there is one. The file is
+        replace: whether to replace an existing entry of the user's with that name. The file is
             then rewritten without its comments.
 
     Returns:
@@ -147,7 +146,7 @@ def add(entry: WeightsEntry, *, replace: bool = False) -> Path:
 
     Raises:
         WeightsError: if the user's index holds another entry of that name and ``replace`` is
-            False, or the index or the entry is not usable. The file is not changed.
+            False, or if the index or the entry is invalid. The file is not changed.
         OutputError: if the file cannot be written. It is not changed.
     """
     path = user_index()
@@ -168,7 +167,7 @@ def _is_same(present: WeightsEntry | None, entry: WeightsEntry) -> bool:
 
 @contextlib.contextmanager
 def _in_turn(path: Path) -> Iterator[None]:
-    """Wait for other processes that write a file, so that none of their entries is lost."""
+    """Wait for other processes that write the file, so that none of their entries is lost."""
 
     def have_patience(refusal: Locked, waited: float) -> None:
         if waited > _PATIENCE:
@@ -182,15 +181,15 @@ def _in_turn(path: Path) -> Iterator[None]:
 
 
 def _add(entry: WeightsEntry, path: Path, *, replace: bool) -> None:
-    """Write an entry into an index that no other process writes."""
+    """Write an entry into an index that no other process is writing."""
     own = _own(path)
     present = own.get(entry.name)
     if _is_same(present, entry):
         return
     if present is not None and not replace:
         raise WeightsError(
-            f"{path} holds another {entry.name} already: give this one another tag, or replace "
-            "that by --replace."
+            f"{path} holds another {entry.name} already: choose another tag for this one, or "
+            "replace that with --replace."
         )
     if present is None:
         text = path.read_text(encoding="utf-8") if path.is_file() else _HEADER

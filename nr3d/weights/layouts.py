@@ -1,4 +1,4 @@
-"""How published files name their tensors, and a table for each that translates to our names."""
+"""Layouts: the tensor names of published files, and their translation to our names."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class Layout:
     """One way to name a video model's tensors.
 
     Args:
-        name: the name that the index calls it by.
-        of: origin of the files that have it.
-        signature: keys that every file of this layout has, and no other layout's has together. One
-            that ends in ``*`` stands for any key that starts so; the first is a whole key.
-        rules: patterns of whole keys, each with our name for it, as :func:`re.sub` takes it.
-        unused: patterns of whole keys that our models have no place for, each with what they are.
-        trunk_only: True where a file holds a trunk and nothing of a video model.
-        last_relu: False where the trunk's last block is linear, so that the same tensors are
-            another network in a trunk that has its ReLUs.
-        aggregation: the name of the aggregation that is meant where a file has no tensors of one;
-            None if that is not known.
+        name: the name of the layout in the index.
+        of: the origin of files with this layout.
+        signature: keys that every file of this layout has, and no file of another layout has all
+            of. A key that ends in ``*`` stands for any key with that prefix; the first is complete.
+        rules: patterns of complete keys, each with our name as a replacement for :func:`re.sub`.
+        unused: patterns of complete keys that our models have no use for, each with what they are.
+        trunk_only: True if files hold only a trunk, and no other part of a video model.
+        last_relu: False if the trunk's last block is linear, so that the same tensors in a trunk
+            with ReLUs would be a different network.
+        aggregation: the name of the aggregation to assume if a file has no tensors of one; None if
+            unknown.
     """
 
     name: str
@@ -42,21 +42,21 @@ class Layout:
     aggregation: str | None = None
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
-        """Tell whether a state dict is named so."""
+        """Return whether a state dict has this layout."""
         return all(
             any(key.startswith(sign[:-1]) for key in state) if sign.endswith("*") else sign in state
             for sign in self.signature
         )
 
     def rename(self, key: str) -> str | None:
-        """Return our name of a key, or None if the table has none."""
+        """Return our name for a key, or None if there is none."""
         for pattern, name in self.rules:
             if re.fullmatch(pattern, key):
                 return re.sub(f"^{pattern}$", name, key)
         return None
 
     def reason_unused(self, key: str) -> str | None:
-        """Return what a key is that our models have no place for, or None if it is not known."""
+        """Return why our models have no use for a key, or None if it is not such a key."""
         for pattern, reason in self.unused:
             if re.fullmatch(pattern, key):
                 return reason
@@ -64,14 +64,14 @@ class Layout:
 
 
 LAYOUTS: dict[str, Layout] = {}
-"""Layout name to its table. The architectures that they belong to register them."""
+"""Layouts by name, registered by the architectures that they belong to."""
 
 
 def register_layout(layout: Layout) -> None:
-    """Make a layout known, so that files of it are recognised and loaded.
+    """Register a layout, so that its files are recognised and loaded.
 
     Raises:
-        RegistrationError: if there is another layout of that name.
+        RegistrationError: if another layout has that name.
     """
     if LAYOUTS.get(layout.name, layout) != layout:
         raise RegistrationError(
@@ -82,7 +82,7 @@ def register_layout(layout: Layout) -> None:
 
 
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
-    """Return the layout of a state dict, or None if it is none of :data:`LAYOUTS`."""
+    """Return the layout of a state dict, or None if it is not among :data:`LAYOUTS`."""
     for layout in LAYOUTS.values():
         if layout.matches(state):
             return layout
@@ -92,20 +92,20 @@ def recognise(state: Mapping[str, Tensor]) -> Layout | None:
 def network_in(
     state: Mapping[str, Tensor], own: Mapping[str, Tensor] | None, path: str | Path
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Take a network out of a state dict that holds it as a part, such as Lightning's ``model.``.
+    """Extract a network from a larger state dict, such as Lightning's ``model.``.
 
     Args:
-        state: names to tensors.
-        own: the state dict of the model that it is for, if it is not one of ours.
+        state: tensors by name.
+        own: the state dict of the model to load, if it is not one of ours.
         path: the file, for messages.
 
     Returns:
-        tuple: the network's tensors without the prefix, and the names of all others, each with the
-        reason why it is not used. The state dict as it is if its names are known already, or the
-        network is not found in it.
+        tuple: the network's tensors without their prefix, and the names of all other tensors, each
+        with the reason why it is not used. If the names are already known, or no network is found,
+        the state dict is returned unchanged.
 
     Raises:
-        WeightsError: if two networks are found.
+        WeightsError: if more than one network is found.
     """
     if set(state) & set(own or ()) or (own is None and recognise(state) is not None):
         return dict(state), {}
@@ -114,7 +114,7 @@ def network_in(
     if len(found) > 1:
         raise WeightsError(
             f"{path} holds {len(found)} networks, as {', '.join(found[:4])}: save the state dict "
-            "of the one that is wanted."
+            "of the one that you want."
         )
     if not found:
         return dict(state), {}
@@ -125,5 +125,5 @@ def network_in(
     return {key: inside[key] for key in inside if key not in outside}, outside
 
 
-# The registration in torchreid imports the architectures, whose families fill LAYOUTS.
+# Registering with torchreid imports the architectures, whose families fill LAYOUTS.
 _HOST = host.torchreid

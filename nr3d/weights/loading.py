@@ -1,4 +1,4 @@
-"""Weights into a model: every key of the file and of the model is accounted for."""
+"""Loading of weights into a model, with an account of every key of the file and of the model."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ _AGGREGATION = "aggregation."
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What became of every tensor of a file and of a model.
+    """Account of every tensor of a file and of a model.
 
     Args:
         path: the file.
-        layout: naming of its keys, one of :data:`LAYOUTS`; None for the model's own names.
+        layout: the layout of its keys, one of :data:`LAYOUTS`; None for the model's own names.
         loaded: the model's keys that were loaded.
-        left: the model's keys that keep their start value, each with the reason.
+        left: the model's keys that keep their initial value, each with the reason.
         unused: the file's keys that were not loaded, each with the reason.
-        entry: the index entry of the file, None for a path.
-        differs: reason why the model computes other features than the file's network although it
-            starts from all of its weights; empty if it does not.
+        entry: the index entry of the file; None for a path.
+        differs: reason why the model's features differ from those of the file's network although
+            all of its weights were loaded; empty if they do not differ.
     """
 
     path: Path
@@ -52,26 +52,26 @@ class LoadReport:
 
     @property
     def whole(self) -> bool:
-        """Whether the model computes the file's features: at most its classifier was left."""
+        """Whether the model computes the file's features: at most its classifier was not loaded."""
         left = (key for key in self.left if not key.startswith("classifier."))
         return not self.differs and all(map(_is_counter, left))
 
     def __str__(self) -> str:
-        """Return a sentence for each kind, with parts instead of keys."""
+        """Return a summary, with one sentence per outcome and parts instead of keys."""
         name = f"{self.entry.name} ({self.path})" if self.entry else str(self.path)
         named = f", layout {self.layout}" if self.layout else ""
         lines = [f"Loaded {_parts(self.loaded)} from {name}{named}."]
-        for what, keys in (("Left at its start value", self.left), ("Not used", self.unused)):
+        for what, keys in (("Left at its initial value", self.left), ("Not used", self.unused)):
             for reason in dict.fromkeys(keys.values()):
                 of_it = [key for key, why in keys.items() if why == reason]
                 lines.append(f"{what}: {_parts(of_it)}: {reason}.")
         if self.differs:
-            lines.append(f"Only a start, its features are others: {self.differs}.")
+            lines.append(f"Only a starting point, with different features: {self.differs}.")
         return " ".join(lines)
 
 
 def _parts(keys: tuple[str, ...] | list[str]) -> str:
-    """Return the names of the parts that keys belong to, with the number of tensors."""
+    """Return the names of the parts that keys belong to, and the number of tensors."""
     parts = list(dict.fromkeys(key.split(".")[0] for key in keys))
     named = ", ".join(map(_name, parts[:6]))
     more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
@@ -83,13 +83,13 @@ def _is_counter(key: str) -> bool:
 
 
 def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
-    """Load the weights that the argument ``pretrained`` of ``build_model`` names.
+    """Load the weights named by the argument ``pretrained`` of ``build_model``.
 
     Args:
         model: a network with a ``backbone``.
         name: the registered name of the network.
-        pretrained: ``False`` for nothing; ``True`` for the trunk's ImageNet weights; a tag such as
-            ``'mars'``, a whole name such as ``'vkd_resnet50.mars'``, or a path.
+        pretrained: ``False`` for none; ``True`` for the trunk's ImageNet weights; a tag such as
+            ``'mars'``, a full name such as ``'vkd_resnet50.mars'``, or a path.
 
     Raises:
         WeightsError: if the weights cannot be found, downloaded, verified or loaded.
@@ -107,14 +107,14 @@ def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) 
 
 
 def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> str:
-    """Return what there is instead of a tag, and how to get it."""
+    """Return a message about an unknown tag: the alternatives, and how to get them."""
     own = describe_user_index()
-    add = f"take in a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
+    add = f"add a file that you have, `nr3d weights add FILE --name {name}.{tag}`"
     others = [entry.name for entry in entries.values() if tag in entry.trained_on]
     if tag == IMAGENET_TAG:
         return (
             f"There are no ImageNet weights for {name}, neither shipped nor in {own}: train it "
-            f"from its start values with pretrained=False (model.pretrained False), or {add}."
+            f"from scratch with pretrained=False (model.pretrained False), or {add}."
         )
     if not others:
         tags = [entry.tag for entry in entries.values() if entry.architecture == name]
@@ -124,8 +124,8 @@ def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> st
         )
     other = entries[others[0]]
     return (
-        f"No public weights {name}.{tag} are known, and {own} has none. Three ways "
-        f"on: train them, `nr3d train --config {tag} --root DIR model.name {name}`; {add}; or use "
+        f"No public weights {name}.{tag} are known, and {own} has none. You can "
+        f"train them, `nr3d train --config {tag} --root DIR model.name {name}`; {add}; or use "
         f"a network trained on {tag} that can be downloaded now ({', '.join(others)}): "
         f"build_model('{other.architecture}', pretrained='{other.tag}')."
     )
@@ -134,28 +134,30 @@ def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> st
 def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> LoadReport:
     """Load weights into a model and account for every key.
 
-    The file may be a checkpoint of ours, bare or in a training checkpoint, safetensors, a
-    checkpoint of torchreid's, or have one of the :data:`LAYOUTS`; with what wrappers put before its
-    keys (``module.``, ``_orig_mod.``, ``model.``, …) or without. A classifier of another number of
-    identities is left at its start value. Of a network with another aggregation only the trunk is
-    loaded, or all that fits where the model's aggregation may start from that one: aggregations
-    are compared by the name that the entry or the file has, and where neither has one by their
-    tensors. What was left is in the report and logged. What the index or the file says of the use
-    of the weights becomes the model's ``entry`` and ``feature``.
+    The file may be a state dict of nr3d's, a training checkpoint, safetensors, a checkpoint of
+    torchreid's, or a file in one of the :data:`LAYOUTS`, with or without the prefixes that wrappers
+    add to keys (``module.``, ``_orig_mod.``, ``model.``, …).
+
+    A classifier with another number of identities keeps its initial value. From a network with
+    another aggregation only the trunk is loaded, or everything that fits if the model's aggregation
+    may start from that one. Aggregations are compared by their names in the entry or the file, or
+    by their tensors if neither states a name. The report, which is also logged, lists what was not
+    loaded. What the index or the file states about the use of the weights becomes the model's
+    ``entry`` and ``feature``.
 
     Args:
-        model: a network of ours; or any other, whose own names the file must then have.
+        model: a network of nr3d's, or any other, whose own names the file must then have.
         name_or_path: a name in the index, which is fetched, or a file.
-        whole: whether to refuse a file that leaves more than the classifier at its start value,
-            whose features would mean nothing.
+        whole: whether to refuse a file that leaves more than the classifier at its initial value,
+            so that the features would be meaningless.
 
     Returns:
         LoadReport: what was loaded, what was left and what was not used, and why.
 
     Raises:
         WeightsError: if the weights cannot be found, fetched, verified or read, a key of the
-            file or the model is not explained, or a tensor is not of finite real numbers; the
-            model is then as it was.
+            file or the model is not accounted for, or a tensor has values other than finite real
+            numbers; the model is then unchanged.
 
     Examples:
         >>> import torch, nr3d
@@ -216,7 +218,7 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
 
 
 def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
-    """Return the entry, if a name in the index was given, and the file, which is fetched."""
+    """Return the file, fetched if a name in the index was given, and in that case its entry."""
     text = str(name_or_path)
     path = expanded(text, WeightsError)
     if isinstance(name_or_path, str) and "/" not in text and "." in text:
@@ -224,7 +226,7 @@ def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
         if text in entries:
             return entries[text], fetch(entries[text])
         if not path.is_file() and text.split(".")[0] in {e.architecture for e in entries.values()}:
-            find(text)  # its error lists what there is
+            find(text)  # its error lists the known names
     return None, path
 
 
@@ -243,22 +245,22 @@ def _check_layout(
     if layout is None and not set(state) & set(own):
         known = "; ".join(f"{known.name} ({known.of})" for known in LAYOUTS.values())
         raise WeightsError(
-            f"{path} has no key of this model and no layout that is known: it starts with "
-            f"{_some(list(state))}. Known are {known}. Rename its keys to the model's."
+            f"{path} has no key of this model and no known layout: its first keys are "
+            f"{_some(list(state))}. Known layouts are {known}. Rename its keys to the model's."
         )
 
 
 def _rename(
     state: Mapping[str, Tensor], layout: Layout | None, path: Path
 ) -> tuple[dict[str, str], dict[str, str]]:
-    """Return our name of each key of the file, and the reason for those that have none."""
+    """Return our name for each key of the file, and the reason for each key without one."""
     if layout is None:
         return {key: key for key in state}, {}
     renamed: dict[str, str] = {}
     unused: dict[str, str] = {}
     unexplained = []
     for key in state:
-        # A trunk's file may have our names for parts of its own, such as a classifier.
+        # A trunk's file may use our names for its own parts, such as a classifier.
         reason, name = layout.reason_unused(key), layout.rename(key)
         if reason is not None:
             unused[key] = reason
@@ -269,7 +271,7 @@ def _rename(
     if unexplained:
         raise WeightsError(
             f"{path} has keys that the layout {layout.name} ({layout.of}) does not explain: "
-            f"{_some(unexplained)}. Take them out of the file if they are not needed, or build "
+            f"{_some(unexplained)}. Remove them from the file if they are not needed, or build "
             "the model that has them."
         )
     return renamed, unused
@@ -277,18 +279,18 @@ def _rename(
 
 @dataclass(frozen=True)
 class _Match:
-    """How far a file's network is the model's.
+    """How well a file's network matches the model.
 
     Args:
-        why: reason why it is another; empty if it is the same.
-        starts: whether the model may start from more of it than the trunk.
+        why: reason why the networks differ; empty if they match.
+        starts: whether the model may start from more than the file's trunk.
     """
 
     why: str = ""
     starts: bool = False
 
     def leaves(self, key: str, others: Container[str]) -> bool:
-        """Tell whether a tensor remains without its counterpart among the others' names."""
+        """Return whether a tensor is left out; ``others`` are the names on the other side."""
         if self.starts:
             return key.startswith(_AGGREGATION) and key not in others
         return bool(self.why) and not key.startswith("backbone.")
@@ -297,9 +299,9 @@ class _Match:
 def _named_aggregation(
     said: WeightsEntry | None, content: Mapping[str, Any], path: Path
 ) -> str | None:
-    """Return the name of a file's aggregation, as its entry or else the file itself has it."""
+    """Return the name of a file's aggregation from its entry, or else from the file itself."""
     if said is not None and said.aggregation is None and said.sources:
-        said = entry_in(content, path)  # an entry of the index may say less than the file
+        said = entry_in(content, path)  # an index entry may state less than the file
     return None if said is None else said.aggregation
 
 
@@ -314,9 +316,9 @@ def _match(
 
     Args:
         model: the network.
-        layout: the file's.
-        named: the name of the file's aggregation, None if it is not known.
-        renamed: the file's keys to our names of them.
+        layout: the layout of the file.
+        named: the name of the file's aggregation; None if unknown.
+        renamed: our names by the file's keys.
         own: the model's state dict.
     """
     if layout is None:
@@ -325,7 +327,7 @@ def _match(
         return _Match("the file holds a trunk only")
     mine = getattr(model, "aggregation_name", None)
     theirs = named or aggregation_in(renamed.values(), layout, model)
-    # Where one of them has no name, what they have is compared, and later each tensor.
+    # Without both names, compare whether each has any tensors; later, each tensor is checked.
     has, wants = (bool(_in_aggregation(names)) for names in (renamed.values(), own))
     same = theirs == mine if theirs and mine else has == wants
     if not same:
@@ -340,12 +342,12 @@ def _match(
 
 
 def aggregation_in(names: Iterable[str], layout: Layout, model: nn.Module) -> str | None:
-    """Return the name of the aggregation that a file has tensors of; None if none is known.
+    """Return the name of the aggregation whose tensors a file has; None if unknown.
 
     Args:
-        names: our names of the file's tensors.
-        layout: the file's.
-        model: the network that it is for, whose own aggregation is preferred.
+        names: our names for the file's tensors.
+        layout: the layout of the file.
+        model: the network to load; its own aggregation is preferred.
     """
     tensors = _in_aggregation(names)
     if not tensors and layout.aggregation is not None:
@@ -358,12 +360,12 @@ def aggregation_in(names: Iterable[str], layout: Layout, model: nn.Module) -> st
 
 
 def _in_aggregation(names: Iterable[str]) -> set[str]:
-    """Return those of a network's names that lie in its aggregation, as they are called there."""
+    """Return the names of the aggregation's tensors among a network's, without their prefix."""
     return {name.removeprefix(_AGGREGATION) for name in names if name.startswith(_AGGREGATION)}
 
 
 def _name(key: str) -> str:
-    """Return a key as it is, or short and in quotes where it is not a plain name."""
+    """Return a key unchanged if it is a plain name, else shortened and in quotes."""
     return key if re.fullmatch(r"[\w.-]{1,100}", key) else shown(key)
 
 
@@ -376,7 +378,7 @@ def _some(keys: list[str]) -> str:
 def _check(
     own: Mapping[str, Tensor], used: Mapping[str, Tensor], left: Mapping[str, str], path: Path
 ) -> None:
-    """Refuse tensors that are not those of the model, apart from what is left."""
+    """Raise an error if the tensors do not match the model's, apart from those left out."""
     missing = [key for key in own if key not in used and key not in left]
     unexpected = [key for key in used if key not in own]
     shapes = [

@@ -1,4 +1,4 @@
-"""What a weights file says about itself: the facts that are stored with it."""
+"""The facts that a weights file states about itself."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nr3d.weights.parsing import parse_entry
 from nr3d.weights.safetensors_file import is_safetensors, safetensors_metadata
 
 ENTRY_KEY = "nr3d.entry"
-"""The key of a safetensors file's metadata that holds its entry, as JSON."""
+"""The metadata key under which a safetensors file holds its entry, as JSON."""
 
 
 def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
-    """Return what is known of weights by name or file, without fetching anything.
+    """Return what is known about weights, without fetching anything.
 
     Args:
         name_or_path: a name in the index, a training checkpoint or an exported file.
 
     Returns:
-        WeightsEntry | None: the entry in the index, or the facts in the file without sources; None
-        if the file has none.
+        WeightsEntry | None: the entry in the index, or the facts in the file, without sources; None
+        if the file states none.
 
     Raises:
         WeightsError: if the file is missing or cannot be read.
@@ -39,20 +39,20 @@ def entry_of(name_or_path: str | Path) -> WeightsEntry | None:
         if name_or_path in entries:
             return entries[name_or_path]
     path = existing(name_or_path)
-    # A safetensors file has them in its header: its tensors need not be read.
+    # A safetensors file has them in its header, so its tensors need not be read.
     content = {} if is_safetensors(path) else read_checkpoint(path)
     return entry_in(content, path)
 
 
 def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
-    """Return what a file on this machine says about its weights; None if it says nothing.
+    """Return what a file on this machine states about its weights; None if nothing.
 
     Args:
-        content: the file's content as :func:`read_checkpoint` returns it; not used of safetensors.
+        content: the file's content from :func:`read_checkpoint`; not used for safetensors.
         path: the file.
 
     Raises:
-        WeightsError: if the facts in it are not usable.
+        WeightsError: if the facts in the file are not usable.
     """
     if not is_safetensors(path):
         return entry_of_checkpoint(content, path)
@@ -70,7 +70,7 @@ def entry_in(content: Mapping[str, Any], path: Path) -> WeightsEntry | None:
 def entry_of_checkpoint(
     checkpoint: Mapping[str, Any], path: Path, name: str | None = None
 ) -> WeightsEntry | None:
-    """Return what a training checkpoint says about the use of its weights; None if nothing.
+    """Return what a training checkpoint states about the use of its weights; None if nothing.
 
     Args:
         checkpoint: the content of the file.
@@ -78,7 +78,7 @@ def entry_of_checkpoint(
         name: the name of the entry. Default is the architecture with the tag ``run``.
 
     Raises:
-        WeightsError: if the facts in it are not usable.
+        WeightsError: if the facts in the checkpoint are not usable.
     """
     facts = facts_in(checkpoint, path)
     architecture = facts.get("architecture")
@@ -102,7 +102,7 @@ def facts_in(checkpoint: Mapping[str, Any], path: Path) -> Mapping[str, Any]:
     """Return the facts in a training checkpoint by name; empty if nr3d did not write it.
 
     Raises:
-        WeightsError: if the facts are not names with values.
+        WeightsError: if the facts are not a mapping of names to values.
     """
     facts = checkpoint.get("facts")
     if facts is None:
@@ -122,10 +122,10 @@ def _usable(path: Path) -> AbstractContextManager[None]:
 
 
 def check_beside(path: Path) -> None:
-    """Check a weights file by the manifest beside it, which has its name and ends in ``.yaml``.
+    """Check a weights file against the manifest beside it, of the same name but in ``.yaml``.
 
     Raises:
-        WeightsError: if that is a manifest of this file and has another SHA-256 for it.
+        WeightsError: if there is a manifest of this file and it states another SHA-256.
     """
     manifest = path.with_suffix(".yaml")
     try:
@@ -144,11 +144,11 @@ def check_beside(path: Path) -> None:
 
 
 _NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")
-"""Facts of a checkpoint that an entry has in another form."""
+"""Facts of a checkpoint that an entry states in another form."""
 
 
 def _without_places(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without the keys that name places on one machine."""
+    """Return a configuration without the keys that name files or folders of one machine."""
     places = {key.name for key in KEYS.values() if key.place}
     return {
         section: (

@@ -1,4 +1,4 @@
-"""Parsing of index entries: every field is checked, and the first wrong one is named."""
+"""Parsing of index entries, with a check of every field."""
 
 from __future__ import annotations
 
@@ -30,12 +30,13 @@ def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
 
     Args:
         name: ``architecture.tag``.
-        content: field names to values, as :meth:`WeightsEntry.to_mapping` returns them.
-        where: path of the index file, for messages. A relative ``path`` source starts from its
-            folder.
+        content: values by field name, as returned by :meth:`WeightsEntry.to_mapping`.
+        where: path of the index file, for messages; the path of a ``path`` source may be relative
+            to its folder.
 
     Raises:
-        WeightsError: if the entry is not usable; the message names it, the field and the reason.
+        WeightsError: if the entry is invalid; the message names it, its first wrong field and the
+            reason.
     """
 
     def refuse(what: str, reason: str) -> WeightsError:
@@ -78,7 +79,7 @@ def parse_entry(name: object, content: object, where: str) -> WeightsEntry:
 
 
 class _BadValueError(ValueError):
-    """A field's value is wrong; the message follows the field's name."""
+    """An invalid value of a field; its message continues after the field's name."""
 
 
 def _text(value: object) -> str:
@@ -103,7 +104,7 @@ def _one_of(*choices: str) -> Callable[[object], str]:
 
 
 def _registered_name(value: object) -> str:
-    """Take the name of an aggregation, also of one that is not registered in this process."""
+    """Check the name of an aggregation, which need not be registered in this process."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_]{1,100}", value):
         raise _BadValueError(f"is {shown(value)}, expected a name such as attention or mean")
     return value
@@ -173,7 +174,7 @@ def _mapping(value: object) -> Mapping[str, Any]:
 
 
 def _plain_text(value: object) -> str:
-    """Return a text as it is, and a number, such as a version that YAML takes for one, as text."""
+    """Return a text unchanged, and a number, such as a version that YAML misreads, as text."""
     if isinstance(value, str):
         return value
     if not isinstance(value, int | float) or not -(1 << 63) < value < 1 << 63:
@@ -204,7 +205,7 @@ def _config(value: object) -> str | Mapping[str, Any]:
 
 
 _MOST_KEYS, _DEEPEST = 10_000, 10
-"""Most values of a configuration, and the deepest level that they may be nested to."""
+"""Maximum number of values in a configuration, and maximum depth of their nesting."""
 
 
 def _versions(value: object) -> Mapping[str, str]:
@@ -219,10 +220,10 @@ def parse_source(value: object) -> Source:
     """Return the source that an address or its fields describe.
 
     Args:
-        value: URL or path as a text, or a mapping with the fields of :class:`Source`.
+        value: URL or path as a string, or a mapping with the fields of :class:`Source`.
 
     Raises:
-        ValueError: if it is neither; the message says what was expected.
+        ValueError: if it is neither; the message states what was expected.
     """
     if isinstance(value, str):
         value = {"url" if "://" in value else "path": value}

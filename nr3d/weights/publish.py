@@ -1,4 +1,4 @@
-"""Publish weights: a safetensors file, its manifest and a model card."""
+"""Publishing of weights: a safetensors file, its manifest and a model card."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ class Exported:
 
     Args:
         weights: the safetensors file.
-        manifest: the index entry as YAML, which ``nr3d weights add`` takes.
-        card: the model card, Markdown.
-        entry: the entry that the manifest holds.
+        manifest: the index entry as YAML, for ``nr3d weights add``.
+        card: the model card, in Markdown.
+        entry: the entry in the manifest.
         report: account of which parts of the checkpoint are in the weights.
     """
 
@@ -57,7 +57,7 @@ def export(
     origin: str | None = None,
     replace_files: bool = False,
 ) -> Exported:
-    """Write weights for others, with everything that using them needs and no optimizer state.
+    """Write weights for others to use, with all that they need and without optimizer state.
 
     Args:
         checkpoint: a training checkpoint, or any file that :func:`nr3d.weights.load` takes.
@@ -65,16 +65,16 @@ def export(
         out: the folder for ``name.safetensors``, ``name.yaml`` (manifest) and ``name.md`` (card).
         licence: the SPDX name of the licence.
         origin: the paper or page that the weights come from.
-        replace_files: whether to write over files of these names.
+        replace_files: whether to overwrite existing files of these names.
 
     Returns:
-        Exported: the files, and the entry in the manifest. What the checkpoint does not say is
-        None in it.
+        Exported: the files, and the entry in the manifest, in which anything that the checkpoint
+        does not state is None.
 
     Raises:
-        WeightsError: if the checkpoint does not give the named model its features, or a file is
-            there already; nothing is then written.
-        OutputError: if the files cannot be written; those that were there are then as before.
+        WeightsError: if the checkpoint does not give the named model its features, or a file
+            already exists; nothing is then written.
+        OutputError: if the files cannot be written; existing files are then unchanged.
 
     Examples:
         >>> import torch, nr3d
@@ -86,7 +86,7 @@ def export(
     weights, manifest, card = (folder / f"{name}.{end}" for end in ("safetensors", "yaml", "md"))
     content = read_checkpoint(path)
     known = entry_of_checkpoint(content, path, name) or WeightsEntry(name)
-    parse_entry(name, {}, "--name")  # the name alone
+    parse_entry(name, {}, "--name")  # checks only the name
     trained_as = facts_in(content, path).get("architecture")
     if trained_as not in (None, known.architecture):
         theirs = shown(trained_as).strip("'")
@@ -147,7 +147,7 @@ def entry_of_file(
     architecture = name.split(".")[0]
     model, report, _ = _rebuild(path, read_checkpoint(path), architecture, known.aggregation)
     classifier = model.state_dict().get("classifier.weight")
-    # A trunk's file says nothing of how the network that it starts aggregates.
+    # A trunk's file does not state the aggregation of the network that it starts.
     found = getattr(model, "aggregation_name", None) if report.whole else None
     return replace(
         known,
@@ -168,17 +168,17 @@ def entry_of_file(
 def _rebuild(
     path: Path, content: Mapping[str, Any], architecture: str, aggregation: str | None
 ) -> tuple[nn.Module, LoadReport, str | None]:
-    """Build the network that a file was trained as and load it.
+    """Build the network that a file was trained as, and load the file.
 
     Args:
         path: the file.
-        content: content of the file.
+        content: the content of the file.
         architecture: the registered name of the network.
-        aggregation: the name of its aggregation, if the file has it.
+        aggregation: the name of its aggregation, if the file states it.
 
     Returns:
-        tuple: the network, what was loaded, and the name of the aggregation that it had to be
-        built with; None if that is its own.
+        tuple: the network, the load report, and the name of the aggregation that it had to be
+        built with; None if that is the network's default.
     """
     if architecture not in registered_models():
         raise WeightsError(
@@ -208,7 +208,7 @@ def _rebuild(
             except KeyError as error:
                 raise WeightsError(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
-                    f"known here: {reason_of(error)}. Import what registers it first."
+                    f"known here: {reason_of(error)}. Import the module that registers it first."
                 ) from error
     return model, load(model, path, whole=whole), option
 
@@ -220,22 +220,22 @@ def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> Non
 
 
 def _keep(files: Sequence[Path], replace: bool) -> None:
-    """Refuse to write over files that are there."""
+    """Raise an error if a file exists and must not be replaced."""
     present = [file for file in files if file.exists()]
     if present and not replace:
         raise WeightsError(
-            f"{present[0]} is there already: choose another folder or name, or replace it by "
+            f"{present[0]} is there already: choose another folder or name, or overwrite it with "
             "--replace."
         )
 
 
 @contextlib.contextmanager
 def _all_or_none(*paths: Path) -> Iterator[list[Path]]:
-    """Write several files so that all of them or none take the places of the old ones."""
+    """Write several files so that either all or none of them replace the old ones."""
     with contextlib.ExitStack() as stack:
         partials = [stack.enter_context(replacing(path)) for path in paths]
         yield partials
-        # All on the disk before the first takes its place: what can fail has then been done.
+        # All are on the disk before the first takes its place, so that nothing can fail any more.
         for path, partial in zip(paths, partials, strict=True):
             with writing(path, partial), partial.open("rb+") as file:
                 os.fsync(file.fileno())
@@ -247,11 +247,11 @@ _MANIFEST_HEADER = (
 
 
 def _card(entry: WeightsEntry, aggregation: str | None) -> str:
-    """Return the model card: what it is, how to use it, how good it is, where it comes from.
+    """Return the model card: what the model is, how to use it, its results and its origin.
 
     Args:
-        entry: content of the manifest.
-        aggregation: the name to build the network with, None for its own.
+        entry: the entry in the manifest.
+        aggregation: the aggregation to build the network with; None for its default.
     """
     arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'
     if aggregation is not None:

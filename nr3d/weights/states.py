@@ -1,4 +1,4 @@
-"""The state dict in a checkpoint, whatever it is wrapped in, and the numbers in it."""
+"""Extraction of the state dict from a checkpoint, and checks of its numbers."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ STATES = (
     *("state_dict", "model_state_dict", "model", "net", "network", "model_state", "weights"),
     *("state_dict_ema", "ema_state_dict", "model_ema", "ema"),
 )
-"""The keys under which a checkpoint that holds more keeps its state dict, the first ones first."""
+"""The keys under which a checkpoint may hold its state dict, in order of preference."""
 
 _NOT_WEIGHTS = ("optimizer", "optimizer_state_dict", "optim", "scheduler", "scaler", "epoch")
 
 WRAPPERS = ("module", "_orig_mod", "_forward_module")
-"""Parts of tensor names that come from DataParallel, torch.compile and Lightning."""
+"""Prefixes of tensor names that come from DataParallel, torch.compile and Lightning."""
 
 HOLDERS = (*WRAPPERS, "model", "net", "network", "state_dict")
-"""Names that a network has in the module that it was trained in."""
+"""Names that a network may have inside the module that trained it."""
 
 _NESTED = 4
-"""The number of nested dicts in which a state dict is looked for."""
+"""The number of nested dicts to search for a state dict."""
 
 
 def tensors_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Return the state dict of a checkpoint: itself, or the one that it holds.
+    """Return the state dict of a checkpoint: the checkpoint itself, or the one that it holds.
 
     The prefixes of wrappers (``module.`` of DataParallel, ``_orig_mod.`` of ``torch.compile``) are
     removed from all names.
@@ -41,8 +41,8 @@ def tensors_of(checkpoint: Mapping[str, Any], path: str | Path) -> dict[str, Ten
         path: the file, for messages.
 
     Raises:
-        WeightsError: if there is no state dict, in which case the message says what there is; or
-            if a tensor in it holds no plain numbers.
+        WeightsError: if there is no state dict, in which case the message describes the content;
+            or if a tensor in it does not hold plain numbers.
     """
     state = _find(checkpoint, _NESTED)
     if state is None:
@@ -89,7 +89,7 @@ def _what_is_there(checkpoint: Mapping[Any, Any]) -> str:
 
 
 def _without_wrappers(state: Mapping[str, Any], path: str | Path) -> dict[str, Tensor]:
-    """Remove wrappers' prefixes that all names have, and torch.compile's wherever it stands."""
+    """Remove wrappers' prefixes common to all names, and torch.compile's anywhere in a name."""
     names = {key: key.replace("_orig_mod.", "") for key in state}
     while first := _common_first(names.values()):
         names = {key: name.removeprefix(f"{first}.") for key, name in names.items()}
@@ -111,15 +111,14 @@ def _common_first(names: Iterable[str]) -> str | None:
 
 
 def held_as(state: Mapping[str, Any], anchors: Iterable[str]) -> list[str]:
-    """Return the prefixes, made of :data:`HOLDERS` alone, that a network has in a state dict.
+    """Return the prefixes, made up of :data:`HOLDERS`, that a network has in a state dict.
 
     Args:
-        state: names to tensors.
-        anchors: names of tensors that the network has.
+        state: tensors by name.
+        anchors: names of some of the network's tensors.
 
     Returns:
-        list[str]: the prefixes, such as ``["model."]`` or ``["module.model."]``, without the empty
-        one.
+        list[str]: the non-empty prefixes, such as ``["model."]`` or ``["module.model."]``.
     """
     found: dict[str, None] = {}
     for anchor in anchors:
@@ -140,17 +139,17 @@ _FLOATS = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 def check_numbers(
     state: Mapping[str, Tensor], like: Mapping[str, Tensor], path: str | Path
 ) -> None:
-    """Refuse tensors that a network cannot compute with; the message names the first one.
+    """Raise an error for the first tensor that a network cannot compute with.
 
     Args:
-        state: names to tensors.
-        like: names to the network's own tensors, as far as it has them.
+        state: tensors by name.
+        like: the network's own tensors by name, where it has them.
         path: the file of ``state``, for messages.
 
     Raises:
-        WeightsError: if a tensor is not of float16, bfloat16, float32 or float64 (or of whole
-            numbers, where the network's own is, as a counter of batches), has values that are NaN,
-            infinite or beyond float32, or is a variance below 0.
+        WeightsError: if a tensor is not of type float16, bfloat16, float32 or float64 (or of whole
+            numbers, like the network's own counters of batches), has values that are NaN, infinite
+            or beyond float32, or is a variance below 0.
     """
     for key, tensor in state.items():
         name, own = shown(key), like.get(key)
@@ -176,9 +175,9 @@ def _is_counter(key: str) -> bool:
 
 
 def _check_floats(name: str, tensor: Tensor, path: str | Path) -> None:
-    # As the network will hold them: what is beyond float32 is infinite there.
+    # As the network will hold them: values beyond float32 become infinite.
     values = tensor.detach().float()
-    if not bool(torch.isfinite(values.sum())):  # one pass where all is well
+    if not bool(torch.isfinite(values.sum())):  # a single pass if all values are finite
         nan = int(torch.isnan(values).sum())
         infinite = int(torch.isinf(values).sum())
         if nan or infinite:
@@ -189,5 +188,5 @@ def _check_floats(name: str, tensor: Tensor, path: str | Path) -> None:
     if name.rstrip("'").endswith("running_var") and bool((values < 0).any()):
         raise WeightsError(
             f"{path}: {name} has {int((values < 0).sum())} of {values.numel()} values below 0, "
-            "which no variance is: the file is damaged; fetch or save it again."
+            "which no variance can be: the file is damaged; fetch or save it again."
         )

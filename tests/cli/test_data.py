@@ -135,7 +135,7 @@ def test_what_convert_prints_checks_trains_and_tests(
         f"{shop / INDEX}: 5 identities to train (17 tracklets), 5 others to test (8 query and 9 "
         "gallery tracklets), 2 cameras, 102 frames"
     )
-    assert "1 are under one camera only" in lines[1]
+    assert "1 appear under one camera only" in lines[1]
     check, train = (shlex.split(line.partition(": ")[2])[1:] for line in lines[2:])
     assert main(check) == 0
     assert capsys.readouterr().out.endswith("\n\nNothing is wrong with it.\n")

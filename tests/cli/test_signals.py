@@ -68,7 +68,7 @@ def test_a_signal_ends_training_with_a_checkpoint_and_says_how_to_go_on(
     command = shlex.join(["nr3d", *words, "model.resume", str(last)])
     where, way_on = told.split("; ", 1)
     assert re.fullmatch(f"nr3d: {what} after batch 2 of [78] of epoch 1", where)
-    assert way_on == f"go on with: {command}"
+    assert way_on == f"continue with: {command}"
     assert read_checkpoint(last)["step"] == 2
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
     if name == "SIGTERM":
@@ -110,7 +110,7 @@ def test_a_signal_keeps_what_was_extracted(
         patched.setattr(Inference, "of_frames", asking(Inference.of_frames, 6, signal.SIGTERM))
         assert main(words) == 143
     told = capsys.readouterr().err.splitlines()[-1]
-    assert told == "nr3d: ended by SIGTERM; the same command goes on where it stopped"
+    assert told == "nr3d: ended by SIGTERM; the same command continues where it stopped"
     assert 0 < sum(FeatureStore(out).counts.values()) < 48
     assert sorted(path.name for path in tmp_path.iterdir()) == ["features.h5", "weights.pth"]
     assert main(words) == 0

@@ -193,7 +193,7 @@ def test_a_signal_to_the_launcher_stops_all_processes_at_the_same_step(
         run.terminate()
         errors = run.communicate(timeout=60)[1]
     assert errors.count("nr3d: ended by SIGTERM after ") == 1, errors
-    assert "; go on with: torchrun --nproc-per-node 2 -m nr3d train " in errors
+    assert "; continue with: torchrun --nproc-per-node 2 -m nr3d train " in errors
     assert "cannot reach another process" not in errors
     assert read_checkpoint(out / LAST)["epoch"] >= 1
     assert sorted(path.name for path in out.iterdir() if path.name.startswith(".")) == []

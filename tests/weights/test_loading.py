@@ -61,7 +61,7 @@ def test_only_the_classifier_may_have_another_size(
         report = load(model, tmp_path / "w.pth", whole=True)
     why = "8 identities in the file, 3 here"
     assert report.left == report.unused == {"classifier.weight": why}
-    assert f"Left at its start value: classifier (1 tensor): {why}." in caplog.text
+    assert f"Left at its initial value: classifier (1 tensor): {why}." in caplog.text
     assert torch.equal(model.classifier.weight, before)
     others = {k: v for k, v in source.state_dict().items() if k != "classifier.weight"}
     assert same(model, others)
@@ -103,7 +103,7 @@ def test_a_file_of_no_known_layout_is_refused_with_those_that_are(
     torch.save(torchvision.models.squeezenet1_0().state_dict(), tmp_path / "w.pth")
     with pytest.raises(WeightsError) as caught:
         load(small_model(), tmp_path / "w.pth")
-    for part in ("no layout that is known", "features.0.weight", "vkd (", "vprt (", "not3d ("):
+    for part in ("no known layout", "features.0.weight", "vkd (", "vprt (", "not3d ("):
         assert part in str(caught.value)
 
 
@@ -195,7 +195,7 @@ def test_a_network_starts_from_all_that_its_aggregation_says(tmp_path: Path) -> 
     assert (report.left, report.unused) == ({}, {})
     why = "the file's network aggregates by mean, the model by greatest"
     assert report.differs == why
-    assert str(report).endswith(f" Only a start, its features are others: {why}.")
+    assert str(report).endswith(f" Only a starting point, with different features: {why}.")
     assert not report.whole, "a test of it would mean nothing"
     with pytest.raises(WeightsError, match="does not give this model its features"):
         load(model, tmp_path / "w.pth", whole=True)
@@ -267,7 +267,7 @@ def test_weights_of_an_aggregation_that_nobody_registered_are_refused(
     assert main([*words, "--out", str(tmp_path)]) == 2
     message = capsys.readouterr().err
     assert "of a network that aggregates by 'of_others', which is not known here" in message
-    assert "Import what registers it first." in message
+    assert "Import the module that registers it first." in message
 
 
 def test_an_index_may_hold_weights_of_aggregations_that_are_not_registered_here(

@@ -303,7 +303,7 @@ def test_a_manifest_finds_its_file_beside_it(
         (["add", "w.pth", "--name", "x"], "'x' is not a name for weights"),
         (["add", "m.yaml", "--name", "x.y"], "is a manifest and holds its name"),
         (["fetch", "vkd_resnet50.mar"], "Did you mean vkd_resnet50.mars"),
-        (["verify", "vkd_resnet50.mars"], "1 of 1 are not as they should be: vkd_resnet50.mars"),
+        (["verify", "vkd_resnet50.mars"], "1 of 1 files are wrong or missing: vkd_resnet50.mars"),
         (["export", "gone.pth", "--name", NAME], "No checkpoint at gone.pth"),
     ],
 )

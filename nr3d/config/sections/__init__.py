@@ -1,5 +1,6 @@
 """The sections of the table of configuration keys.
 
-Names and defaults are those of torchreid's ``scripts/default_config.py`` as far as they apply to
-video; ``not3d`` holds the method's own. Choices are those of what takes the value.
+Names and defaults are those of torchreid's ``scripts/default_config.py`` where they apply to
+video; ``not3d`` holds the keys of the method itself. Choices are those of the code that takes the
+value.
 """

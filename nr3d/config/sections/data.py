@@ -35,7 +35,7 @@ KEYS = (
         Command.TRAIN | Command.TEST,
         own=True,
     ),
-    # A feature store is of one dataset, which it names.
+    # A feature store names its own, single dataset.
     Key(
         "data.targets",
         ["mars"],

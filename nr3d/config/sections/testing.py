@@ -1,4 +1,4 @@
-"""``test``: features, ranking and what is reported."""
+"""``test``: features, ranking and reported figures."""
 
 from __future__ import annotations
 

@@ -161,7 +161,7 @@ KEYS = (
         Scope.STEPS,
         _TRAIN,
     ),
-    # numpy's generator takes no larger one.
+    # numpy's generator accepts no larger seed.
     Key("train.seed", 1, Whole(0, 2**32 - 1), "seed of every random draw", Scope.STEPS, _TRAIN),
     Key("sgd.momentum", 0.9, _BELOW_ONE, "momentum of sgd and rmsprop", Scope.STEPS, _TRAIN),
     Key("sgd.dampening", 0.0, SHARE, "dampening of the momentum of sgd", Scope.STEPS, _TRAIN),
@@ -208,8 +208,8 @@ KEYS = (
         _TRAIN,
         own=True,
     ),
-    # softmax and triplet alone are torchreid's own engines'.
-    # Losses may be registered from outside; the name is checked when the loss is built.
+    # torchreid's own engines take only softmax and triplet. Other packages may register losses, so
+    # the name is checked when the loss is built.
     Key(
         "loss.name",
         "not3d",

@@ -12,25 +12,25 @@ from nr3d.models.aggregations.registry import register_aggregation
 
 @register_aggregation("attention")
 class SpatialTemporalAttention(nn.Module):
-    r"""Weight a clip's frames by a two-layer spatial-temporal attention.
+    r"""Weight a clip's frames by two-layer spatial-temporal attention.
 
     .. math::
         s = \mathrm{ReLU}(\mathrm{Conv1d}(\mathrm{ReLU}(\mathrm{Conv2d}(map)))), \quad
         w = \mathrm{softmax}_t(s), \quad f = \sum_t w_t \, \mathrm{GAP}(map_t)
 
-    The Conv2d's kernel is the whole map, so that it sees where in the frame something is; the
+    The Conv2d's kernel covers the whole map, so that it sees where things are in the frame; the
     Conv1d runs over time.
 
     Reference:
         Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video
-        Re-identification. ICPR 2020. arXiv:2008.06318. Deviation: a map of another size is first
-        brought to ``map_size`` by adaptive average pooling, so that any input size works; it is
-        the identity at the paper's 224×112 pixels.
+        Re-identification. ICPR 2020. arXiv:2008.06318. Deviation: maps of other sizes are first
+        resized to ``map_size`` by adaptive average pooling, so that any input size works; at the
+        paper's 224×112 pixels this is the identity.
 
     Args:
         channels: C, the number of channels of the feature maps. Paper: 2048.
         hidden: the number of channels between the two layers. Paper: 256.
-        map_size: the kernel of the spatial layer, rows and columns. Paper: (14, 7).
+        map_size: the kernel size of the spatial layer, in rows and columns. Paper: (14, 7).
 
     Shape:
         - Input: :math:`(B, T, C, h, w)`
@@ -46,7 +46,7 @@ class SpatialTemporalAttention(nn.Module):
     """
 
     on_maps = ("spatial",)
-    """The only layer that works on whole maps; it computes in the trunk's precision."""
+    """The only layer that works on whole maps; it runs in the trunk's precision."""
 
     def __init__(
         self, channels: int, hidden: int = 256, map_size: tuple[int, int] = (14, 7)
@@ -61,12 +61,12 @@ class SpatialTemporalAttention(nn.Module):
         return aggregate(self, maps)
 
     def of_frames(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what is where in maps (N, C, h, w): (N, 256), and their means: (N, C)."""
+        """Return the spatial layer's output (N, 256) and the means (N, C) of maps (N, C, h, w)."""
         where = F.relu(self.see(maps)).flatten(1)  # (N, 256)
         return where, maps.mean(dim=(2, 3))
 
     def of_clips(self, where: Tensor, pooled: Tensor) -> ClipFeatures:
-        """Aggregate clips (B, T, 256) and (B, T, C) of what :meth:`of_frames` returned."""
+        """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, 256), (B, T, C)."""
         over_time = where.transpose(1, 2)  # (B, 256, T)
         scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
         weights = scores.softmax(dim=1)  # (B, T)
@@ -81,8 +81,8 @@ class SpatialTemporalAttention(nn.Module):
         elif rows * columns >= self.map_size[0] * self.map_size[1]:
             seen = self.spatial(F.adaptive_avg_pool2d(maps, self.map_size))
         else:
-            # Pooling is linear: rather than blow a small map up, pool the kernel to its size.
-            # Row i of the matrix is what a one at place i of the map becomes.
+            # Pooling is linear: instead of enlarging a small map, pool the kernel to its size.
+            # Row i of the matrix is what a one-hot map with its 1 at position i becomes.
             places = torch.eye(rows * columns, dtype=maps.dtype, device=maps.device)
             pooling = F.adaptive_avg_pool2d(places.view(-1, 1, rows, columns), self.map_size)
             kernel = self.spatial.weight.flatten(2) @ pooling.flatten(1).T  # (256, C, h·w)

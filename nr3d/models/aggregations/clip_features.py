@@ -1,4 +1,4 @@
-"""The contract of aggregations: what one returns, and the two stages that one may have."""
+"""The contract of aggregations: what they return, and the two stages that they may have."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ClipFeatures(NamedTuple):
     """(B, T), the share of each frame in the clip feature; each row sums to 1."""
 
     def over_frames(self, frames: int) -> ClipFeatures:
-        """Return the same with scores and weights of each frame of the clips.
+        """Return a copy whose scores and weights are per frame of the clips.
 
-        A trunk that mixes frames may leave fewer places in time than there were frames: each
-        frame has then the mean score of the places that it lies in, and its part of their weight.
+        A trunk that mixes frames may output fewer time steps than there were frames. Each frame
+        then gets the mean score of the time steps that it overlaps, and its part of their weight.
 
         Args:
             frames: T, the number of frames of each clip.
@@ -44,29 +44,29 @@ class ClipFeatures(NamedTuple):
 
 
 class TwoStages(Protocol):
-    """An aggregation in two stages, so that each frame goes through the first one once.
+    """An aggregation in two stages, so that each frame passes through the first one only once.
 
-    A frame that stands in several clips, or a batch whose frames belong to many clips, then costs
-    no more than a frame.
+    A frame that occurs in several clips is then computed once, and the frames of many clips can
+    share a batch.
     """
 
     def of_frames(self, maps: Tensor) -> tuple[Tensor, ...]:
-        """Return what clips need of their frames' maps (N, C, h, w): vectors (N, ...)."""
+        """Reduce frames' maps (N, C, h, w) to the vectors (N, ...) that clips need."""
 
     @property
     def of_clips(self) -> Callable[..., ClipFeatures]:
-        """Aggregate clips of what :meth:`of_frames` returned, (B, T, ...) each."""
+        """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, ...) each."""
 
 
 def aggregate(aggregation: TwoStages, maps: Tensor) -> ClipFeatures:
     """Apply both stages of an aggregation.
 
     Args:
-        aggregation: the two stages.
+        aggregation: an aggregation with two stages.
         maps: feature maps (B, T, C, h, w).
 
     Raises:
-        ValueError: if the maps have another number of dimensions.
+        ValueError: if the maps do not have five dimensions.
     """
     return aggregation.of_clips(*parts_of_clips(aggregation, maps))
 
@@ -75,14 +75,14 @@ def parts_of_clips(aggregation: Any, maps: Tensor) -> tuple[Tensor, ...]:
     """Apply the first stage of an aggregation to the maps of whole clips.
 
     Args:
-        aggregation: one of two stages, or any other, whose only stage is the second.
-        maps: feature maps (B, T, C, h, w); for an aggregation without stages whatever it takes.
+        aggregation: an aggregation with two stages; any other counts as a second stage alone.
+        maps: feature maps (B, T, C, h, w); for an aggregation without stages, whatever it takes.
 
     Returns:
         tuple of Tensor: the second stage's arguments, (B, T, ...) each.
 
     Raises:
-        ValueError: if there are two stages and the maps have another number of dimensions.
+        ValueError: if there are two stages and the maps do not have five dimensions.
     """
     if not has_stages(aggregation):
         return (maps,)
@@ -93,12 +93,12 @@ def parts_of_clips(aggregation: Any, maps: Tensor) -> tuple[Tensor, ...]:
 
 
 def has_stages(aggregation: object) -> bool:
-    """Tell whether an aggregation has the two stages of :class:`TwoStages`."""
+    """Return whether an aggregation has the two stages of :class:`TwoStages`."""
     return hasattr(aggregation, "of_frames")
 
 
 class WholeMaps(nn.Module):
-    """The two stages of an aggregation that takes maps (B, T, C, h, w) and has no stages itself.
+    """Adapter that gives two stages to an aggregation of maps (B, T, C, h, w) without any.
 
     Args:
         aggregation: a module that returns :class:`ClipFeatures`.
@@ -109,7 +109,7 @@ class WholeMaps(nn.Module):
         self.aggregation = aggregation
 
     def of_frames(self, maps: Tensor) -> tuple[Tensor]:
-        """Return the maps as they are."""
+        """Return the maps unchanged."""
         return (maps,)
 
     def of_clips(self, maps: Tensor) -> ClipFeatures:

@@ -10,14 +10,14 @@ from nr3d.models.aggregations.registry import register_aggregation
 
 @register_aggregation("mean")
 class MeanAggregation(nn.Module):
-    r"""Weight every frame of a clip the same.
+    r"""Weight all frames of a clip equally.
 
     .. math::
         f = \frac{1}{T} \sum_t \mathrm{GAP}(map_t)
 
     Args:
-        channels: C, the number of channels of the feature maps, which every aggregation takes; it
-            is not used here.
+        channels: C, the number of channels of the feature maps. Not used; every aggregation takes
+            it.
 
     Shape:
         - Input: :math:`(B, T, C, h, w)`
@@ -33,7 +33,7 @@ class MeanAggregation(nn.Module):
     """
 
     on_maps = ()
-    """No layer works on whole maps; they are taken in the trunk's precision."""
+    """No layer works on whole maps; maps are accepted in the trunk's precision."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -43,11 +43,11 @@ class MeanAggregation(nn.Module):
         return aggregate(self, maps)
 
     def of_frames(self, maps: Tensor) -> tuple[Tensor]:
-        """Return the means of maps (N, C, h, w): (N, C)."""
+        """Return the means (N, C) of maps (N, C, h, w)."""
         return (maps.mean(dim=(2, 3)),)
 
     def of_clips(self, pooled: Tensor) -> ClipFeatures:
-        """Aggregate clips (B, T, C) of what :meth:`of_frames` returned."""
+        """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, C)."""
         clips, frames = pooled.shape[:2]
         return ClipFeatures(
             features=pooled.mean(dim=1),  # (B, C)

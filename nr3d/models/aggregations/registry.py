@@ -1,4 +1,4 @@
-"""The aggregations by name, and what each says of itself."""
+"""The registry of aggregations, and the properties that they declare."""
 
 from __future__ import annotations
 
@@ -13,33 +13,32 @@ from nr3d.errors import RegistrationError
 from nr3d.models.registered import Registered
 
 AGGREGATIONS: Registered[Callable[[int], nn.Module]] = Registered("aggregation")
-"""Name of an aggregation to its class, which is built with C, the channels of the maps."""
+"""Aggregation classes by name; each is built with C, the number of channels of the maps."""
 
 _Class = TypeVar("_Class", bound=type[nn.Module])
 
 _NAME = "registered_as"
-"""The attribute of a class that holds the name which it is registered under."""
+"""The class attribute that holds the name a class is registered under."""
 
 
 def register_aggregation(name: str) -> Callable[[_Class], _Class]:
-    """Register an aggregation, so that it is built, saved, loaded and published by its name.
+    """Register an aggregation, so that it can be built, saved, loaded and published by name.
 
-    The class is a module that is built with the number of channels C and maps (B, T, C, h, w) to
-    :class:`ClipFeatures`. Beside that it may have:
+    The class is a module that takes the number of channels C at construction and maps
+    (B, T, C, h, w) to :class:`ClipFeatures`. Optionally, it has:
 
-    - the two stages of :class:`TwoStages`, without which frames wait for their clip as whole maps;
-    - ``starts_from``, names of other aggregations: a network may start from the whole weights of
-      a network with one of these, from its neck, its classifier and those of its aggregation's
-      tensors that have the same names, and not from its trunk alone;
-    - ``on_maps``, names of the layers that work on whole maps and so compute in the trunk's
-      precision in inference. Without it the aggregation is given maps in float32.
+    - the two stages of :class:`TwoStages`; without them, frames wait for their clip as whole maps;
+    - ``starts_from``, the names of other aggregations. A network may start from the whole weights
+      of a network with one of these: not only the trunk, but also the neck, the classifier and the
+      aggregation's tensors of the same names;
+    - ``on_maps``, the names of the layers that work on whole maps and therefore run in the trunk's
+      precision in inference. Without it, the aggregation receives maps in float32.
 
     Args:
-        name: the name, of letters, digits and underscores: what ``not3d.aggregation`` takes.
+        name: the name, of letters, digits and underscores, as ``not3d.aggregation`` takes it.
 
     Raises:
-        RegistrationError: if the name cannot be used or belongs to something else, or the class
-            has another name already.
+        RegistrationError: if the name is invalid or taken, or the class already has another name.
 
     Examples:
         >>> from nr3d.models import ClipFeatures
@@ -80,43 +79,43 @@ def register_aggregation(name: str) -> Callable[[_Class], _Class]:
 
 
 def build_aggregation(name: str, channels: int) -> nn.Module:
-    """Build an aggregation by its name.
+    """Build an aggregation by name.
 
     Args:
         name: one of :data:`AGGREGATIONS`.
         channels: C, the number of channels of the trunk's feature map.
 
     Raises:
-        KeyError: if there is no such name; the message lists the names.
+        KeyError: if the name is unknown; the message lists the known names.
     """
     return AGGREGATIONS.find(name)(channels)
 
 
 def name_of(aggregation: nn.Module) -> str | None:
-    """Return the name of an aggregation; None if its own class was not registered."""
+    """Return the name of an aggregation, or None if its own class is not registered."""
     name: str | None = vars(type(aggregation)).get(_NAME)
     return name
 
 
 def starts_from(aggregation: nn.Module) -> tuple[str, ...]:
-    """Return the names of those whose whole weights may start a network with an aggregation."""
+    """Return the aggregations whose whole weights may start a network with this one."""
     return tuple(getattr(aggregation, "starts_from", ()))
 
 
 def layers_on_maps(aggregation: nn.Module) -> list[nn.Module] | None:
-    """Return the layers that compute in the trunk's precision; None if it takes float32 maps."""
+    """Return the layers that run in the trunk's precision, or None if maps must be float32."""
     names = getattr(aggregation, "on_maps", None)
     return None if names is None else [aggregation.get_submodule(name) for name in names]
 
 
 def with_tensors(names: Collection[str], channels: int) -> str | None:
-    """Return the first registered aggregation that has just the tensors of these names.
+    """Return the first registered aggregation whose tensors have exactly these names.
 
     Args:
-        names: names of tensors, as an aggregation's own state dict has them.
-        channels: C, the number of channels to build each with.
+        names: names of tensors, as in an aggregation's own state dict.
+        channels: C, the number of channels to build each aggregation with.
     """
-    with torch.random.fork_rng(devices=[]):  # what is built here is not part of any run
+    with torch.random.fork_rng(devices=[]):  # building must not disturb a run's random numbers
         for name in AGGREGATIONS:
             if set(build_aggregation(name, channels).state_dict()) == set(names):
                 return name

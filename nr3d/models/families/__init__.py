@@ -1,4 +1,4 @@
-"""Families: architectures, with what is known of them and how their authors name the tensors."""
+"""Families of architectures: their metadata and the tensor names of their authors' code."""
 
 from nr3d.models.families import not3d, vkd
 from nr3d.models.families.architecture import ARCHITECTURES, Architecture, register_architecture

@@ -1,4 +1,4 @@
-"""An architecture: a network by name, as torchreid's model factory calls it."""
+"""Architectures: named networks, as torchreid's model factory builds them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from nr3d.weights import load_pretrained
 
 @dataclass(frozen=True)
 class Architecture:
-    """A registered network: what it is made of, and what is known of it.
+    """A registered network: its parts and its metadata.
 
     Args:
         name: the name that torchreid's ``build_model`` takes.
         trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
-        trunk_options: arguments that the trunk is built with.
-        aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
+        trunk_options: arguments of the trunk.
+        aggregation: the name of its default aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
         feature: place where its feature is taken: ``'after'`` the neck's normalisation or
             ``'before'``.
-        summary: description in one line, for ``nr3d models``.
-        size: the number of parameters with MARS's 625 identities and its own aggregation; None
-            if it is to be counted.
+        summary: one-line description for ``nr3d models``.
+        size: the number of parameters with MARS's 625 identities and the default aggregation;
+            None to count them.
     """
 
     name: str
@@ -42,13 +42,13 @@ class Architecture:
 
     @functools.cached_property
     def parameters(self) -> int:
-        """The number of parameters with 625 identities and its own aggregation."""
+        """The number of parameters with 625 identities and the default aggregation."""
         if self.size is not None:
             return self.size
         return sum(parameter.numel() for parameter in self(pretrained=False).parameters())
 
     def has_trunk_of(self, other: Architecture) -> bool:
-        """Tell whether the trunk's tensors are those of another's, which may then start it."""
+        """Return whether both trunks have the same tensors, so that one may start the other."""
         mine, theirs = (tensors_of(one.trunk, one.trunk_options) for one in (self, other))
         return mine == theirs
 
@@ -63,18 +63,17 @@ class Architecture:
         """Build the network.
 
         Args:
-            num_classes: K, the number of identities to classify in training. Default is 625,
-                MARS's.
-            loss: ``'softmax'``, ``'triplet'`` or ``'not3d'``: what training mode returns.
+            num_classes: K, the number of identities to classify in training. Default is 625, as
+                in MARS.
+            loss: ``'softmax'``, ``'triplet'`` or ``'not3d'``: output in training mode.
             pretrained: ``True`` to load the trunk's ImageNet weights; a tag such as ``'mars'``, a
-                whole name such as ``'vkd_resnet50.mars'`` or the path of a file to load those;
-                ``False`` to leave the network as it is initialised.
-            use_gpu: torchreid's argument; a network is always built on the CPU.
-            aggregation: the name of an aggregation. Default is the network's own.
+                full name such as ``'vkd_resnet50.mars'`` or the path of a file to load those;
+                ``False`` for random initialisation.
+            use_gpu: torchreid's argument; the network is always built on the CPU.
+            aggregation: the name of an aggregation. Default is the architecture's own.
 
         Raises:
-            KeyError: if there is no such ``loss`` or ``aggregation``; the message lists the
-                choices.
+            KeyError: if ``loss`` or ``aggregation`` is unknown; the message lists the choices.
             WeightsError: if the weights cannot be found, downloaded, verified or loaded.
         """
         model = VideoReID(
@@ -90,7 +89,7 @@ class Architecture:
 
 
 ARCHITECTURES: Registered[Architecture] = Registered("architecture")
-"""Name of an architecture to the architecture, which builds its network when it is called."""
+"""Architectures by name; calling one builds its network."""
 
 
 def register_architecture(
@@ -108,20 +107,18 @@ def register_architecture(
     Args:
         name: the name, of letters, digits and underscores.
         trunk: the name of its trunk, one of :data:`nr3d.models.TRUNKS`.
-        trunk_options: arguments that the trunk is built with.
-        aggregation: the name of its own aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
+        trunk_options: arguments of the trunk.
+        aggregation: the name of its default aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
         feature: place where its feature is taken: ``'after'`` the neck's normalisation or
             ``'before'``.
-        summary: description in one line, for ``nr3d models``.
-        parameters: the number of parameters with MARS's 625 identities; counted where it is not
-            given.
+        summary: one-line description for ``nr3d models``.
+        parameters: the number of parameters with MARS's 625 identities; counted if omitted.
 
     Returns:
-        Architecture: what was registered.
+        Architecture: the registered architecture.
 
     Raises:
-        RegistrationError: if the name cannot be used, or torchreid or nr3d has it for something
-            else.
+        RegistrationError: if the name is invalid, or taken in torchreid or nr3d.
 
     Examples:
         >>> import nr3d, torchreid

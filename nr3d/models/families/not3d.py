@@ -1,4 +1,4 @@
-"""The networks of Not 3D Re-ID: a ResNet over frames and their spatial-temporal attention.
+"""The networks of Not 3D Re-ID: a ResNet over frames, then spatial-temporal attention.
 
 Reference:
     Alsehaim and Breckon. Not 3D Re-ID: Simple Single Stream 2D Convolution for Robust Video

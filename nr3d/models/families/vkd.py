@@ -1,4 +1,4 @@
-"""The networks of Multiple Views Knowledge Distillation: a linear last block and the mean.
+"""The networks of Multiple Views Knowledge Distillation: a linear last block, then the mean.
 
 Reference:
     Porrello, Bergamini and Calderara. Robust Re-Identification by Multiple Views Knowledge

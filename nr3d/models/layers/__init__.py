@@ -1,1 +1,1 @@
-"""Layers that networks are made of."""
+"""Building blocks of the networks."""

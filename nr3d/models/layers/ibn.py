@@ -12,19 +12,19 @@ from nr3d.models.layers.synced_batch_norm import update_running_moments
 class IBN(nn.Module):
     r"""Normalise the first half of the channels by instance, the second half by batch.
 
-    Instance normalisation removes what one frame's light and colour cast add, batch normalisation
-    keeps what tells people apart.
+    Instance normalisation removes the lighting and colour cast of a single frame; batch
+    normalisation keeps what distinguishes people.
 
     Reference:
         Pan et al. Two at Once: Enhancing Learning and Generalization Capacities via IBN-Net.
-        ECCV 2018. arXiv:1807.09441. Training computes both in one go by :func:`normalise`; the
-        usual form splits the channels into two copies and joins the results.
+        ECCV 2018. arXiv:1807.09441. In training, :func:`normalise` computes both at once; the
+        usual form splits the channels into two copies and concatenates the results.
 
     Args:
         channels: C, the number of channels; the first ``C // 2`` are normalised by instance.
 
     Attributes:
-        across: whether a batch is taken to be that of all processes of the run; see
+        across: whether to normalise by the batch of all processes of the run; see
             :func:`synchronise_norms`.
 
     Shape:
@@ -57,8 +57,8 @@ class IBN(nn.Module):
             )
             update_running_moments(self.BN, normalised)
             return normalised.output
-        # Without a backward pass torch's own norms are faster than what the copies cost, and
-        # whatever hooks onto them, such as torchreid's complexity counter, sees them.
+        # Without a backward pass, torch's own norms are fast enough to be worth the copies, and
+        # hooks on them, such as those of torchreid's complexity counter, are called.
         nhwc = x.is_contiguous(memory_format=torch.channels_last)
         layout = torch.channels_last if nhwc else torch.contiguous_format
         halves = self.IN(x[:, :instances]), self.BN(x[:, instances:])

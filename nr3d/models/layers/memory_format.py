@@ -1,4 +1,4 @@
-"""How the numbers of images and kernels lie in memory: with the channels innermost."""
+"""Channels-last memory format for 2-D and 3-D networks."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import torch
 from torch import nn
 
 _FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
-"""Number of dimensions to torch's format for it."""
+"""Torch's memory formats by number of dimensions."""
 
 
 def channels_innermost(module: nn.Module) -> None:
-    """Let the kernels of 2-D and of 3-D convolutions lie with the channels innermost, in place.
+    """Convert the kernels of 2-D and 3-D convolutions to channels-last format, in place.
 
-    ``module.to(memory_format=torch.channels_last)`` refuses modules with 3-D kernels.
+    ``module.to(memory_format=torch.channels_last)`` rejects modules with 3-D kernels.
 
     Args:
         module: a network or a part of one; its parameters remain the same objects.

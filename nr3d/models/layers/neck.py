@@ -9,11 +9,10 @@ from nr3d.models.layers.synced_batch_norm import normalise_across
 
 
 class BottleneckNorm(nn.BatchNorm1d):
-    """Batch normalisation whose bias is not learnt: 0, unless weights were loaded into it.
+    """Batch normalisation whose bias is not learnt; it is 0 unless weights were loaded into it.
 
-    The bias counts among the parameters and is saved with them, but no gradient reaches it: this
-    holds also after torchreid's engines, which set ``requires_grad`` on every parameter at the
-    start of each epoch.
+    The bias is a parameter and is saved as one, but never receives a gradient, even though
+    torchreid's engines set ``requires_grad`` on every parameter at the start of each epoch.
 
     Reference:
         Luo et al. Bag of Tricks and A Strong Baseline for Deep Person Re-identification.
@@ -23,7 +22,7 @@ class BottleneckNorm(nn.BatchNorm1d):
         channels: C, the size of the clip feature. Paper: 2048.
 
     Attributes:
-        across: whether a batch is taken to be that of all processes of the run; see
+        across: whether to normalise by the batch of all processes of the run; see
             :func:`synchronise_norms`.
 
     Shape:
@@ -45,7 +44,7 @@ class BottleneckNorm(nn.BatchNorm1d):
         self.freeze()
 
     def freeze(self) -> None:
-        """Set ``requires_grad`` of the bias to False again, for code that reads it."""
+        """Set ``requires_grad`` of the bias back to False, for code that reads it."""
         self.bias.requires_grad_(False)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -56,7 +55,7 @@ class BottleneckNorm(nn.BatchNorm1d):
         momentum = self.momentum
         if self.training and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
-            if momentum is None:  # the mean of all batches
+            if momentum is None:  # cumulative mean over all batches
                 momentum = 1 / int(self.num_batches_tracked)
         return F.batch_norm(
             features,

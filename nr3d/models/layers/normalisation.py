@@ -1,4 +1,4 @@
-"""Normalisation by instance and by batch in one go: statistics, affine map, and their gradient."""
+"""Instance and batch normalisation at once: statistics, affine map, and their gradient."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from nr3d import parallel
 
 
 class Normalised(NamedTuple):
-    """The output of :func:`normalise`, and the moments of the channels normalised by batch."""
+    """The output of :func:`normalise`, with the moments of the batch-normalised channels."""
 
     output: Tensor
     """(N, C, H, W), normalised, scaled and shifted."""
     mean: Tensor
-    """(C - instance channels,), the batch's means."""
+    """(C - instance channels,), the means of the batch."""
     variance: Tensor
-    """(C - instance channels,), the batch's variances, biased."""
+    """(C - instance channels,), the biased variances of the batch."""
     values: int
     """The number of values behind each of these moments."""
 
@@ -38,9 +38,9 @@ def normalise(
     .. math::
         y = w \, \frac{x - \mu}{\sqrt{\sigma^2 + \epsilon}} + b
 
-    with the moments over H, W, or over N, H, W. Both come from one pass over the sums of each
-    instance and channel, and both halves are written by one affine map: nothing is split, copied
-    or joined.
+    where the moments are over H, W for the first channels and over N, H, W for the others. Both
+    come from one pass over the sums of each instance and channel, and a single affine map writes
+    both halves: nothing is split, copied or concatenated.
 
     Reference:
         Ioffe and Szegedy. Batch Normalization. ICML 2015. arXiv:1502.03167.
@@ -49,9 +49,9 @@ def normalise(
     Args:
         x: the images or maps to normalise.
         weight, bias: w and b, the scale and shift of every channel.
-        instance_channels: the number of channels that are normalised by instance, from 0 to C.
+        instance_channels: the number of channels to normalise by instance, from 0 to C.
         eps: ε, above 0. Default is 1e-5.
-        across: whether a batch is taken to be that of all processes of the run.
+        across: whether to normalise by the batch of all processes of the run.
 
     Shape:
         - x: :math:`(N, C, H, W)`; weight, bias: :math:`(C)`
@@ -90,8 +90,8 @@ class _Normalise(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         pixels = x.shape[2] * x.shape[3]
         wide = torch.promote_types(x.dtype, torch.float32)
-        # Centred before it is squared, so that no large mean drowns a small variance. What
-        # rounding left of the mean is taken into account.
+        # Centre before squaring, so that no large mean drowns a small variance. `off` is what
+        # rounding left of the mean.
         centre = (x.sum((2, 3), dtype=wide) / pixels).to(x.dtype)  # (N, C)
         centred = x - centre[:, :, None, None]
         off = centred.sum((2, 3), dtype=wide) / pixels
@@ -144,17 +144,17 @@ def _products(one: Tensor, other: Tensor) -> Tensor:
     """Sum the products over H, W: (N, C), in float32 or wider."""
     wide = torch.promote_types(one.dtype, torch.float32)
     if one.dtype == torch.float16:
-        # Its greatest number is 65,504: the square of 256 is beyond it.
+        # Its largest number is 65,504, less than the square of 256.
         one, other = one.to(wide), other.to(wide)
     return (one * other).sum((2, 3), dtype=wide)
 
 
 def _over_batch(of_instances: Tensor, across: bool) -> Tensor:
-    """Return the mean over the instances (N, C), of all processes if ``across``: (C,)."""
+    """Return the mean (C,) over the instances (N, C), over all processes if ``across``."""
     mean = of_instances.mean(0)
     return parallel.add_up(mean) / parallel.world().size if across else mean
 
 
 def _spread(values: Tensor, like: Tensor) -> Tensor:
-    """Return values (N, C) in the dimensions and type of an image tensor (N, C, H, W)."""
+    """Return values (N, C) as (N, C, 1, 1), in the type of an image tensor."""
     return values.to(like.dtype)[:, :, None, None]

@@ -1,4 +1,4 @@
-"""Batch normalisation by the batch of all processes of a run."""
+"""Batch normalisation over the batch of all processes of a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 class SyncedBatchNorm(_BatchNorm):
-    """Batch normalisation whose batch is that of all processes, on GPUs and processors alike.
+    """Batch normalisation over the batch of all processes, on GPUs and CPUs alike.
 
     Parameters, buffers and their names are those of ``nn.BatchNorm2d``.
 
@@ -23,10 +23,10 @@ class SyncedBatchNorm(_BatchNorm):
         Ioffe and Szegedy. Batch Normalization. ICML 2015. arXiv:1502.03167.
 
     Args:
-        norm: the norm to replace, whose parameters and running moments are kept.
+        norm: the norm to replace; its parameters and running moments are kept.
 
     Shape:
-        - Input: :math:`(N, C, H, W)`, or :math:`(N, C, ...)` of any other number of dimensions
+        - Input: :math:`(N, C, H, W)`, or :math:`(N, C, ...)` with any number of dimensions
         - Output: the same
 
     Examples:
@@ -37,14 +37,14 @@ class SyncedBatchNorm(_BatchNorm):
 
     def __init__(self, norm: _BatchNorm) -> None:
         # Everything but the forward pass: the parameters that an optimizer holds and whether they
-        # are learnt, buffers, hooks, mode, momentum, and attributes that others have set.
+        # are learnt, buffers, hooks, mode, momentum, and attributes set by other code.
         self.__dict__.update(norm.__dict__)
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise ``x``, of shape (N, C, ...)."""
         if self.training:
             return normalise_across(self, x, self.weight, self.bias)
-        # As torch's norms: without running moments, those of the batch.
+        # As in torch's norms, the batch's moments stand in for missing running moments.
         own = self.running_mean is None
         return F.batch_norm(
             x, self.running_mean, self.running_var, self.weight, self.bias, own, eps=self.eps
@@ -57,7 +57,7 @@ def normalise_across(
     """Normalise a training batch by that of all processes, and update the running moments.
 
     Args:
-        norm: the norm whose running moments are updated and whose eps is used.
+        norm: the norm whose eps is used and whose running moments are updated.
         x: the batch of this process, (N, C, ...).
         weight, bias: the scale and shift of every channel, (C,); None for 1 and 0.
 
@@ -76,18 +76,18 @@ def normalise_across(
 
 @runtime_checkable
 class AcrossProcesses(Protocol):
-    """A norm that can itself normalise by the batch of all processes."""
+    """A norm that is itself able to normalise by the batch of all processes."""
 
     across: bool
-    """Whether it does."""
+    """Whether it does so."""
 
 
 def update_running_moments(norm: _BatchNorm, normalised: Normalised) -> None:
-    """Update a norm's running mean and variance by a batch's, as torch's norms do.
+    """Update a norm's running mean and variance from a batch, as torch's norms do.
 
     Args:
-        norm: the norm; one without running moments is left as it is.
-        normalised: the batch, normalised, with its moments.
+        norm: the norm; without running moments, it is not changed.
+        normalised: the normalised batch with its moments.
     """
     if norm.running_mean is None or norm.running_var is None:
         return
@@ -102,14 +102,14 @@ def update_running_moments(norm: _BatchNorm, normalised: Normalised) -> None:
 def synchronise_norms(module: nn.Module) -> None:
     """Make every batch norm inside a module normalise by the batch of all processes, in place.
 
-    The attribute ``across`` of a norm that has it is set; torch's own norms are replaced by a
-    :class:`SyncedBatchNorm`; ``nn.SyncBatchNorm`` stays.
+    Norms with an attribute ``across`` have it set; torch's own norms are replaced by a
+    :class:`SyncedBatchNorm`; ``nn.SyncBatchNorm`` is kept.
 
     Args:
-        module: the module that holds the norms; state-dict keys stay as they are.
+        module: the module that holds the norms; its state-dict keys do not change.
 
     Raises:
-        ValueError: if there is a batch norm of another class, whose forward pass is not known.
+        ValueError: if there is a batch norm of another class, whose forward pass is unknown.
     """
     for name, child in module.named_children():
         if isinstance(child, AcrossProcesses):

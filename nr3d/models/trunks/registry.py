@@ -1,4 +1,4 @@
-"""The trunks by name, and what each says of itself."""
+"""The registry of trunks, and the properties that they declare."""
 
 from __future__ import annotations
 
@@ -10,28 +10,28 @@ from torch import nn
 from nr3d.models.registered import Registered
 
 TRUNKS: Registered[type[nn.Module]] = Registered("trunk")
-"""Name of a trunk to its class."""
+"""Trunk classes by name."""
 
 _Class = TypeVar("_Class", bound=type[nn.Module])
 
 
 def register_trunk(name: str) -> Callable[[_Class], _Class]:
-    """Register a trunk, so that architectures name it.
+    """Register a trunk, so that architectures can refer to it by name.
 
-    The class is a module that is built with the options of an architecture and has:
+    The class is a module that takes an architecture's trunk options at construction and has:
 
-    - ``channels``, an attribute: C, the number of channels of its feature maps;
-    - ``frame_wise``: True (the default, where it is not said) for a trunk from frames
-      (N, 3, H, W) to their maps (N, C, h, w); False for one that mixes the frames of a clip, from
-      clips (B, T, 3, H, W) to maps (B, T', C, h, w), or to what the aggregation takes;
-    - ``tensors_by``, names of the options that its tensors depend on, where others change only
-      what is computed with them: trunks that are alike in these take each other's weights.
+    - ``channels``: C, the number of channels of its feature maps;
+    - ``frame_wise``, optionally: True (default) if it maps frames (N, 3, H, W) to feature maps
+      (N, C, h, w); False if it mixes the frames of a clip and maps clips (B, T, 3, H, W) to feature
+      maps (B, T', C, h, w), or to whatever the aggregation takes;
+    - ``tensors_by``, optionally: the names of the options that its tensors depend on. Trunks that
+      agree on these can load each other's weights; other options change only the computation.
 
     Args:
-        name: the name.
+        name: the name of the trunk.
 
     Raises:
-        RegistrationError: if the name belongs to something else.
+        RegistrationError: if the name is taken.
     """
 
     def register(cls: _Class) -> _Class:
@@ -42,16 +42,16 @@ def register_trunk(name: str) -> Callable[[_Class], _Class]:
 
 
 def is_frame_wise(trunk: nn.Module) -> bool:
-    """Tell whether a trunk takes frames, each by itself, and not whole clips."""
+    """Return whether a trunk processes each frame independently, rather than whole clips."""
     return bool(getattr(trunk, "frame_wise", True))
 
 
 def tensors_of(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return what the tensors of a trunk depend on, for comparison with another trunk's.
+    """Return what the tensors of a trunk depend on, to compare it with another trunk.
 
     Args:
         name: the name of the trunk.
-        options: arguments that it is built with.
+        options: arguments of the trunk.
     """
     by = getattr(TRUNKS.find(name), "tensors_by", None)
     return name, {key: value for key, value in options.items() if by is None or key in by}

@@ -15,7 +15,7 @@ DEPTHS: dict[int, tuple[type[BasicBlock] | type[Bottleneck], list[int]]] = {
     50: (Bottleneck, [3, 4, 6, 3]),
     101: (Bottleneck, [3, 4, 23, 3]),
 }
-"""Depth to its block, and the number of blocks in each of the four stages."""
+"""Block, and number of blocks in each of the four stages, by depth."""
 
 register_layout(
     Layout(
@@ -37,32 +37,32 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
     r"""ResNet up to its last feature map, with IBN-a norms and last stride 1.
 
     With ``ibn=True`` the first norm of every block in stages 1 to 3 is an :class:`IBN`; stage 4
-    is plain batch normalisation. The state dict has torchvision's names, an IBN norm being
-    ``layerL.B.bn1.IN.*`` and ``layerL.B.bn1.BN.*``, so that published IBN-a weights fit.
+    keeps plain batch normalisation. State-dict keys are torchvision's, with
+    ``layerL.B.bn1.IN.*`` and ``layerL.B.bn1.BN.*`` for IBN, so that published IBN-a weights fit.
 
     Reference:
         He et al. Deep Residual Learning for Image Recognition. CVPR 2016. arXiv:1512.03385.
         Pan et al. Two at Once. ECCV 2018. arXiv:1807.09441.
         Last stride 1: Sun et al. Beyond Part Models. ECCV 2018. arXiv:1711.09349.
         Linear last block: Porrello et al. Robust Re-Identification by Multiple Views Knowledge
-        Distillation. ECCV 2020. arXiv:2007.04174, as its published code and weights have it.
+        Distillation. ECCV 2020. arXiv:2007.04174, as in its published code and weights.
 
     Args:
         depth: the number of layers: 18, 34, 50 (paper) or 101.
         ibn: whether stages 1 to 3 have IBN-a norms. Default is True.
-        last_relu: False to leave out every ReLU of the last block, so that the map may be negative.
+        last_relu: False to omit every ReLU of the last block, so that the map may be negative.
             Default is True.
 
     Attributes:
-        channels: C, the number of channels of the feature map: 512 for depth 18 and 34, else 2048.
+        channels: C, the number of channels of the feature map: 512 for depths 18 and 34, else 2048.
         last_relu: whether the last block has its ReLUs.
 
     Shape:
         - Input: :math:`(N, 3, H, W)`
-        - Output: :math:`(N, C, H/16, W/16)`; 224×112 pixels give 14×7.
+        - Output: :math:`(N, C, H/16, W/16)`, which is 14×7 for 224×112 pixels.
 
     Raises:
-        ValueError: if there is no such depth.
+        ValueError: if the depth is not one of these.
 
     Examples:
         >>> import torch
@@ -92,7 +92,7 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
         strided.stride = (1, 1)
         first.downsample[0].stride = (1, 1)
         if not last_relu:
-            # One module serves all places in a block, so the inner ones go with the last.
+            # All ReLUs of a block are one module, so the inner ones go with the last.
             self.layer4[-1].relu = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:

@@ -165,7 +165,7 @@ def test_litter_of_systems_is_neither_a_person_nor_a_frame(
     assert main(["data", "convert", str(shop), "--replace"]) == 0
     said = [line for line in capsys.readouterr().out.splitlines() if "left out" in line]
     assert said == [
-        "40 files and folders are no frames and were left out: $RECYCLE.BIN, .DS_Store, ._9.jpg, "
+        "40 files and folders are not frames and were left out: $RECYCLE.BIN, .DS_Store, ._9.jpg, "
         ".ipynb_checkpoints, @eaDir, Icon and 34 more."
     ]
 
