@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from nr3d.config import KEYS, Command, config_of
-from nr3d.models import AGGREGATIONS
+from nr3d.models import AGGREGATIONS, VideoReID
 from nr3d.runs.building import device_of
 from nr3d.runs.run import Run
 
@@ -472,3 +472,28 @@ def test_every_draw_of_a_run_begins_at_the_seed(mars_root: Path) -> None:
         weights.append(run.engine.model.backbone.conv1.weight.detach())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def test_the_weights_that_a_run_starts_from(
+    mars_root: Path, tmp_path: Path, small_model: Callable[..., VideoReID]
+) -> None:
+    paths, kernels = [], []
+    for seed in (7, 8):
+        model = small_model(8, seed)
+        kernels.append(model.backbone.conv1.weight.detach())
+        paths.append(str(tmp_path / f"{seed}.pth"))
+        torch.save(model.state_dict(), paths[-1])
+    pretrained, loaded = {"model.pretrained": paths[0]}, {"model.load_weights": paths[1]}
+
+    def starts_from(command: Command, values: dict[str, Any]) -> list[bool]:
+        kernel = run_of(command, mars_root, values).model.backbone.conv1.weight
+        return [torch.equal(kernel, other) for other in kernels]
+
+    assert starts_from(Command.TRAIN, {}) == [False, False]
+    assert starts_from(Command.TRAIN, pretrained) == [True, False]
+    assert starts_from(Command.TRAIN, pretrained | loaded) == [False, True]
+    # The checkpoint that is resumed replaces every weight.
+    resumed = {"model.resume": "model-last.pth.tar"}
+    assert starts_from(Command.TRAIN, pretrained | loaded | resumed) == [False, False]
+    assert starts_from(Command.TEST, pretrained) == [False, False]
+    assert starts_from(Command.TEST, pretrained | loaded) == [False, True]
