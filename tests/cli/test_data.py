@@ -111,7 +111,12 @@ def test_missing_splits_are_made_by_the_command_that_the_check_gives(
     assert main(check) == 0
     assert main([*command, "--min-frames", "10"]) == 2
     assert "keep it, or write over it by --replace" in capsys.readouterr().err
-    assert main([*command, "--min-frames", "10", "--replace"]) == 0
+    file = prid_root / "prid2011" / "splits_prid2011.json"
+    before = file.read_text()
+    others = [*command[: command.index("--seed")], "--seed", "3"]
+    assert main([*others, "--min-frames", "10", "--replace"]) == 0
+    assert "Drawn with seed 3: " in capsys.readouterr().out
+    assert file.read_text() != before
 
 
 def test_splits_are_of_prid2011_only(capsys: Output) -> None:

@@ -26,3 +26,10 @@ def test_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(content["ranking"]) as picture:
         assert picture.width > 800
     assert Path(tmp_path / "seed0" / "run" / "model-best.pth.tar").is_file()
+
+
+def test_the_seed_of_the_demo_is_that_of_its_data(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--out", str(tmp_path), "--seed", "-1"]) == 2
+    assert "seed is -1, expected" in capsys.readouterr().err

@@ -23,6 +23,7 @@ def test_a_drawn_dataset_trains_and_tests_by_the_command_that_is_told(
     assert "3 people to train" in told
     assert train.startswith("Train on it: nr3d train --config synthetic --root")
     stamp = json.loads((tmp_path / folder / "info" / "synthetic.json").read_text())
+    assert stamp["settings"]["seed"] == 2
     assert (stamp["settings"]["occluded"], stamp["settings"]["camera_shift"]) == (0.5, 1.5)
     report = tmp_path / "train.json"
     options = ["--json", str(report), *TINY, "data.save_dir", str(tmp_path / "log")]

@@ -250,6 +250,44 @@ def test_what_a_plain_file_does_not_tell_is_left_open(
     assert content["aggregation"] == "mean"
 
 
+def test_what_the_options_say_is_published_and_taken_in(
+    tmp_path: Path,
+    small_model: Callable[..., nr3d.models.VideoReID],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = tmp_path / "plain.pth"
+    torch.save(small_model(5, aggregation="mean").state_dict(), file)
+    words = ["weights", "export", str(file), "--name", NAME, "--out", str(tmp_path / "out")]
+
+    def published() -> tuple[str, str]:
+        content = read_yaml(tmp_path / "out" / f"{NAME}.yaml")[NAME]
+        return content["licence"], content["origin"]
+
+    assert main([*words, "--licence", "MIT", "--origin", "our paper"]) == 0
+    assert published() == ("MIT", "our paper")
+    others = ["--licence", "0BSD", "--origin", "another"]
+    assert main([*words, *others]) == 2
+    assert published() == ("MIT", "our paper")
+    assert main([*words, *others, "--replace"]) == 0
+    assert published() == ("0BSD", "another")
+
+    words = ["weights", "add", str(file), "--name", NAME]
+    assert main([*words, "--licence", "MIT", "--origin", "our paper"]) == 0
+    assert main([*words, *others]) == 2
+    entry = nr3d.weights.find(NAME)
+    assert (entry.licence, entry.origin) == ("MIT", "our paper")
+    more = ["--source", "https://example.org/a.pth", "--source", "drive:1a"]
+    assert main([*words, *others, *more, "--replace"]) == 0
+    entry = nr3d.weights.find(NAME)
+    assert (entry.licence, entry.origin) == ("0BSD", "another")
+    assert [source.url or source.drive for source in entry.sources[1:]] == [
+        "https://example.org/a.pth",
+        "1a",
+    ]
+    assert main(["weights", "list", "--json", str(tmp_path / "list.json")]) == 0
+    assert json.loads((tmp_path / "list.json").read_text())[NAME]["licence"] == "0BSD"
+
+
 # Taking weights in
 
 

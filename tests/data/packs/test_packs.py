@@ -599,6 +599,22 @@ def test_the_command_and_the_configuration_key(
     assert printed.endswith(f" s. Use it by data.pack '{out}'\n")
     assert main(words) == 2
     assert capsys.readouterr().err.count("\n") == 1
+    assert main([*words, "--replace", "--workers", "0"]) == 2
+    assert "workers is 0, expected at least 1" in capsys.readouterr().err
+    assert main([*words, "--replace"]) == 0
     changes = ["data.pack", str(out), "data.root", "/nowhere", "train.batch_size", "8"]
     data = build_datamanager(load_config("synthetic", [*changes, "sampler.num_instances", "2"]))
     assert data.num_train_pids == 8
+
+
+def test_the_command_packs_the_split_that_it_is_told(prid_root: Path, tmp_path: Path) -> None:
+    file = prid_root / "prid2011" / "splits_prid2011.json"
+    (split,) = json.loads(file.read_text())
+    file.write_text(json.dumps([split, {"train": split["test"], "test": split["train"]}]))
+    out = tmp_path / "prid.h5"
+    words = ["pack", "--root", str(prid_root), "--dataset", "prid2011", "--out", str(out)]
+    assert main([*words, "--split-id", "1"]) == 0
+    options = {"batch_size_train": 2, "num_instances": 1, "workers": 0}
+    data = ClipDataManager("/nowhere", "prid2011", pack=out, split_id=1, **options)
+    paths, *_ = data.test_dataset["prid2011"]["query"][0]
+    assert split["train"][0] in paths[0]
