@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nr3d.config import as_mapping, leaves
 from nr3d.data import ClipTransform
 from nr3d.models import ClipFeatures, VideoReID
 from nr3d.synthetic import read_occlusion, write_mars
@@ -78,7 +79,7 @@ def test_attention_is_compared_within_clips_that_hold_both_kinds(ablation, tmp_p
 def test_a_variant_differs_from_the_full_recipe_by_its_part_alone(ablation, variant, changed):
     def flat(variant):
         cfg = ablation.configuration(variant, 3, 9, Path("data"), Path("log"))
-        return {f"{s}.{k}": v for s, keys in cfg.items() if s != "use_gpu" for k, v in keys.items()}
+        return dict(leaves(as_mapping(cfg)))
 
     full, own = flat("full"), flat(variant)
     assert {key: own[key] for key in full if own[key] != full[key]} == changed

@@ -66,8 +66,8 @@ def test_it_finds_files_and_processes_that_are_left(
     ("code", "told"),
     [
         ("raise RuntimeError('not one line')", "RuntimeError: not one line"),
-        ("return 3", "(alone) gave 3"),
-        (f"os.kill(os.getpid(), {int(signal.SIGKILL)})", "(alone) gave -9"),
+        ("return 3", "(alone) ended with status 3"),
+        (f"os.kill(os.getpid(), {int(signal.SIGKILL)})", "(alone) ended with status -9"),
     ],
 )
 def test_it_finds_ends_that_nothing_explains(

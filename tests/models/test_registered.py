@@ -26,7 +26,8 @@ from nr3d.models import (
     register_trunk,
 )
 from nr3d.models.registered import Registered
-from nr3d.runs import building, stages
+from nr3d.runs import configuration
+from nr3d.runs.transfer import Plan, load_plan
 from nr3d.weights import LAYOUTS, Layout, register_layout
 
 
@@ -123,19 +124,21 @@ def test_torchreid_and_the_configuration_know_what_was_registered() -> None:
     assert (model.architecture, model.frame_wise) == ("small_clips", False)
     assert model.classifier.out_features == 625
     assert VideoReID(18, aggregation="greatest").frame_wise
-    building.check(load_config("mars", ["not3d.aggregation", "gated", "model.name", "small_clips"]))
+    configuration.check(
+        load_config("mars", ["not3d.aggregation", "gated", "model.name", "small_clips"])
+    )
     known = "expected one of default, attention, mean, greatest, gated"
     with pytest.raises(ConfigError, match=f"not3d.aggregation is 'max', {known}"):
-        building.check(load_config("mars", ["not3d.aggregation", "max"]))
+        configuration.check(load_config("mars", ["not3d.aggregation", "max"]))
 
 
 @pytest.mark.usefixtures("outside")
 def test_a_transfer_goes_between_networks_of_the_same_trunk(tmp_path: Path) -> None:
-    def plan(name: str, before: str) -> stages.Plan:
+    def plan(name: str, before: str) -> Plan:
         first, second = tmp_path / "first.yaml", tmp_path / "second.yaml"
         first.write_text(f"base: mars\nmodel: {{name: {before}}}\n")
         second.write_text(f"base: mars\nmodel: {{name: {name}}}\ntransfer: {{config: {first}}}\n")
-        return stages.plan(second)
+        return load_plan(second)
 
     # The same tensors: in the first case further apart in time.
     assert plan("small_clips", "small_halves").first is not None
