@@ -1,4 +1,4 @@
-"""Imports between the rooms of the package point one way, from the command line down to the files."""
+"""Imports between the rooms of the package point one way, from the command line to the files."""
 
 from __future__ import annotations
 

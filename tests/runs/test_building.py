@@ -399,6 +399,53 @@ STOCK: list[tuple[dict[str, Any], Reads]] = [
 ]
 
 
+SCHEDULES: list[tuple[dict[str, Any], list[float] | None]] = [
+    ({"train.lr_scheduler": "none"}, None),
+    (
+        {
+            "train.lr_scheduler": "warmup_multi_step",
+            "train.stepsize": [3, 4],
+            "train.gamma": 0.5,
+            "not3d.warmup_epochs": 2,
+            "not3d.warmup_factor": 0.2,
+        },
+        [0.2, 0.6, 1, 0.5, 0.25],
+    ),
+    (
+        {"train.lr_scheduler": "single_step", "train.stepsize": [2], "train.gamma": 0.5},
+        [1, 1, 0.5, 0.5, 0.25],
+    ),
+    (
+        {"train.lr_scheduler": "multi_step", "train.stepsize": [1, 4], "train.gamma": 0.5},
+        [1, 0.5, 0.5, 0.5, 0.25],
+    ),
+    (
+        {"train.lr_scheduler": "cosine", "train.max_epoch": 4},
+        [1, 0.853553, 0.5, 0.146447, 0],
+    ),
+]
+
+ELSEWHERE = {
+    *("use_gpu", "model.pretrained", "model.load_weights", "model.resume"),  # below
+    *("data.root", "data.pack"),  # tests of datasets and packs
+    *("train.fixbase_epoch", "train.open_layers", "train.print_freq"),  # test_training
+    *("test.eval_freq", "test.start_eval"),
+    # test_training and test_testing
+    *("test.dist_metric", "test.normalize_feature", "test.ranks", "test.rerank"),
+    *("data.save_dir", "test.visrank", "test.visrank_topk"),
+    *("transfer.config", "transfer.save_dir"),  # test_transfer
+    *("train.compile", "test.compile"),  # tests of resources
+}
+"""Keys that other tests follow to their effect."""
+
+
+def test_no_key_is_left_out() -> None:
+    followed = [key for _, reads in (*DATA, *STEPS, *STOCK) for key in reads]
+    followed += [key for schedule, _ in SCHEDULES for key in schedule]
+    assert set(followed) | ELSEWHERE == set(KEYS)
+    assert not set(followed) & ELSEWHERE
+
+
 @pytest.mark.parametrize(
     ("values", "reads"), [*DATA, *STEPS, *STOCK], ids=lambda each: next(iter(each))
 )
@@ -410,34 +457,7 @@ def test_each_key_reaches_its_place(reid_data: Path, values: dict[str, Any], rea
         assert found[key] != KEYS[key].default, f"{key} would be the same if it were ignored"
 
 
-@pytest.mark.parametrize(
-    ("schedule", "expected"),
-    [
-        ({"train.lr_scheduler": "none"}, None),
-        (
-            {
-                "train.lr_scheduler": "warmup_multi_step",
-                "train.stepsize": [3, 4],
-                "train.gamma": 0.5,
-                "not3d.warmup_epochs": 2,
-                "not3d.warmup_factor": 0.2,
-            },
-            [0.2, 0.6, 1, 0.5, 0.25],
-        ),
-        (
-            {"train.lr_scheduler": "single_step", "train.stepsize": [2], "train.gamma": 0.5},
-            [1, 1, 0.5, 0.5, 0.25],
-        ),
-        (
-            {"train.lr_scheduler": "multi_step", "train.stepsize": [1, 4], "train.gamma": 0.5},
-            [1, 0.5, 0.5, 0.5, 0.25],
-        ),
-        (
-            {"train.lr_scheduler": "cosine", "train.max_epoch": 4},
-            [1, 0.853553, 0.5, 0.146447, 0],
-        ),
-    ],
-)
+@pytest.mark.parametrize(("schedule", "expected"), SCHEDULES)
 def test_the_learning_rate_follows_the_schedule(
     mars_root: Path, schedule: dict[str, Any], expected: list[float] | None
 ) -> None:

@@ -117,8 +117,8 @@ CHUNK = b"64\r\n" + b"x" * 100 + b"\r\n0\r\n\r\n"
 @pytest.mark.parametrize(
     ("start", "content", "reason"),
     [
-        (OK + b"Content-Length: 1000\r\n\r\n", b"x" * 1000, "fewer than 1,000 bytes a second"),
-        (OK + CHUNKED, b"1\r\nx\r\n" * 1000, "fewer than 1,000 bytes a second"),
+        (OK + b"Content-Length: 1000\r\n\r\n", b"x" * 1000, "fewer than 500 bytes a second"),
+        (OK + CHUNKED, b"1\r\nx\r\n" * 1000, "fewer than 500 bytes a second"),
         (b"", OK + b"X: " + b"x" * 1000, "no whole answer within 0.1 s"),
         (OK, b"X: y\r\n" * 1000, "no whole answer within 0.1 s"),
     ],
@@ -127,13 +127,34 @@ def test_a_byte_now_and_then_is_not_waited_for(
     raw_server, tmp_path: Path, start: bytes, content: bytes, reason: str
 ) -> None:
     window = 0.1 if "second" in reason else 5.0
-    patience = Patience(attempts=2, backoff=0.001, read=5, answer=0.1, window=window, slowest=1000)
+    patience = Patience(attempts=2, backoff=0.001, read=5, answer=0.1, window=window, slowest=500)
     server = raw_server(trickled(start, content, 0.01))
     started = time.monotonic()
     with pytest.raises(SourceError, match=reason):
         download(server.url, tmp_path / "part", patience=patience)
     assert time.monotonic() - started < 3
     assert len(server.asked) == 2
+
+
+def test_a_server_as_slow_as_is_allowed_is_waited_for(raw_server, tmp_path: Path) -> None:
+    content = b"x" * 40
+    server = raw_server(trickled(OK + b"Content-Length: 40\r\n\r\n", content, 0.01))
+    patience = Patience(attempts=1, backoff=0.001, window=0.1, slowest=5)
+    download(server.url, tmp_path / "part", patience=patience)
+    assert (tmp_path / "part").read_bytes() == content
+
+
+@pytest.mark.parametrize("start", [b"", OK + b"Content-Length: 1000\r\n\r\n"])
+def test_silence_is_not_waited_for(raw_server, tmp_path: Path, start: bytes) -> None:
+    """Neither the headers' time nor the window of the rate is over."""
+
+    def speak(send: Send, request: str) -> None:
+        send(start)
+        time.sleep(1)
+
+    patience = Patience(attempts=1, backoff=0.001, read=0.1, answer=60, window=60)
+    with pytest.raises(SourceError, match="timed out"):
+        download(raw_server(speak).url, tmp_path / "part", patience=patience)
 
 
 @pytest.mark.parametrize("broken", [False, True])
