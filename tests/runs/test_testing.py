@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from nr3d.config import Command, load_config
+from nr3d.engine import TestOptions, judge
 from nr3d.features import FeatureStore, FeatureWriter, Origin, Row
 from nr3d.runs.testing import evaluate_features, evaluate_weights
 from tests.conftest import used
@@ -95,3 +96,20 @@ def test_a_test_of_features_ranks_as_the_configuration_says(store: Path) -> None
         assert figures(*same)["rank-1"] == 1
     assert figures("test.rerank", "True") != plain
     assert list(figures("test.ranks", "[2,3]")) == ["mAP", "rank-1", "rank-2", "rank-3"]
+
+
+def test_torchreids_evaluator_is_the_one_that_evaluates(store: Path) -> None:
+    found = [
+        evaluate_features(store, ("test.evaluator", name))["torchreid"]
+        for name in ("nr3d", "torchreid")
+    ]
+    assert found[0].mAP == pytest.approx(found[1].mAP, abs=1e-6)
+    assert found[0].mINP is not None
+    assert found[1].mINP is None  # which torchreid does not know
+
+
+def test_distances_that_take_more_than_the_memory_are_not_kept(store: Path) -> None:
+    query, gallery = (FeatureStore(store).load(split) for split in ("query", "gallery"))
+    for memory, kept in ((12 * 12 * 4, True), (12 * 12 * 4 - 1, False)):
+        found = judge("mars", query, gallery, ranks=[1], options=TestOptions(memory=memory))
+        assert (found.distances is not None) == kept
