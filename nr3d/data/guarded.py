@@ -143,12 +143,26 @@ class GuardedLoader(DataLoader[Any]):
                 return
             # A batch cannot be received from a process that has ended after sending it.
             except (RuntimeError, OSError, EOFError) as error:
-                raise_death(error, getattr(batches, "_workers", ()))
+                try:
+                    raise_death(error, getattr(batches, "_workers", ()))
+                finally:
+                    self._abandon(batches)
                 raise
             if isinstance(batch, Nr3dError):
+                self._abandon(batches)
                 raise batch
             self.skipped.update(batch.pop("bad_frames"))
             yield batch
+
+    def _abandon(self, batches: Any) -> None:
+        """End the loader processes of an iteration that failed.
+
+        Left to the garbage collector, that could happen in a process that was forked meanwhile,
+        which cannot join them and prints a traceback.
+        """
+        if hasattr(batches, "_shutdown_workers"):
+            batches._shutdown_workers()
+            self._iterator = None
 
 
 @functools.cache

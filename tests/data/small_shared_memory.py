@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 from typing import Any
@@ -20,6 +21,7 @@ class Large(Dataset[Any]):
         return 6
 
     def __getitem__(self, index: int) -> Any:
+        gc.collect()  # what a process inherits of an earlier loader must not be ended there
         return {"img": torch.full((SIZE,), float(index)), "bad_frames": []}
 
 
