@@ -44,6 +44,10 @@ def user_index() -> Path:
     return platform_folder(user_config_path, "NR3D_WEIGHTS_INDEX", WeightsError) / "weights.yaml"
 
 
+_MISTYPED = 0.9
+"""Similarity, in [0, 1], from which an unknown model's name counts as a mistyped one."""
+
+
 def available() -> dict[str, WeightsEntry]:
     """Return all entries by name; the user's own replace shipped entries of the same name.
 
@@ -103,18 +107,22 @@ def read_index(path: Path) -> dict[str, WeightsEntry]:
 
 
 def _refuse_unknown_models(entries: dict[str, WeightsEntry], path: Path) -> None:
-    """Raise an error for an entry of an unknown model, consulting torchreid only if necessary."""
+    """Raise an error for an entry whose model has a mistyped name.
+
+    Any other unknown model may be registered in another process. torchreid is consulted only if
+    necessary.
+    """
     if path == SHIPPED:
         return  # all of its models are nr3d's
     shipped = {entry.architecture for entry in _parsed(SHIPPED).values()}
     unsure = [entry for entry in entries.values() if entry.architecture not in shipped]
     known = registered_models() if unsure else []
     for entry in unsure:
-        if entry.architecture not in known:
-            close = difflib.get_close_matches(entry.architecture, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "`nr3d models` lists nr3d's."
+        close = difflib.get_close_matches(entry.architecture, known, n=1, cutoff=_MISTYPED)
+        if close and entry.architecture not in known:
             raise WeightsError(
-                f"{path}: entry {entry.name}: there is no model {entry.architecture}; {hint}"
+                f"{path}: entry {entry.name}: there is no model {entry.architecture}; did you mean "
+                f"{close[0]}?"
             )
 
 

@@ -15,6 +15,7 @@ import pytest
 import torch
 
 import nr3d
+from nr3d.cli import main
 from nr3d.errors import OutputError, WeightsError
 from nr3d.models import ARCHITECTURES
 from nr3d.weights import (
@@ -185,6 +186,21 @@ def test_a_bad_entry_is_refused_with_field_and_reason(
         available()
     assert str(caught.value).startswith(f"{own_index}: ")
     assert words in str(caught.value)
+
+
+def test_an_entry_of_a_model_that_is_registered_elsewhere_is_kept(
+    own_index: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An index is for all processes, also those that do not register a model of one's own."""
+    own_index.parent.mkdir(parents=True)
+    own_index.write_text("small_gait.mine: {sources: [/a.pth]}\n")
+    assert available()["small_gait.mine"].architecture == "small_gait"
+    assert main(["weights", "list"]) == 0
+    assert "small_gait.mine" in capsys.readouterr().out
+    add(ENTRY)
+    assert {"small_gait.mine", ENTRY.name} <= available().keys()
+    assert main(["test", "--config", "mars", "--weights", "small_gait.mine"]) == 2
+    assert "model.name is 'small_gait', expected one of" in capsys.readouterr().err
 
 
 def test_an_index_that_is_not_yaml_is_named(own_index: Path) -> None:
