@@ -379,11 +379,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             save_dir: the run's folder.
             is_best: whether to write the best checkpoint whatever rank-1 is.
         """
-        progress = self.progress
-        progress.epoch, progress.step = epoch + 1, 0
-        if rank1 is not None and (progress.best_rank1 is None or rank1 > progress.best_rank1):
-            progress.best_rank1, is_best = rank1, True
-        self.checkpoints.write_tested(progress, rank1, save_dir, is_best=is_best)
+        is_best = self.progress.end_epoch(epoch, rank1) or is_best
+        self.checkpoints.write_tested(self.progress, rank1, save_dir, is_best=is_best)
 
     def resume(self, path: str | Path) -> int:
         """Restore the run from a checkpoint.

@@ -12,9 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from nr3d import parallel
 from nr3d.engine.batches import on_device
-from nr3d.engine.randomness import set_random_states
 from nr3d.engine.safe_points import stop_if_asked, stop_within_epoch, test_or_stop
-from nr3d.engine.state import Progress
 from nr3d.engine.step import explained_step
 from nr3d.errors import Nr3dError
 from nr3d.host import torchreid
@@ -99,12 +97,7 @@ def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes:
         save_dir: the run's folder.
         freezes: whether parts of the model are frozen in some epochs.
     """
-    progress = engine.progress
-    if progress.epoch != start_epoch:
-        progress = engine.progress = Progress(start_epoch, best_rank1=progress.best_rank1)
-    elif progress.random is not None:
-        set_random_states(progress.random)
-        progress.random = None
+    progress = engine.progress = engine.progress.taken_up(start_epoch)
     if engine.world.size > 1:
         parallel.copy_from_first([p.data for p in engine.criterion.parameters()])
         for module in engine.model.modules():

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from nr3d.engine.randomness import random_states
+from nr3d.engine.randomness import random_states, set_random_states
 from nr3d.features.precision import Precision
 from nr3d.version import versions
 
@@ -42,6 +42,33 @@ class Progress:
     best_rank1: float | None = None
     random: dict[str, Any] | None = None
     untested: bool = False
+
+    def taken_up(self, start_epoch: int) -> Progress:
+        """Return the progress from which a run trains, with its random states restored.
+
+        Args:
+            start_epoch: number of finished epochs. If it is not that of this progress, the epoch
+                begins anew.
+        """
+        if self.epoch != start_epoch:
+            return Progress(start_epoch, best_rank1=self.best_rank1)
+        if self.random is not None:
+            set_random_states(self.random)
+            self.random = None
+        return self
+
+    def end_epoch(self, epoch: int, rank1: float | None) -> bool:
+        """Note that an epoch has ended; return whether its rank-1 is the best so far.
+
+        Args:
+            epoch: epoch that has just ended, from 0.
+            rank1: rank-1 of the test after it, 0..1; None without a test.
+        """
+        self.epoch, self.step = epoch + 1, 0
+        if rank1 is None or (self.best_rank1 is not None and rank1 <= self.best_rank1):
+            return False
+        self.best_rank1 = rank1
+        return True
 
 
 @dataclass(frozen=True)

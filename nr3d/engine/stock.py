@@ -19,7 +19,6 @@ from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
 from nr3d.engine.judging import judge
-from nr3d.engine.randomness import set_random_states
 from nr3d.engine.results import TestResult
 from nr3d.engine.state import Progress, RunParts
 from nr3d.engine.testing import TestOptions
@@ -113,11 +112,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         ``print_freq`` of 0 prints one line per epoch. A run that is asked to stop stops where it
         is.
         """
-        if self.progress.epoch != start_epoch:
-            self.progress = Progress(start_epoch, best_rank1=self.progress.best_rank1)
-        elif self.progress.random is not None:
-            set_random_states(self.progress.random)
-            self.progress.random = None
+        self.progress = self.progress.taken_up(start_epoch)
         if not test_only:
             self._save_dir, self.epoch = save_dir, max(0, start_epoch - 1)
             begun = start_epoch * len(self.datamanager.train_loader)
@@ -220,11 +215,9 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
             save_dir: the run's folder.
             is_best: whether to write the best checkpoint whatever rank-1 is.
         """
-        progress, rank1 = self.progress, float(rank1)
-        progress.epoch = epoch + 1
-        if progress.best_rank1 is None or rank1 > progress.best_rank1:
-            progress.best_rank1, is_best = rank1, True
-        self.checkpoints.write_tested(progress, rank1, save_dir, is_best=is_best)
+        rank1 = float(rank1)
+        is_best = self.progress.end_epoch(epoch, rank1) or is_best
+        self.checkpoints.write_tested(self.progress, rank1, save_dir, is_best=is_best)
 
     def resume(self, path: str | Path) -> int:
         """Restore the run from a checkpoint.
