@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from scipy.io import savemat
 import nr3d
 from nr3d.config import KEYS, Command
 from nr3d.host import torchreid
+from tests.models.outside import registered
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Tests run in parallel, and so do the processes that they start: one thread for each.
@@ -211,3 +213,38 @@ def footage() -> Path:
     if not (FOOTAGE / "mars").is_dir():
         pytest.skip(f"no footage at {FOOTAGE}")
     return FOOTAGE
+
+
+@pytest.fixture
+def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Move to a machine without weights or proxy; called with a name, to another such machine."""
+
+    def move(name: str) -> None:
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv("NR3D_HOME", str(folder / "home"))
+        monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
+        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
+        monkeypatch.chdir(folder)
+
+    for name in ("http", "https", "all", "no"):
+        for variable in (f"{name}_proxy", f"{name.upper()}_PROXY"):
+            monkeypatch.delenv(variable, raising=False)
+    monkeypatch.delenv("NR3D_OFFLINE", raising=False)
+    monkeypatch.delenv("NR3D_WEIGHTS_INDEX", raising=False)
+    move("here")
+    return move
+
+
+@pytest.fixture
+def outside() -> Iterator[None]:
+    """Everything of :mod:`tests.models.outside`, registered."""
+    with registered():
+        yield
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 60) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.02)

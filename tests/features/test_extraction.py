@@ -18,17 +18,12 @@ from nr3d.features.collecting import ClipCollector
 from nr3d.models import VideoReID
 from tests.conftest import draw_frame
 from tests.engine.test_engine import stock_data_of
-from tests.models.outside import registered
+
+pytestmark = pytest.mark.usefixtures("outside")
 
 T = 3
 LENGTHS = (7, 1, 3, 20, 2, 6)
 """Frames of the tracklets, of which some fill their clips and some do not."""
-
-
-@pytest.fixture(autouse=True)
-def outside() -> Any:
-    with registered():
-        yield
 
 
 @pytest.fixture(scope="module")

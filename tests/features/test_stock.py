@@ -12,25 +12,14 @@ from torch import Tensor
 from nr3d.data import FrameLoader
 from nr3d.features import Inference, InferenceOptions, extract
 from nr3d.features.stock import StockFrames
-from nr3d.host import torchreid
 from nr3d.models import VideoReID
+from tests.engine.test_engine import stock_data_of
 
 
 @pytest.fixture(scope="module")
 def query(mars_root: Path) -> Any:
     """torchreid's loader of the query tracklets, two frames of each."""
-    data = torchreid.data.VideoDataManager(
-        root=str(mars_root),
-        sources="mars",
-        height=32,
-        width=16,
-        batch_size_train=8,
-        batch_size_test=3,
-        workers=0,
-        seq_len=2,
-        sample_method="evenly",
-        use_gpu=False,
-    )
+    data = stock_data_of(mars_root, batch_size_test=3, sample_method="evenly", use_gpu=False)
     return data.test_loader["mars"]["query"]
 
 

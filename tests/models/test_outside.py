@@ -21,7 +21,6 @@ from nr3d.features import FeatureStore
 from nr3d.host import torchreid
 from nr3d.weights import entry_of, read_tensors
 from tests.engine.test_processes import ENVIRONMENT, TWO
-from tests.weights.conftest import no_weights  # noqa: F401  (a fixture)
 
 pytestmark = pytest.mark.usefixtures("outside")
 
@@ -58,7 +57,7 @@ def test_a_network_from_outside_goes_through_every_command(
     aggregation: str,
     named: str,
     mars_root: Path,
-    no_weights: Callable[[str], None],  # noqa: F811
+    no_weights: Callable[[str], None],
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -133,7 +132,7 @@ def test_the_models_from_outside_are_listed(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_a_model_without_imagenet_weights_says_how_to_go_on(
-    no_weights: object,  # noqa: F811
+    no_weights: object,
 ) -> None:
     with pytest.raises(WeightsError, match=r"no ImageNet weights for small_clips, .*pretrained=F"):
         torchreid.models.build_model("small_clips")
@@ -198,7 +197,7 @@ def test_a_trunk_that_mixes_frames_takes_no_single_ones() -> None:
     assert model.eval()(torch.rand(2, 3, 32, 16)).shape == (2, 8)  # images are clips of one frame
 
 
-def test_a_trunk_of_3d_convolutions_is_folded_to_the_same_features() -> None:
+def test_a_trunk_of_3d_convolutions_is_left_as_it_is_by_folding() -> None:
     model = nr3d.models.ARCHITECTURES["small_clips"](pretrained=False).eval()
     model.backbone.bn1.running_mean.normal_()
     clips = torch.rand(2, 4, 3, 32, 16)

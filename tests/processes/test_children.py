@@ -14,6 +14,7 @@ import pytest
 
 import nr3d
 from nr3d.processes.children import SIGNALS, are_signals_handled, held_back, signals_handled
+from tests.conftest import wait_for
 
 
 def in_a_child(answer: Callable[[], bool]) -> bool:
@@ -113,13 +114,6 @@ def test_a_child_of_a_fork_server_ends_with_the_process_that_it_works_for(tmp_pa
         parent.wait()
         if worker and is_running(worker):
             os.kill(worker, signal.SIGKILL)
-
-
-def wait_for(condition: Callable[[], bool], seconds: float) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def is_running(pid: int) -> bool:

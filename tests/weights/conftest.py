@@ -1,4 +1,4 @@
-"""A real HTTP server that misbehaves by a script, and a machine without weights."""
+"""A real HTTP server that misbehaves by a script."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -180,27 +179,6 @@ def raw_server() -> Iterator[Callable[..., RawServer]]:
     yield make
     for server in made:
         server.listener.close()
-
-
-@pytest.fixture
-def no_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Move to a machine without weights or proxy; called with a name, to another such machine."""
-
-    def move(name: str) -> None:
-        folder = tmp_path / name
-        folder.mkdir()
-        monkeypatch.setenv("NR3D_HOME", str(folder / "home"))
-        monkeypatch.setenv("TORCH_HOME", str(folder / "torch"))
-        monkeypatch.setenv("XDG_CONFIG_HOME", str(folder / "config"))
-        monkeypatch.chdir(folder)
-
-    for name in ("http", "https", "all", "no"):
-        for variable in (f"{name}_proxy", f"{name.upper()}_PROXY"):
-            monkeypatch.delenv(variable, raising=False)
-    monkeypatch.delenv("NR3D_OFFLINE", raising=False)
-    monkeypatch.delenv("NR3D_WEIGHTS_INDEX", raising=False)
-    move("here")
-    return move
 
 
 @pytest.fixture

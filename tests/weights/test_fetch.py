@@ -8,8 +8,6 @@ import json
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from nr3d.errors import WeightsError
 from nr3d.weights import Source, WeightsEntry, add, cached, fetch, verify
 from nr3d.weights.cache import file_of, weights_folder
 from nr3d.weights.http import Patience
+from tests.conftest import wait_for
 
 NAME = "nr3d_resnet18_ibn.test"
 
@@ -253,13 +252,6 @@ def start(entry: WeightsEntry, log: Any) -> subprocess.Popen[bytes]:
     """Begin ``nr3d weights fetch`` in a process of its own."""
     words = [sys.executable, "-m", "nr3d", "weights", "fetch", entry.name]
     return subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from nr3d.cli import main
 from nr3d.errors import WeightsError
 from nr3d.host import torchreid
 from nr3d.weights import Source, WeightsEntry, add, load, write_checkpoint
-from tests.models.outside import registered
 
 Build = Callable[..., nr3d.models.VideoReID]
 
@@ -25,13 +24,6 @@ def own_index(no_weights: object, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An index of the test's own, and nothing that is fetched."""
     monkeypatch.setenv("NR3D_OFFLINE", "1")
     return nr3d.weights.user_index()
-
-
-@pytest.fixture
-def outside() -> Iterator[None]:
-    """Trunks and aggregations from outside the package."""
-    with registered():
-        yield
 
 
 def same(model: torch.nn.Module, state: dict[str, torch.Tensor]) -> bool:

@@ -11,7 +11,6 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from nr3d.errors import WeightsError
 from nr3d.weights import Source, WeightsEntry, fetch
 from nr3d.weights.cache import file_of, weights_folder
 from nr3d.weights.http import Patience, SourceError, download
+from tests.conftest import wait_for
 
 NAME = "nr3d_resnet18_ibn.test"
 
@@ -152,13 +152,6 @@ def begin(entry: WeightsEntry, expected: type[BaseException] | None = None) -> B
     process = multiprocessing.get_context("fork").Process(target=run)
     process.start()
     return process
-
-
-def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def has_begun() -> bool:
