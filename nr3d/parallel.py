@@ -17,6 +17,7 @@ from nr3d.errors import Nr3dError
 from nr3d.processes.stopping import Interrupted
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 _LOST_PEER = re.compile(r"gloo|nccl|connection|peer|process group|store", re.IGNORECASE)
@@ -58,6 +59,19 @@ def launched() -> World:
     if {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys():
         return World(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
     return World()
+
+
+def own_device(use_gpu: bool) -> torch.device:
+    """Return the GPU that this process took when it joined the others, or the CPU.
+
+    Args:
+        use_gpu: whether to take a GPU, if there is one.
+    """
+    import torch
+
+    if use_gpu and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device("cpu")
 
 
 @contextlib.contextmanager

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -129,9 +128,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             )
         self.options = options or StepOptions()
         self.test_options = test_options or TestOptions()
-        # The GPU that the process took when it joined the others.
-        gpu = torch.device("cuda", torch.cuda.current_device()) if self.use_gpu else None
-        self.device = gpu or torch.device("cpu")
+        self.device = parallel.own_device(use_gpu)
         self.precision = Precision(self.options.precision, self.device)
         if criterion is None:
             feature_dim: Any = network.feature_dim

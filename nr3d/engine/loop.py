@@ -49,9 +49,19 @@ class RunArguments:
     test: Mapping[str, Any]
 
     def tests_after(self, epochs: int) -> bool:
-        """Return whether a test is due after this many epochs."""
-        due = self.eval_freq > 0 and epochs >= self.start_eval and epochs % self.eval_freq == 0
+        """Return whether a test is due after a number of epochs."""
+        due = is_test_due(epochs, start_eval=self.start_eval, eval_freq=self.eval_freq)
         return due or epochs == self.max_epoch
+
+
+def is_test_due(epochs: int, *, start_eval: int, eval_freq: int) -> bool:
+    """Return whether a test within a run is due; the one at its end is due in any case.
+
+    Args:
+        epochs: number of finished epochs.
+        start_eval, eval_freq: as for :class:`RunArguments`.
+    """
+    return eval_freq > 0 and epochs >= start_eval and epochs % eval_freq == 0
 
 
 def run_epochs(engine: VideoNot3DEngine, run: RunArguments) -> None:

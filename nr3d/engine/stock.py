@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from nr3d import parallel
 from nr3d.data import Tracklet
 from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
@@ -69,12 +70,11 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
         config: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
-        on_gpu = use_gpu and torch.cuda.is_available()
-        self.device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else None
-        model.to(self.device or "cpu")
+        self.device = parallel.own_device(use_gpu)
+        model.to(self.device)
         arguments: dict[str, Any] = {"scheduler": scheduler, "use_gpu": use_gpu, **options}
         super().__init__(datamanager, model, optimizer, **arguments)
-        precision = Precision("float32", self.device or torch.device("cpu"))
+        precision = Precision("float32", self.device)
         parts = RunParts(model, optimizer, scheduler, precision, loss)
         self.checkpoints = Checkpoints(parts, self._facts)
         self.journal = Journal(first=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from typing import Any, TypeAlias
 
@@ -26,8 +25,8 @@ from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
 from nr3d.models import VideoReID
-from nr3d.parallel import world
-from nr3d.runs.stock import build_stock_datamanager, build_stock_engine
+from nr3d.parallel import own_device, world
+from nr3d.runs.stock import build_stock_datamanager, build_stock_engine, data_options
 from nr3d.weights import load
 
 AnyEngine: TypeAlias = VideoNot3DEngine | StockSoftmaxEngine | StockTripletEngine
@@ -70,9 +69,7 @@ def check_layers(cfg: CfgNode, model: nn.Module) -> None:
 
 def device_of(cfg: CfgNode) -> torch.device:
     """Return the device that a configuration computes on: this process's GPU, or the CPU."""
-    if cfg.use_gpu and torch.cuda.is_available():
-        return torch.device("cuda", torch.cuda.current_device())
-    return torch.device("cpu")
+    return own_device(cfg.use_gpu)
 
 
 def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
@@ -100,27 +97,12 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
         )
     with _as_config_error():
         datamanager = ClipDataManager(
-            root=cfg.data.root,
+            **data_options(cfg),
             pack=cfg.data.pack,
             sources=cfg.data.sources if training else cfg.data.targets,
-            targets=cfg.data.targets,
-            height=cfg.data.height,
-            width=cfg.data.width,
-            transforms=cfg.data.transforms,
-            norm_mean=cfg.data.norm_mean,
-            norm_std=cfg.data.norm_std,
-            use_gpu=cfg.use_gpu,
-            split_id=cfg.data.split_id,
-            combineall=cfg.data.combineall,
-            batch_size_train=cfg.train.batch_size if training else world().size,
+            batch_size_train=cfg.train.batch_size if training else processes,
             batch_size_test=cfg.test.batch_size,
-            # More workers than CPUs only slow the loading down; the batches are the same.
-            workers=min(cfg.data.workers, os.cpu_count() or 1),
-            num_instances=cfg.sampler.num_instances,
-            num_cams=cfg.sampler.num_cams,
-            num_datasets=cfg.sampler.num_datasets,
             train_sampler=cfg.sampler.train_sampler if training else "SequentialSampler",
-            seq_len=cfg.video.seq_len,
             sample_method=cfg.video.sample_method,
             test_sample_method=cfg.not3d.test_sample_method,
             cache_frames=cfg.data.cache_frames,

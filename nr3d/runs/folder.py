@@ -35,10 +35,15 @@ def check_save_dir(cfg: CfgNode) -> None:
         raise OutputError(why)
 
 
+def nearest(folder: str | Path) -> Path:
+    """Return a folder, or the nearest place above it that exists."""
+    folder = Path(folder).absolute()
+    return next(p for p in (folder, *folder.parents) if p.is_symlink() or p.exists())
+
+
 def _why_unwritable(cfg: CfgNode) -> str | None:
-    folder = Path(cfg.data.save_dir).absolute()
     try:
-        found = next(p for p in (folder, *folder.parents) if p.is_symlink() or p.exists())
+        found = nearest(cfg.data.save_dir)
         if not found.is_dir():
             return (
                 f"data.save_dir is {cfg.data.save_dir}, and {found} is no folder: give another "

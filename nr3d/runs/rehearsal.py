@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +17,9 @@ from yacs.config import CfgNode
 
 from nr3d.config import Command
 from nr3d.engine import VideoNot3DEngine
+from nr3d.engine.loop import is_test_due
 from nr3d.errors import ConfigError, Nr3dError
-from nr3d.files.home import expanded
+from nr3d.runs.folder import nearest
 from nr3d.runs.run import Run, opened
 from nr3d.runs.splits import unfinished_split
 from nr3d.runs.training import prepare
@@ -190,9 +190,12 @@ def rehearse_run(run: Run, *, anew: bool = False) -> Rehearsal:
     test_seconds, tracklets, frames = _test_seconds(engine)
     in_turn = step_seconds + batch_seconds
     overlapped = max(step_seconds, batch_seconds)
-    last, every = cfg.train.max_epoch, cfg.test.eval_freq
-    left = range(done + 1, last)
-    due = {e for e in left if every > 0 and cfg.test.start_eval <= e and not e % every}
+    last = cfg.train.max_epoch
+    due = [
+        epoch
+        for epoch in range(done + 1, last)
+        if is_test_due(epoch, start_eval=cfg.test.start_eval, eval_freq=cfg.test.eval_freq)
+    ]
 
     used, total = _memory(engine.device)
     checkpoint = _bytes_of(
@@ -202,7 +205,7 @@ def rehearse_run(run: Run, *, anew: bool = False) -> Rehearsal:
             engine.optimizer.state_dict(),
         ]
     )
-    free = shutil.disk_usage(_existing(Path(cfg.data.save_dir))).free
+    free = shutil.disk_usage(nearest(cfg.data.save_dir)).free
     warnings = []
     if used > 0.9 * total > 0:
         warnings.append(
@@ -294,12 +297,6 @@ def _bytes_of(content: Any) -> int:
     if isinstance(content, list | tuple):
         return sum(_bytes_of(value) for value in content)
     return 0
-
-
-def _existing(folder: Path) -> Path:
-    """Return the folder, or else the nearest one above it that exists."""
-    folder = expanded(folder, ConfigError).absolute()
-    return next(place for place in (folder, *folder.parents) if place.is_dir())
 
 
 def _span(seconds: float) -> str:

@@ -138,7 +138,7 @@ def _splits_of(cfg: CfgNode) -> tuple[str, int]:
     (dataset,) = cfg.data.targets
     file = expanded(cfg.data.root, DataError) / SPLIT_FILES.get(dataset, "")
     if dataset == "ilidsvid" and parallel.world().first and not file.is_file():
-        # torchreid makes the file from the published splits when it loads the dataset.
+        # Loading the dataset makes the file from the published splits.
         build_datamanager(cfg, training=False)
     parallel.of_first(None)
     return dataset, len(read_splits(dataset, cfg.data.root))

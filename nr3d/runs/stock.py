@@ -68,6 +68,32 @@ def check_stock(cfg: CfgNode) -> None:
         )
 
 
+def data_options(cfg: CfgNode) -> dict[str, Any]:
+    """Return the options that torchreid's data manager and nr3d's have in common.
+
+    Args:
+        cfg: a complete configuration.
+    """
+    return {
+        "root": cfg.data.root,
+        "targets": list(cfg.data.targets),
+        "height": cfg.data.height,
+        "width": cfg.data.width,
+        "transforms": list(cfg.data.transforms),
+        "norm_mean": list(cfg.data.norm_mean),
+        "norm_std": list(cfg.data.norm_std),
+        "use_gpu": cfg.use_gpu,
+        "split_id": cfg.data.split_id,
+        "combineall": cfg.data.combineall,
+        # More workers than CPUs only slow the loading down; the batches are the same.
+        "workers": min(cfg.data.workers, os.cpu_count() or 1),
+        "num_instances": cfg.sampler.num_instances,
+        "num_cams": cfg.sampler.num_cams,
+        "num_datasets": cfg.sampler.num_datasets,
+        "seq_len": cfg.video.seq_len,
+    }
+
+
 def build_stock_datamanager(cfg: CfgNode) -> Any:
     """Build torchreid's ``VideoDataManager`` as a configuration describes it.
 
@@ -85,26 +111,12 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
     load_datasets(names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall)
     frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
     return torchreid.data.VideoDataManager(
-        root=cfg.data.root,
+        **data_options(cfg),
         sources=list(cfg.data.sources),
-        targets=list(cfg.data.targets),
-        height=cfg.data.height,
-        width=cfg.data.width,
-        transforms=list(cfg.data.transforms),
-        norm_mean=list(cfg.data.norm_mean),
-        norm_std=list(cfg.data.norm_std),
-        use_gpu=cfg.use_gpu,
-        split_id=cfg.data.split_id,
-        combineall=cfg.data.combineall,
         batch_size_train=cfg.train.batch_size,
         # Tracklets here, frames in the configuration.
         batch_size_test=max(1, frames // cfg.video.seq_len),
-        workers=min(cfg.data.workers, os.cpu_count() or 1),
-        num_instances=cfg.sampler.num_instances,
-        num_cams=cfg.sampler.num_cams,
-        num_datasets=cfg.sampler.num_datasets,
         train_sampler=cfg.sampler.train_sampler,
-        seq_len=cfg.video.seq_len,
         sample_method=cfg.video.sample_method,
     )
 

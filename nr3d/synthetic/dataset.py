@@ -26,6 +26,8 @@ _STRANGERS = 24
 _STRANGER_STREAM = 1
 _STAMP = "synthetic.json"
 _OCCLUSION = "occlusion.txt"
+_DEFAULTS: dict[str, Any] = {"occluded": OCCLUDED, "camera_shift": CAMERA_SHIFT}
+"""Settings that a stamp leaves out if they have these values."""
 
 
 def sample_strangers(seed: int) -> list[Person]:
@@ -37,9 +39,9 @@ def write_dataset(
     layout: Layout,
     out: str | Path,
     *,
-    occluded: float = OCCLUDED,
-    camera_shift: float = CAMERA_SHIFT,
-    progress: Progress | None = None,
+    occluded: float,
+    camera_shift: float,
+    progress: Progress | None,
 ) -> SyntheticSummary:
     """Draw a dataset; an existing one with the same settings is left as it is.
 
@@ -61,12 +63,8 @@ def write_dataset(
     check_number("camera_shift", camera_shift, 0.0, 4.0)
     settings = {"generator": GENERATOR_VERSION, **layout.settings()}
     # defaults are left out, so that settings that are added later do not change old stamps
-    for key, value, default in (
-        ("occluded", float(occluded), OCCLUDED),
-        ("camera_shift", float(camera_shift), CAMERA_SHIFT),
-    ):
-        if value != default:
-            settings[key] = value
+    given = {"occluded": float(occluded), "camera_shift": float(camera_shift)}
+    settings |= {key: value for key, value in given.items() if value != _DEFAULTS[key]}
     root = Path(out)
     home = root / layout.folder
     if home.exists():
@@ -140,8 +138,7 @@ def _read_existing(home: Path, settings: dict[str, Any]) -> SyntheticSummary:
     advice = "choose another --out or delete that folder"
     try:
         stamp = json.loads((home / "info" / _STAMP).read_text(encoding="utf-8"))
-        defaults = {"occluded": OCCLUDED, "camera_shift": CAMERA_SHIFT}
-        found, counts = defaults | stamp["settings"], stamp["counts"]
+        found, counts = _DEFAULTS | stamp["settings"], stamp["counts"]
         summary = SyntheticSummary(root=home.parent, **counts)
     except FileNotFoundError:
         raise DataError(
@@ -152,7 +149,7 @@ def _read_existing(home: Path, settings: dict[str, Any]) -> SyntheticSummary:
         raise DataError(
             f"{home} exists and its info/{_STAMP} cannot be read ({error}); {advice}"
         ) from error
-    wanted = defaults | settings
+    wanted = _DEFAULTS | settings
     if found != wanted:
         differing = ", ".join(
             f"{key} {found.get(key)!r} instead of {wanted.get(key)!r}"

@@ -140,5 +140,21 @@ class Layout(ABC):
         """Write the tables or splits of the dataset."""
 
     @abstractmethod
+    def counts(self, plan: Sequence[Tracklet]) -> tuple[int, int, int]:
+        """Return the numbers of train, query and gallery tracklets in the plan."""
+
     def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
         """Return the numbers of people, tracklets and frames in the plan."""
+        train, query, gallery = self.counts(plan)
+        return SyntheticSummary(
+            root=root,
+            identities=self.identities,
+            seed=self.seed,
+            train_identities=self.train_identities,
+            test_identities=self.identities - self.train_identities,
+            train_tracklets=train,
+            query=query,
+            gallery=gallery,
+            frames=sum(tracklet.frames for tracklet in plan),
+            cameras=self.cameras,
+        )

@@ -99,21 +99,11 @@ class MarsLayout(Layout):
         queries = [row for row, tracklet in enumerate(tests, start=1) if tracklet.query]
         write_mat(info / "query_IDX.mat", "query_IDX", np.array([queries], np.int32))
 
-    def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
-        """Return the numbers of people, tracklets and frames in the plan."""
+    def counts(self, plan: Sequence[Tracklet]) -> tuple[int, int, int]:
+        """Return the numbers of train, query and gallery tracklets in the plan."""
         tests = [tracklet for tracklet in plan if tracklet.split == "test"]
-        return SyntheticSummary(
-            root=root,
-            identities=self.identities,
-            seed=self.seed,
-            train_identities=self.train_identities,
-            test_identities=self.identities - self.train_identities,
-            train_tracklets=len(plan) - len(tests),
-            query=sum(tracklet.query for tracklet in tests),
-            gallery=sum(not tracklet.query for tracklet in tests),
-            frames=sum(tracklet.frames for tracklet in plan),
-            cameras=self.cameras,
-        )
+        queries = sum(tracklet.query for tracklet in tests)
+        return len(plan) - len(tests), queries, len(tests) - queries
 
 
 def write_mars(

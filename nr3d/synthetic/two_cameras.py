@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
 from nr3d.data.datasets.half_splits import half_splits
-from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
+from nr3d.synthetic.layout import Layout, Tracklet
 from nr3d.synthetic.people import sample_people
 
 NUM_SPLITS = 10
@@ -65,18 +64,7 @@ class TwoCameraLayout(Layout):
         names = [self.person(pid) for pid in range(1, self.identities + 1)]
         return half_splits(names, self.seed, NUM_SPLITS)
 
-    def summary(self, root: Path, plan: Sequence[Tracklet]) -> SyntheticSummary:
+    def counts(self, plan: Sequence[Tracklet]) -> tuple[int, int, int]:
         """Return the counts of the plan: camera 1 has the queries and camera 2 the gallery."""
         tests = self.identities - self.train_identities
-        return SyntheticSummary(
-            root=root,
-            identities=self.identities,
-            seed=self.seed,
-            train_identities=self.train_identities,
-            test_identities=tests,
-            train_tracklets=2 * self.train_identities,
-            query=tests,
-            gallery=tests,
-            frames=sum(tracklet.frames for tracklet in plan),
-            cameras=2,
-        )
+        return 2 * self.train_identities, tests, tests
