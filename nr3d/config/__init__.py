@@ -2,7 +2,6 @@
 
 from nr3d.config.checking import check_values, refuse_unused
 from nr3d.config.comparing import (
-    differences,
     differing,
     features_settings,
     leaves,
@@ -22,7 +21,6 @@ __all__ = [
     "check_values",
     "config_of",
     "default_config",
-    "differences",
     "differing",
     "features_settings",
     "keys_that_change",
