@@ -7,10 +7,11 @@ from nr3d.config.comparing import (
     leaves,
     steps_differing,
 )
-from nr3d.config.files import read_yaml, write_text, yaml_text
+from nr3d.config.files import read_yaml, yaml_text
 from nr3d.config.keys import KEYS, default_config, keys_that_change
 from nr3d.config.loading import as_mapping, config_of, load_config, shipped_configs
 from nr3d.config.scopes import Command, Key, Scope
+from nr3d.files.atomic import write_text
 
 __all__ = [
     "KEYS",

@@ -53,6 +53,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         _parts.discard(partial.absolute())
 
 
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file completely or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written; it is then unchanged.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
 def flush_to_disk(path: Path) -> None:
     """Wait until a file that has been written is on the disk, so that a power cut does not lose it.
 
