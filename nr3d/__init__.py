@@ -15,9 +15,9 @@ torchreid. The registration takes place at the import that makes both nr3d and t
 in either order.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nr3d import lazy
 from nr3d.registry import follow_torchreid
 from nr3d.version import __version__
 
@@ -58,14 +58,6 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return importlib.import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
+__getattr__, __dir__ = lazy.lazy(__name__, {name: "" for name in __all__ if name != "__version__"})
 
 follow_torchreid()

@@ -19,7 +19,8 @@ def lazy(
 
     Args:
         package: the package's ``__name__``.
-        homes: name of each object to the module within the package that defines it.
+        homes: name of each object to the module within the package that defines it, or to an
+            empty text if the object is the submodule of that name.
 
     Examples:
         >>> get, _ = lazy("nr3d.losses", {"center_loss": "center"})
@@ -30,6 +31,8 @@ def lazy(
     def __getattr__(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        if not homes[name]:
+            return importlib.import_module(f"{package}.{name}")
         value = getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
         setattr(sys.modules[package], name, value)
         return value

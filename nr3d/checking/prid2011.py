@@ -46,6 +46,7 @@ def check_prid2011(report: Report) -> list[str]:
         list: paths of the frames that the loader uses.
     """
     folder = report.folder
+    synthetic = is_synthetic(folder)
     cameras = read_cameras(report)
     if cameras is None:
         return []
@@ -69,8 +70,8 @@ def check_prid2011(report: Report) -> list[str]:
                 f"{camera}/{person}: {len(there[person])}"
                 for camera, there in cameras.items()
                 for person in people
-                if not is_synthetic(folder) and 0 < len(there.get(person, ())) < PRID2011_MIN_FRAMES
+                if not synthetic and 0 < len(there.get(person, ())) < PRID2011_MIN_FRAMES
             ],
         )
-    report.compare(PUBLISHED, synthetic=is_synthetic(folder))
+    report.compare(PUBLISHED, synthetic=synthetic)
     return frames

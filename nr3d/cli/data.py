@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nr3d.cli.configured import add_root_option
-from nr3d.cli.output import add_json_option, write_json
+from nr3d.cli.output import add_json_option, progress_bar, write_json
 from nr3d.config import load_config
 from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
@@ -96,13 +96,9 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    from tqdm import tqdm
-
     from nr3d.checking import check_dataset
 
-    def progress(frames: Any, total: int) -> Any:
-        return tqdm(frames, total=total, desc="Decoding", unit="frame", leave=False, disable=None)
-
+    progress = progress_bar("Decoding", "frame")
     report = check_dataset(args.dataset, args.root, quick=args.quick, progress=progress)
     print(describe(report))
     write_json(args.json, report.to_mapping())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,23 @@ def write_json(path: Path | None, content: Mapping[str, Any]) -> None:
     """Write a JSON file completely or not at all, in the first process; do nothing for None."""
     if path is not None and launched().first:
         json_files.write_json(path, content)
+
+
+def progress_bar(what: str, unit: str) -> Callable[..., Any]:
+    """Return a function that wraps an iterable, and optionally its length, in a progress bar.
+
+    There is no bar if the standard error is no terminal.
+
+    Args:
+        what: description of the work, such as ``"Packing"``.
+        unit: name of an item, such as ``"frame"``.
+    """
+    from tqdm import tqdm
+
+    def progress(items: Iterable[Any], total: int | None = None) -> Any:
+        return tqdm(items, total=total, desc=what, unit=unit, leave=False, disable=None)
+
+    return progress
 
 
 def results_table(rows: Sequence[tuple[str, TestResult]]) -> str:

@@ -6,9 +6,9 @@ import argparse
 import shlex
 import time
 from pathlib import Path
-from typing import Any
 
 from nr3d.cli.configured import add_root_option
+from nr3d.cli.output import progress_bar
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -41,12 +41,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Pack the dataset, and print how to use the file."""
-    from tqdm import tqdm
-
     from nr3d.data import pack
-
-    def progress(frames: Any, total: int) -> Any:
-        return tqdm(frames, total=total, desc="Packing", unit="frame", leave=False, disable=None)
 
     started = time.perf_counter()
     made = pack(
@@ -56,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
         split_id=args.split_id,
         workers=args.workers,
         replace=args.replace,
-        progress=progress,
+        progress=progress_bar("Packing", "frame"),
     )
     print(
         f"{made.file}: {made.frames:,} frames of {made.tracklets:,} tracklets, "

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from nr3d.cli.output import progress_bar
 from nr3d.synthetic.settings import CAMERA_SHIFT, DATASETS, OCCLUDED
 
 if TYPE_CHECKING:
@@ -98,14 +99,7 @@ def draw(
         occluded: share of the tracklets that something passes in front of, in [0, 1].
         camera_shift: distance between the cameras' colours, from 0 (the same) to 4.
     """
-    from tqdm import tqdm
-
     from nr3d.synthetic import WRITERS
-
-    def progress(tracklets: Any, total: int | None = None) -> Any:
-        return tqdm(
-            tracklets, total=total, desc="Drawing", unit="tracklet", leave=False, disable=None
-        )
 
     return WRITERS[dataset](
         out,
@@ -114,7 +108,7 @@ def draw(
         frames=frames,
         occluded=occluded,
         camera_shift=camera_shift,
-        progress=progress,
+        progress=progress_bar("Drawing", "tracklet"),
     )
 
 

@@ -2,16 +2,16 @@
 
 from nr3d.config.checking import check_values, refuse_unused
 from nr3d.config.comparing import (
-    differences,
     differing,
     features_settings,
     leaves,
     steps_differing,
 )
-from nr3d.config.files import read_yaml, write_text, yaml_text
+from nr3d.config.files import read_yaml, yaml_text
 from nr3d.config.keys import KEYS, default_config, keys_that_change
 from nr3d.config.loading import as_mapping, config_of, load_config, shipped_configs
 from nr3d.config.scopes import Command, Key, Scope
+from nr3d.files.atomic import write_text
 
 __all__ = [
     "KEYS",
@@ -22,7 +22,6 @@ __all__ = [
     "check_values",
     "config_of",
     "default_config",
-    "differences",
     "differing",
     "features_settings",
     "keys_that_change",

@@ -10,32 +10,6 @@ from nr3d.config.scopes import Command, Key, Scope
 from nr3d.errors import shown
 
 
-def differences(
-    before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = ""
-) -> list[tuple[str, Any, Any]]:
-    """List the keys whose values differ, ignoring keys that only one configuration has.
-
-    Args:
-        before, now: sections and keys as plain values.
-        prefix: prefix of the keys in the list.
-
-    Returns:
-        list: (key, value before, value now), sorted by key, with sections joined by dots.
-
-    Examples:
-        >>> differences({"train": {"lr": 1, "seed": 0}}, {"train": {"lr": 2, "seed": 0}})
-        [('train.lr', 1, 2)]
-    """
-    found: list[tuple[str, Any, Any]] = []
-    for key in before.keys() & now.keys():
-        one, other = before[key], now[key]
-        if isinstance(one, Mapping) and isinstance(other, Mapping):
-            found += differences(one, other, f"{prefix}{key}.")
-        elif one != other:
-            found.append((f"{prefix}{key}", one, other))
-    return sorted(found)
-
-
 def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield the keys of nested sections, joined by dots, and their values.
 

@@ -1,4 +1,4 @@
-"""YAML files: bounded reading with one clear error, and atomic writing."""
+"""YAML files: bounded reading with one clear error, and writing as text."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import yaml
 
 from nr3d.config.guarded_yaml import load_yaml
 from nr3d.errors import ConfigError, reason_of
-from nr3d.files.atomic import replacing
 
 MOST_BYTES = 1 << 20
 """Maximum size of a YAML file, in bytes."""
@@ -54,13 +53,3 @@ def yaml_text(content: Mapping[str, Any], *, ascii_only: bool = False) -> str:
         dict(content), sort_keys=False, allow_unicode=not ascii_only, width=100
     )
     return text
-
-
-def write_text(path: str | Path, text: str) -> None:
-    """Write a text file completely or not at all.
-
-    Raises:
-        OutputError: if the file cannot be written; it is then unchanged.
-    """
-    with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")

@@ -136,23 +136,23 @@ class GuardedLoader(DataLoader[Any]):
             batches = super().__iter__()
         if self.num_workers:
             explain_deaths()
-        while True:
-            try:
-                batch = next(batches)
-            except StopIteration:
-                return
-            # A batch cannot be received from a process that has ended after sending it.
-            except (RuntimeError, OSError, EOFError) as error:
+        try:
+            while True:
                 try:
+                    batch = next(batches)
+                except StopIteration:
+                    return
+                # A batch cannot be received from a process that has ended after sending it.
+                except (RuntimeError, OSError, EOFError) as error:
                     raise_death(error, getattr(batches, "_workers", ()))
-                finally:
-                    self._abandon(batches)
-                raise
-            if isinstance(batch, Nr3dError):
-                self._abandon(batches)
-                raise batch
-            self.skipped.update(batch.pop("bad_frames"))
-            yield batch
+                    raise
+                if isinstance(batch, Nr3dError):
+                    raise batch
+                self.skipped.update(batch.pop("bad_frames"))
+                yield batch
+        except Exception:
+            self._abandon(batches)
+            raise
 
     def _abandon(self, batches: Any) -> None:
         """End the loader processes of an iteration that failed.

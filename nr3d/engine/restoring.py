@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from nr3d.config import differences, steps_differing
+from nr3d.config import steps_differing
 from nr3d.engine.randomness import random_states, set_random_states
 from nr3d.engine.state import Progress, RunParts
 from nr3d.errors import WeightsError, parsing, reason_of, shown
@@ -200,9 +200,11 @@ def _check_same_run(
             raise TypeError(f"its configuration is {shown(one)}")
         # An engine that was made in Python has no configuration to compare.
         changed = steps_differing(one, other) if one and other else []
+        before, now = checkpoint.get("versions") or {}, versions()
         changed += [
-            f"{name} {shown(before)}, now {shown(now)}".replace("'", "")
-            for name, before, now in differences(checkpoint.get("versions") or {}, versions())
+            f"{name} {shown(before[name])}, now {shown(now[name])}".replace("'", "")
+            for name in sorted(before.keys() & now.keys())
+            if before[name] != now[name]
         ]
     if changed:
         logger.warning(

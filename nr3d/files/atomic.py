@@ -45,13 +45,35 @@ def replacing(path: str | Path) -> Iterator[Path]:
             path.parent.mkdir(parents=True, exist_ok=True)
             yield partial
             # Flushed to the disk before it takes the old file's name: a power cut loses neither.
-            with partial.open("rb+") as file:
-                os.fsync(file.fileno())
+            flush_to_disk(partial)
             partial.replace(path)
     finally:
         with contextlib.suppress(OSError):  # the error of the block is the one to report
             partial.unlink(missing_ok=True)
         _parts.discard(partial.absolute())
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a text file completely or not at all.
+
+    Raises:
+        OutputError: if the file cannot be written; it is then unchanged.
+    """
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def flush_to_disk(path: Path) -> None:
+    """Wait until a file that has been written is on the disk, so that a power cut does not lose it.
+
+    Args:
+        path: the file, which is closed.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
 
 
 _parts: set[Path] = set()

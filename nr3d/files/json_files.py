@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import DataError, reason_of, shown
-from nr3d.files.atomic import replacing
+from nr3d.files.atomic import write_text
 from nr3d.files.regular_files import read_whole
 
 
@@ -59,9 +59,7 @@ def write_json(path: str | Path, content: Mapping[str, Any]) -> None:
     Raises:
         OutputError: if the file cannot be written.
     """
-    with replacing(path) as partial:
-        text = json.dumps(finite(content), indent=2, allow_nan=False)
-        partial.write_text(text + "\n", encoding="utf-8")
+    write_text(path, json.dumps(finite(content), indent=2, allow_nan=False) + "\n")
 
 
 def finite(content: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nr3d.errors import DataError
-from nr3d.files.atomic import replacing, sole_writer
+from nr3d.files.atomic import sole_writer, write_text
 
 
 def refuse_over(path: Path, *, replace: bool) -> None:
@@ -39,5 +39,4 @@ def write_new(path: Path, text: str, *, replace: bool) -> None:
     """
     with sole_writer(path):
         refuse_over(path, replace=replace)  # another process may have written it in the meantime
-        with replacing(path) as partial:
-            partial.write_text(text, encoding="utf-8")
+        write_text(path, text)

@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 
 from nr3d.errors import WeightsError, reason_of
-from nr3d.files.atomic import replacing
 from nr3d.files.home import expanded, platform_folder
+from nr3d.files.json_files import write_json
 from nr3d.weights.entry import WeightsEntry
 from nr3d.weights.hashing import sha256_of
 
@@ -101,9 +101,7 @@ def write_receipt(path: Path, digest: str, source: str) -> None:
         digest: its SHA-256 in hexadecimal.
         source: source that it came from.
     """
-    receipt = Receipt(digest, path.stat().st_size, source)
-    with replacing(receipt_of(path)) as partial:
-        partial.write_text(json.dumps(asdict(receipt), indent=2) + "\n", encoding="utf-8")
+    write_json(receipt_of(path), asdict(Receipt(digest, path.stat().st_size, source)))
 
 
 def receipt_of(path: Path) -> Path:

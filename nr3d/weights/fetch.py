@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path, PurePosixPath
 
 from nr3d.errors import WeightsError, printable
+from nr3d.files.atomic import flush_to_disk
 from nr3d.files.locks import Locked, in_turn, locked
 from nr3d.weights.archive import download_member
 from nr3d.weights.cache import (
@@ -285,8 +286,7 @@ def _download_once(
     digest = sha256_of(whole)
     reason = mismatch(entry.hash_of(source), whole, digest)
     if reason is None:
-        with whole.open("rb+") as file:
-            os.fsync(file.fileno())
+        flush_to_disk(whole)
         rename_hashed(whole, place)
         write_receipt(place, digest, str(source))
     whole.unlink(missing_ok=True)

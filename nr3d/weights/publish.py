@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from torch import nn
 
 from nr3d.config import yaml_text
 from nr3d.errors import WeightsError, reason_of, shown, writing
-from nr3d.files.atomic import replacing, sole_writer
+from nr3d.files.atomic import flush_to_disk, replacing, sole_writer
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
 from nr3d.registry import registered_models
@@ -237,8 +236,8 @@ def _all_or_none(*paths: Path) -> Iterator[list[Path]]:
         yield partials
         # All are on the disk before the first takes its place, so that nothing can fail any more.
         for path, partial in zip(paths, partials, strict=True):
-            with writing(path, partial), partial.open("rb+") as file:
-                os.fsync(file.fileno())
+            with writing(path, partial):
+                flush_to_disk(partial)
 
 
 _MANIFEST_HEADER = (

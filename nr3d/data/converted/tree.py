@@ -11,8 +11,6 @@ from nr3d.data.frames import in_time_order, is_image
 SHAPE = "identity/camera/tracklet/frame"
 """Shape that is expected under the folder of a tree."""
 
-_LEVELS = ("identity", "camera", "tracklet", "frame")
-
 
 @dataclass(frozen=True)
 class PlainTracklet:

@@ -6,20 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from nr3d.data.datasets.findings import Report
-from nr3d.data.datasets.missing import find_missing
 from nr3d.data.datasets.parts import Parts
 from nr3d.data.datasets.splits import (
     ILIDSVID_TABLE,
     SPLIT_FILES,
     Split,
-    parse_splits,
     splits_remedy,
     write_splits,
 )
 from nr3d.data.datasets.tables import read_table
-from nr3d.data.datasets.two_cameras import People, people_under, read_sequences
+from nr3d.data.datasets.two_cameras import People, cameras_in, read_sequences, splits_in
 from nr3d.data.folders import names_in
-from nr3d.errors import DataError
 
 _CAMERAS = ("i-LIDS-VID/sequences/cam1", "i-LIDS-VID/sequences/cam2")
 _SPLIT_COUNT, _PEOPLE = 10, 300
@@ -55,10 +52,7 @@ def read_ilidsvid(report: Report, number: int) -> Parts | None:
 def read_cameras(report: Report) -> dict[str, People] | None:
     """Return the people under each camera; report missing folders and missing splits."""
     table = ILIDSVID_TABLE.split("/")[0] if _path(report).exists() else ILIDSVID_TABLE
-    missing = find_missing(report, dict.fromkeys((*_CAMERAS, table), unpack_again(report)))
-    if missing & set(_CAMERAS):
-        return None
-    return {camera: people_under(report, camera) for camera in _CAMERAS}
+    return cameras_in(report, _CAMERAS, dict.fromkeys((*_CAMERAS, table), unpack_again(report)))
 
 
 def find_splits(report: Report, cameras: Mapping[str, People]) -> tuple[str, list[Split], str]:
@@ -75,11 +69,7 @@ def find_splits(report: Report, cameras: Mapping[str, People]) -> tuple[str, lis
     path, again = _path(report), unpack_again(report)
     if path.exists():
         remedy = splits_remedy("ilidsvid", report.folder.parent)
-        try:
-            return path.name, parse_splits(path), remedy
-        except DataError as error:
-            report.add("error", str(error), remedy)
-            return path.name, [], remedy
+        return path.name, splits_in(report, path, remedy), remedy
     if not (report.folder / ILIDSVID_TABLE).exists():
         return ILIDSVID_TABLE, [], again
     return ILIDSVID_TABLE, _splits_of_table(report, cameras, again), again

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nr3d.data.datasets.findings import Report
-from nr3d.data.datasets.missing import find_missing
 from nr3d.data.datasets.parts import Parts
 from nr3d.data.datasets.splits import (
     PRID2011_CAMERAS,
@@ -14,11 +13,9 @@ from nr3d.data.datasets.splits import (
     SPLIT_FILES,
     Split,
     is_shared,
-    parse_splits,
     splits_remedy,
 )
-from nr3d.data.datasets.two_cameras import People, people_under, read_sequences
-from nr3d.errors import DataError
+from nr3d.data.datasets.two_cameras import People, cameras_in, read_sequences, splits_in
 
 PRID2011_SPLITS = Path(SPLIT_FILES["prid2011"]).name
 """Name of the file of splits."""
@@ -52,21 +49,13 @@ def read_cameras(report: Report) -> dict[str, People] | None:
     needed = dict.fromkeys(PRID2011_CAMERAS, frames_again(report)) | {
         PRID2011_SPLITS: splits_again(report)
     }
-    if find_missing(report, needed) & set(PRID2011_CAMERAS):
-        return None
-    return {camera: people_under(report, camera) for camera in PRID2011_CAMERAS}
+    return cameras_in(report, PRID2011_CAMERAS, needed)
 
 
 def read_splits_file(report: Report) -> list[Split]:
     """Return the splits; empty if they cannot be read, which has then been reported."""
     path = report.folder / PRID2011_SPLITS
-    if not path.exists():
-        return []
-    try:
-        return parse_splits(path)
-    except DataError as error:
-        report.add("error", str(error), splits_again(report))
-        return []
+    return splits_in(report, path, splits_again(report)) if path.exists() else []
 
 
 def check_shared(report: Report, people: Sequence[str]) -> None:

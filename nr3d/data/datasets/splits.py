@@ -12,7 +12,7 @@ from typing import Any
 
 from nr3d.data.folders import is_name
 from nr3d.errors import ConfigError, DataError
-from nr3d.files.atomic import replacing
+from nr3d.files.atomic import write_text
 from nr3d.files.home import expanded
 from nr3d.files.json_files import read_json
 from nr3d.files.regular_files import MEBIBYTE
@@ -94,9 +94,7 @@ def write_splits(path: Path, splits: Sequence[Split]) -> None:
     The dataset may be on a read-only disk, and can be used without the file.
     """
     try:
-        with replacing(path) as partial:
-            text = json.dumps(list(splits), indent=4, separators=(",", ": "))
-            partial.write_text(text, encoding="utf-8")
+        write_text(path, json.dumps(list(splits), indent=4, separators=(",", ": ")))
     except OSError as error:
         logger.debug("The splits are not kept in %s: %s", path, error)
 

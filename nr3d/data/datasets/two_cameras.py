@@ -4,16 +4,49 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from nr3d.data.datasets.findings import Report
+from nr3d.data.datasets.missing import find_missing
 from nr3d.data.datasets.parts import Parts, Tracklets
-from nr3d.data.datasets.splits import Split
+from nr3d.data.datasets.splits import Split, parse_splits
 from nr3d.data.folders import names_in
 from nr3d.data.frames import in_time_order, is_image
-from nr3d.errors import ConfigError
+from nr3d.errors import ConfigError, DataError
 
 People = Mapping[str, Sequence[str]]
 """The people under a camera: the images of each person's folder in time order, by its name."""
+
+
+def cameras_in(
+    report: Report, cameras: Sequence[str], needed: Mapping[str, str]
+) -> dict[str, People] | None:
+    """Return the people under each camera; None if the folder of a camera is missing.
+
+    Args:
+        report: report of the dataset, which takes an error for each missing file or folder.
+        cameras: paths of the cameras' folders under the dataset's.
+        needed: advice for when a file or folder is missing, by its path under the dataset's
+            folder; the cameras' folders are among them.
+    """
+    if find_missing(report, needed) & set(cameras):
+        return None
+    return {camera: people_under(report, camera) for camera in cameras}
+
+
+def splits_in(report: Report, path: Path, remedy: str) -> list[Split]:
+    """Return the splits of a file; empty if they cannot be read, which has then been reported.
+
+    Args:
+        report: report of the dataset, which takes the error.
+        path: the file.
+        remedy: advice on how to get a correct file.
+    """
+    try:
+        return parse_splits(path)
+    except DataError as error:
+        report.add("error", str(error), remedy)
+        return []
 
 
 def people_under(report: Report, camera: str) -> People:

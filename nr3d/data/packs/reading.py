@@ -57,9 +57,6 @@ NO_SPLIT = -1
 _COLUMNS = ("pid", "camid", "dsetid", "start", "frame")
 """Names of the tables of a split."""
 
-_ATTRIBUTES = 2**24
-"""Number of bytes from the start that hold the attributes; the frames may take terabytes."""
-
 _LONGEST_PATH = 2**16
 """Largest size of a frame's path, in bytes; no file system takes more."""
 
@@ -142,7 +139,7 @@ class Pack:
             )
         # The file may be something else, so that the advice is not to write over it.
         advice = f"Give a whole one, or make it: {make} FILE"
-        with reading(self.path, "a pack", advice, DataError, searched=_ATTRIBUTES) as file:
+        with reading(self.path, "a pack", advice, DataError) as file:
             kind, version = file.attrs.get("format"), file.attrs.get("version")
             if kind != FORMAT:
                 raise DataError(

@@ -26,7 +26,7 @@ from nr3d.data.packs.tables import PackTables, list_frames
 from nr3d.data.packs.threads import spread
 from nr3d.errors import ConfigError, DataError
 from nr3d.files import hdf5
-from nr3d.files.atomic import sole_writer
+from nr3d.files.atomic import flush_to_disk, sole_writer
 from nr3d.files.home import expanded
 from nr3d.files.regular_files import read_regular
 from nr3d.version import __version__
@@ -171,8 +171,7 @@ def _begin(partial: Path, tables: PackTables) -> None:
             room[-1] = 0
 
     hdf5.create(begun, fill)
-    with begun.open("rb+") as written:
-        os.fsync(written.fileno())
+    flush_to_disk(begun)
     begun.replace(partial)
 
 
@@ -203,8 +202,7 @@ def _fill(partial: Path, tables: PackTables, workers: int) -> Generator[int]:
 
 def _finish(partial: Path, out: Path) -> None:
     hdf5.change(partial, lambda file: file.attrs.modify("complete", 1))
-    with partial.open("rb+") as written:
-        os.fsync(written.fileno())
+    flush_to_disk(partial)
     partial.replace(out)
 
 
