@@ -168,7 +168,33 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
         nr3d 142 {}
     """
     entry, path = _locate(name_or_path)
-    content = read_checkpoint(path)
+    return load_content(model, read_checkpoint(path), path, entry, whole=whole)
+
+
+def load_content(
+    model: nn.Module,
+    content: Mapping[str, Any],
+    path: Path,
+    entry: WeightsEntry | None = None,
+    *,
+    whole: bool = False,
+) -> LoadReport:
+    """Load what a weights file holds into a model, as :func:`load` does with the file.
+
+    Args:
+        model: a network of nr3d's, or any other, whose own names the file must then have.
+        content: the content of the file from :func:`nr3d.weights.read_checkpoint`.
+        path: the file.
+        entry: the index entry of the file; None for a path.
+        whole: whether to refuse a file that leaves more than the classifier at its initial value.
+
+    Returns:
+        LoadReport: what was loaded, what was left and what was not used, and why.
+
+    Raises:
+        WeightsError: if a key of the file or the model is not accounted for, or a tensor has
+            values other than finite real numbers; the model is then unchanged.
+    """
     if entry is None:
         check_beside(path)
     state = tensors_of(content, path)
