@@ -142,9 +142,9 @@ def entry_of_file(
         WeightsError: if the file does not fit the named model.
     """
     path = existing(path).absolute()
-    parse_entry(name, {}, "--name")
+    named = parse_entry(name, {}, "--name")
     content = read_checkpoint(path)
-    known = entry_in(content, path) or WeightsEntry(name)
+    known = entry_in(content, path) or named
     architecture = name.split(".")[0]
     model, report, _ = _rebuild(path, content, architecture, known.aggregation)
     classifier = model.state_dict().get("classifier.weight")
