@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -43,9 +43,6 @@ class FeatureWriter:
             file must be the same.
         splits: splits to request, in addition to those requested before.
 
-    Attributes:
-        keys: split and index of the rows that the file has or will have.
-
     Raises:
         FeatureStoreError: if the file is not a store, was made with other weights or settings or
             for another number of tracklets, or is being written by another process.
@@ -68,7 +65,6 @@ class FeatureWriter:
 
     def __init__(self, path: str | Path, origin: Origin, splits: Sequence[str] = SPLITS) -> None:
         self.path = Path(path)
-        self.keys: set[tuple[str, int]] = set()
         if set(splits) - set(SPLITS) or origin.tracklets.keys() != set(SPLITS):
             raise ValueError(
                 f"splits {list(splits)} of {list(origin.tracklets)}, expected some of {SPLITS} and "
@@ -114,6 +110,11 @@ class FeatureWriter:
                 self.finish()
         finally:
             self._sole.close()
+
+    @property
+    def keys(self) -> KeysView[tuple[str, int]]:
+        """Split and index of the rows that the file has or will have."""
+        return self._crc32.keys()
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -222,7 +223,6 @@ class FeatureWriter:
             )
         self._rows.append(row)
         self._crc32[row.key] = row.crc32
-        self.keys.add(row.key)
         self._current = False
 
     def _go_on(self) -> None:
