@@ -16,7 +16,7 @@ import numpy as np
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, FeatureStoreError, reason_of
 from nr3d.features.store.contents import reading
-from nr3d.features.store.layout import NUMBERS, Columns, Header, Origin, crc32_of_tables
+from nr3d.features.store.layout import NUMBERS, TEXTS, Columns, Header, Origin, crc32_of_tables
 from nr3d.features.store.row import Row, encoded
 from nr3d.files import hdf5
 from nr3d.files.atomic import replacing, sole_writer
@@ -322,7 +322,7 @@ class FeatureWriter:
             if name != "first_frame"
         }
         columns["first_frame"] = np.cumsum(columns["frames"], dtype="<i8") - columns["frames"]
-        for name in ("split", "name"):
+        for name in TEXTS:
             texts = [encoded(getattr(row, name)) for row in rows]
             columns[name] = np.array(texts, "S") if texts else np.empty(0, "S1")
         columns["crc32"] = np.array([self._crc32[row.key] for row in rows], "<u4")
