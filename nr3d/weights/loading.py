@@ -19,7 +19,7 @@ from nr3d.weights.fetch import fetch
 from nr3d.weights.index import available, describe_user_index, find
 from nr3d.weights.layouts import LAYOUTS, Layout, network_in, recognise
 from nr3d.weights.manifest import check_beside, entry_in
-from nr3d.weights.states import check_numbers, tensors_of
+from nr3d.weights.states import check_numbers, is_counter, tensors_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class LoadReport:
     def whole(self) -> bool:
         """Whether the model computes the file's features: at most its classifier was not loaded."""
         left = (key for key in self.left if not key.startswith("classifier."))
-        return not self.differs and all(map(_is_counter, left))
+        return not self.differs and all(map(is_counter, left))
 
     def __str__(self) -> str:
         """Return a summary, with one sentence per outcome and parts instead of keys."""
@@ -76,10 +76,6 @@ def _parts(keys: tuple[str, ...] | list[str]) -> str:
     named = ", ".join(map(_name, parts[:6]))
     more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
     return f"{named}{more} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
-
-
-def _is_counter(key: str) -> bool:
-    return key.endswith("num_batches_tracked")
 
 
 def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
@@ -219,7 +215,7 @@ def load_content(
             left |= dict.fromkeys(heads, why)
             unused |= {key: why for key, name in renamed.items() if name in heads}
     for key in own:
-        if key not in left and key not in renamed.values() and _is_counter(key):
+        if key not in left and key not in renamed.values() and is_counter(key):
             left[key] = "a file from before batches were counted; nothing is computed from it"
     used = {name: state[key] for key, name in renamed.items() if key not in unused}
     _check(own, used, left, path)
