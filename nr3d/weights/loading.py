@@ -204,9 +204,10 @@ def load_content(
     unused |= outside
     said = entry or entry_in(content, path)
     match = _match(model, layout, _named_aggregation(said, content, path), renamed, own)
-    left = {key: match.why for key in own if match.leaves(key, renamed.values())}
+    keys = {name: key for key, name in renamed.items()}
+    left = {key: match.why for key in own if match.leaves(key, keys)}
     unused |= {key: match.why for key, name in renamed.items() if match.leaves(name, own)}
-    theirs = {name: key for key, name in renamed.items()}.get(_CLASSIFIER)
+    theirs = keys.get(_CLASSIFIER)
     if theirs is not None and theirs not in unused and _CLASSIFIER in own:
         identities, here = len(state[theirs]), len(own[_CLASSIFIER])
         if identities != here:
@@ -215,7 +216,7 @@ def load_content(
             left |= dict.fromkeys(heads, why)
             unused |= {key: why for key, name in renamed.items() if name in heads}
     for key in own:
-        if key not in left and key not in renamed.values() and is_counter(key):
+        if key not in left and key not in keys and is_counter(key):
             left[key] = "a file from before batches were counted; nothing is computed from it"
     used = {name: state[key] for key, name in renamed.items() if key not in unused}
     _check(own, used, left, path)
