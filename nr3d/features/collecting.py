@@ -158,6 +158,8 @@ class FrameCollector(Collector):
 class _Open:
     """A tracklet that still lacks some frames or clips."""
 
+    start: int
+    """The position of its first frame in the sequence of all frames."""
     frames: int = 0
     """The number of frames added so far."""
     complete: bool = False
@@ -181,12 +183,10 @@ class _Open:
 class _Clip:
     """A clip that waits for its batch to fill up."""
 
-    index: int
-    """The position of its tracklet in the set."""
+    tracklet: _Open
+    """Its tracklet."""
     places: Sequence[int]
     """The positions of its frames in the tracklet."""
-    start: int
-    """The position of the tracklet's first frame in the sequence of all frames."""
 
 
 class ClipCollector(Collector):
@@ -207,27 +207,25 @@ class ClipCollector(Collector):
         self.first = 0
         """The position of the first of these images in the sequence of all frames."""
         self.open: dict[int, _Open] = {}
-        self.starts: dict[int, int] = {}
-        """The position of each open tracklet's first frame in the sequence of all frames."""
         self.waiting: deque[_Clip] = deque()
 
     def _take(self, images: Tensor, indices: list[int], counts: list[int]) -> None:
         end = self.first + (0 if self.images is None else len(self.images))
         self.images = images if self.images is None else torch.cat([self.images, images])
         for index, count in zip(indices, counts, strict=True):
-            self.starts.setdefault(index, end)
-            tracklet = self.open.setdefault(index, _Open())
+            tracklet = self.open.setdefault(index, _Open(end))
             tracklet.frames += count
             end += count
-            self._cut(index, self.tracklets.settled(tracklet.frames))
+            self._cut(tracklet, self.tracklets.settled(tracklet.frames))
 
     def _has(self, index: int) -> bool:
         return index in self.open
 
     def _end(self, indices: list[int]) -> Complete | None:
         for index in indices:
-            self.open[index].complete = True
-            self._cut(index)
+            tracklet = self.open[index]
+            tracklet.complete = True
+            self._cut(tracklet)
         while self.waiting and len(self.waiting) >= self._clips_at_once():
             self._compute()
         self._forget()
@@ -240,13 +238,12 @@ class ClipCollector(Collector):
         self._forget()
         return self._complete()
 
-    def _cut(self, index: int, settled: int | None = None) -> None:
+    def _cut(self, tracklet: _Open, settled: int | None = None) -> None:
         """Cut the remaining clips of a tracklet, up to number ``settled`` or all of them."""
-        tracklet = self.open[index]
         if settled is not None and settled <= tracklet.cut:
             return
         for places in self.tracklets.clips(tracklet.frames)[tracklet.cut : settled]:
-            self.waiting.append(_Clip(index, places, self.starts[index]))
+            self.waiting.append(_Clip(tracklet, places))
             tracklet.cut += 1
 
     def _clips_at_once(self) -> int:
@@ -256,28 +253,29 @@ class ClipCollector(Collector):
         """Compute a batch of waiting clips."""
         count = min(len(self.waiting), self._clips_at_once())
         clips = [self.waiting.popleft() for _ in range(count)]
-        places = torch.tensor([[c.start + p - self.first for p in c.places] for c in clips])
+        places = torch.tensor(
+            [[c.tracklet.start + p - self.first for p in c.places] for c in clips]
+        )
         assert self.images is not None
         frames = self.images[places.flatten().to(self.images.device)]
         images = self.tracklets.transform.normalise(frames)  # (B·T, 3, H, W)
         found = self.inference.embed(images.view(*places.shape, *images.shape[1:]))
         for clip, feature, weights in zip(clips, found.features, found.weights, strict=True):
-            tracklet = self.open[clip.index]
-            tracklet.places.append(clip.places)
-            tracklet.features.append(feature)
-            tracklet.weights.append(weights)
+            clip.tracklet.places.append(clip.places)
+            clip.tracklet.features.append(feature)
+            clip.tracklet.weights.append(weights)
 
     def _forget(self) -> None:
         """Drop the frames that no clip needs any more."""
         if self.images is None:
             return
         end = self.first + len(self.images)
-        needed = [clip.start + min(clip.places) for clip in self.waiting]
-        for index, tracklet in self.open.items():
+        needed = [clip.tracklet.start + min(clip.places) for clip in self.waiting]
+        for tracklet in self.open.values():
             if not tracklet.complete:
                 # Clips that are not cut yet may need any of these frames.
                 rest = self.tracklets.clips(tracklet.frames)[tracklet.cut :]
-                needed += [self.starts[index] + min(places) for places in rest]
+                needed += [tracklet.start + min(places) for places in rest]
         keep = min(needed, default=end)
         if keep > self.first:
             self.images = self.images[keep - self.first :].clone() if keep < end else None
@@ -289,8 +287,6 @@ class ClipCollector(Collector):
         if not done:
             return None
         tracklets = [self.open.pop(index) for index in done]
-        for index in done:
-            del self.starts[index]
         weights = [
             _weights_of_frames(own.frames, torch.tensor(own.places), torch.stack(own.weights))
             for own in tracklets

@@ -21,17 +21,15 @@ _PAGE = 1 << 16
 _MOST_REDIRECTS = 10
 
 
-@contextmanager
-def session(patience: Patience) -> Iterator[Session]:
-    """Open a session of requests, which uses the proxies of the environment.
+def session(patience: Patience) -> Session:
+    """Return a session of requests, which uses the proxies of the environment.
 
     Args:
         patience: limits on attempts, time and rate.
     """
     from nr3d.weights.connections import Session
 
-    with Session(patience) as opened:
-        yield opened
+    return Session(patience)
 
 
 @contextmanager

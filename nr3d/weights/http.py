@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -69,7 +68,10 @@ def download(
         wanted = size if span is None else span[1]
         if wanted is not None:
             check_room(part, wanted - size_of(part))
-    with session(patience) as opened, _bar(label) as bar:
+    with (
+        session(patience) as opened,
+        tqdm(desc=label, unit="B", unit_scale=True, leave=False, disable=None) as bar,
+    ):
         _transfer(
             opened,
             lambda: _attempt(opened, url, part, span, size, bar),
@@ -263,12 +265,3 @@ def _write(
                 bar.update(len(block))
                 block = next(blocks, b"")
     return have
-
-
-# Progress
-
-
-@contextmanager
-def _bar(label: str) -> Iterator[Any]:
-    with tqdm(desc=label, unit="B", unit_scale=True, leave=False, disable=None) as bar:
-        yield bar

@@ -9,8 +9,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from nr3d import host
 from nr3d.errors import RegistrationError, WeightsError
+
+# Its registration imports the architectures, whose families fill LAYOUTS.
+from nr3d.host import torchreid  # noqa: F401
 from nr3d.weights.states import held_as
 
 
@@ -23,7 +25,7 @@ class Layout:
         of: the origin of files with this layout.
         signature: keys that every file of this layout has, and no file of another layout has all
             of. A key that ends in ``*`` stands for any key with that prefix; the first is complete.
-        rules: patterns of complete keys, each with our name as a replacement for :func:`re.sub`.
+        rules: patterns of complete keys, each with our name as :meth:`re.Match.expand` takes it.
         unused: patterns of complete keys that our models have no use for, each with what they are.
         trunk_only: True if files hold only a trunk, and no other part of a video model.
         last_relu: False if the trunk's last block is linear, so that the same tensors in a trunk
@@ -51,8 +53,8 @@ class Layout:
     def rename(self, key: str) -> str | None:
         """Return our name for a key, or None if there is none."""
         for pattern, name in self.rules:
-            if re.fullmatch(pattern, key):
-                return re.sub(f"^{pattern}$", name, key)
+            if found := re.fullmatch(pattern, key):
+                return found.expand(name)
         return None
 
     def reason_unused(self, key: str) -> str | None:
@@ -123,7 +125,3 @@ def network_in(
     outside = {key: why for key in state if not key.startswith(prefix)}
     inside = {key.removeprefix(prefix): value for key, value in state.items()}
     return {key: inside[key] for key in inside if key not in outside}, outside
-
-
-# Registering with torchreid imports the architectures, whose families fill LAYOUTS.
-_HOST = host.torchreid

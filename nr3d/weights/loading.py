@@ -19,7 +19,7 @@ from nr3d.weights.fetch import fetch
 from nr3d.weights.index import available, describe_user_index, find
 from nr3d.weights.layouts import LAYOUTS, Layout, network_in, recognise
 from nr3d.weights.manifest import check_beside, entry_in
-from nr3d.weights.states import check_numbers, tensors_of
+from nr3d.weights.states import check_numbers, is_counter, tensors_of
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class LoadReport:
     def whole(self) -> bool:
         """Whether the model computes the file's features: at most its classifier was not loaded."""
         left = (key for key in self.left if not key.startswith("classifier."))
-        return not self.differs and all(map(_is_counter, left))
+        return not self.differs and all(map(is_counter, left))
 
     def __str__(self) -> str:
         """Return a summary, with one sentence per outcome and parts instead of keys."""
@@ -76,10 +76,6 @@ def _parts(keys: tuple[str, ...] | list[str]) -> str:
     named = ", ".join(map(_name, parts[:6]))
     more = f" and {len(parts) - 6} more" if len(parts) > 6 else ""
     return f"{named}{more} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
-
-
-def _is_counter(key: str) -> bool:
-    return key.endswith("num_batches_tracked")
 
 
 def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
@@ -168,7 +164,33 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
         nr3d 142 {}
     """
     entry, path = _locate(name_or_path)
-    content = read_checkpoint(path)
+    return load_content(model, read_checkpoint(path), path, entry, whole=whole)
+
+
+def load_content(
+    model: nn.Module,
+    content: Mapping[str, Any],
+    path: Path,
+    entry: WeightsEntry | None = None,
+    *,
+    whole: bool = False,
+) -> LoadReport:
+    """Load what a weights file holds into a model, as :func:`load` does with the file.
+
+    Args:
+        model: a network of nr3d's, or any other, whose own names the file must then have.
+        content: the content of the file from :func:`nr3d.weights.read_checkpoint`.
+        path: the file.
+        entry: the index entry of the file; None for a path.
+        whole: whether to refuse a file that leaves more than the classifier at its initial value.
+
+    Returns:
+        LoadReport: what was loaded, what was left and what was not used, and why.
+
+    Raises:
+        WeightsError: if a key of the file or the model is not accounted for, or a tensor has
+            values other than finite real numbers; the model is then unchanged.
+    """
     if entry is None:
         check_beside(path)
     state = tensors_of(content, path)
@@ -182,9 +204,10 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
     unused |= outside
     said = entry or entry_in(content, path)
     match = _match(model, layout, _named_aggregation(said, content, path), renamed, own)
-    left = {key: match.why for key in own if match.leaves(key, renamed.values())}
+    keys = {name: key for key, name in renamed.items()}
+    left = {key: match.why for key in own if match.leaves(key, keys)}
     unused |= {key: match.why for key, name in renamed.items() if match.leaves(name, own)}
-    theirs = {name: key for key, name in renamed.items()}.get(_CLASSIFIER)
+    theirs = keys.get(_CLASSIFIER)
     if theirs is not None and theirs not in unused and _CLASSIFIER in own:
         identities, here = len(state[theirs]), len(own[_CLASSIFIER])
         if identities != here:
@@ -193,7 +216,7 @@ def load(model: nn.Module, name_or_path: str | Path, *, whole: bool = False) -> 
             left |= dict.fromkeys(heads, why)
             unused |= {key: why for key, name in renamed.items() if name in heads}
     for key in own:
-        if key not in left and key not in renamed.values() and _is_counter(key):
+        if key not in left and key not in keys and is_counter(key):
             left[key] = "a file from before batches were counted; nothing is computed from it"
     used = {name: state[key] for key, name in renamed.items() if key not in unused}
     _check(own, used, left, path)

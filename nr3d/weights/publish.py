@@ -21,8 +21,8 @@ from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.hashing import sha256_of
 from nr3d.weights.layouts import network_in, recognise
-from nr3d.weights.loading import LoadReport, aggregation_in, load
-from nr3d.weights.manifest import ENTRY_KEY, entry_of, entry_of_checkpoint, facts_in
+from nr3d.weights.loading import LoadReport, aggregation_in, load_content
+from nr3d.weights.manifest import ENTRY_KEY, entry_in, entry_of_checkpoint, facts_in
 from nr3d.weights.parsing import parse_entry
 from nr3d.weights.safetensors_file import write_safetensors
 from nr3d.weights.states import tensors_of
@@ -141,10 +141,11 @@ def entry_of_file(
         WeightsError: if the file does not fit the named model.
     """
     path = existing(path).absolute()
-    parse_entry(name, {}, "--name")
-    known = entry_of(path) or WeightsEntry(name)
+    named = parse_entry(name, {}, "--name")
+    content = read_checkpoint(path)
+    known = entry_in(content, path) or named
     architecture = name.split(".")[0]
-    model, report, _ = _rebuild(path, read_checkpoint(path), architecture, known.aggregation)
+    model, report, _ = _rebuild(path, content, architecture, known.aggregation)
     classifier = model.state_dict().get("classifier.weight")
     # A trunk's file does not state the aggregation of the network that it starts.
     found = getattr(model, "aggregation_name", None) if report.whole else None
@@ -209,7 +210,7 @@ def _rebuild(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
                     f"known here: {reason_of(error)}. Import the module that registers it first."
                 ) from error
-    return model, load(model, path, whole=whole), option
+    return model, load_content(model, content, path, whole=whole), option
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from io import BufferedReader
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from nr3d.weights.pickled import ForeignError, Storage, UnreadableError
-from nr3d.weights.unpickling import Bytes, unpickle
+from nr3d.weights.unpickling import unpickle
 from nr3d.weights.zipped import Archive
 
 _LARGEST_PICKLE = 64 << 20
@@ -46,6 +47,29 @@ def _parts(saved_id: object) -> tuple[torch.dtype, str, int, Any]:
     raise UnreadableError("it has a storage without type, key or length")
 
 
+class _Stream:
+    """Stream of a file, or of bytes in memory, that pickles are read from."""
+
+    def __init__(self, file: BinaryIO, size: int) -> None:
+        self.file, self.size = file, size
+
+    def take(self, count: int) -> bytes:
+        """Return the next ``count`` bytes."""
+        if count > min(_LARGEST_PICKLE, self.size):
+            raise UnreadableError("it ends in the middle of its pickle")
+        taken = self.file.read(count)
+        if len(taken) < count:
+            raise UnreadableError("it ends in the middle of its pickle")
+        return taken
+
+    def line(self) -> bytes:
+        """Return the bytes up to the end of the line, without the line break."""
+        line = self.file.readline(_LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            raise UnreadableError("its pickle has a name without an end")
+        return line[:-1]
+
+
 # Since torch 1.6
 
 
@@ -73,7 +97,8 @@ def _from_zip(file: BufferedReader, path: Path) -> Any:
                 storages[key].byteswap(dtype)  # type: ignore[no-untyped-call]
         return Storage(storages[key], dtype, length)
 
-    value = unpickle(Bytes(archive.read("data.pkl", _LARGEST_PICKLE)), storage_of)
+    data = archive.read("data.pkl", _LARGEST_PICKLE)
+    value = unpickle(_Stream(io.BytesIO(data), len(data)), storage_of)
     for name in archive.names():
         if name not in ("data.pkl", "byteorder") and name.removeprefix("data/") not in storages:
             archive.check(name)
@@ -81,29 +106,6 @@ def _from_zip(file: BufferedReader, path: Path) -> Any:
 
 
 # Before torch 1.6: pickles one after the other, then each storage's length and numbers
-
-
-class _Stream:
-    """Stream of a file that a pickle is read from."""
-
-    def __init__(self, file: BufferedReader, size: int) -> None:
-        self.file, self.size = file, size
-
-    def take(self, count: int) -> bytes:
-        """Return the next ``count`` bytes."""
-        if count > min(_LARGEST_PICKLE, self.size):
-            raise UnreadableError("it ends in the middle of its pickle")
-        taken = self.file.read(count)
-        if len(taken) < count:
-            raise UnreadableError("it ends in the middle of its pickle")
-        return taken
-
-    def line(self) -> bytes:
-        """Return the bytes up to the end of the line, without the line break."""
-        line = self.file.readline(_LONGEST_LINE)
-        if not line.endswith(b"\n"):
-            raise UnreadableError("its pickle has a name without an end")
-        return line[:-1]
 
 
 def _from_stream(file: BufferedReader, size: int) -> Any:

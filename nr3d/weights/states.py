@@ -153,7 +153,7 @@ def check_numbers(
     """
     for key, tensor in state.items():
         name, own = shown(key), like.get(key)
-        whole = not own.is_floating_point() if own is not None else _is_counter(key)
+        whole = not own.is_floating_point() if own is not None else is_counter(key)
         if tensor.layout != torch.strided or tensor.is_meta or tensor.is_quantized:
             raise WeightsError(f"{path}: {name} has no plain numbers: {_CONVERT}")
         if tensor.dtype in _FLOATS:
@@ -170,7 +170,8 @@ _WHOLE = (torch.int64, torch.int32, torch.int16, torch.uint8, torch.int8, torch.
 _CONVERT = "convert it, and save the state dict again."
 
 
-def _is_counter(key: str) -> bool:
+def is_counter(key: str) -> bool:
+    """Return whether a tensor is a batch norm's count of batches."""
     return str(key).rpartition(".")[2] == "num_batches_tracked"
 
 

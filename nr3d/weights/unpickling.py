@@ -42,33 +42,6 @@ class Stream(Protocol):
         """Return the bytes up to the end of the line, without the line break."""
 
 
-class Bytes:
-    """Stream of bytes in memory.
-
-    Args:
-        data: the bytes.
-    """
-
-    def __init__(self, data: bytes) -> None:
-        self.data, self.place = data, 0
-
-    def take(self, count: int) -> bytes:
-        """Return the next ``count`` bytes."""
-        end = self.place + count
-        if end > len(self.data):
-            raise UnreadableError("it ends in the middle of its pickle")
-        taken, self.place = self.data[self.place : end], end
-        return taken
-
-    def line(self) -> bytes:
-        """Return the bytes up to the end of the line, without the line break."""
-        end = self.data.find(b"\n", self.place, self.place + _LONGEST_NAME)
-        if end < 0:
-            raise UnreadableError("its pickle has a name without an end")
-        taken, self.place = self.data[self.place : end], end + 1
-        return taken
-
-
 def _cost(argument: object) -> int:
     if isinstance(argument, str | bytes):
         return len(argument)

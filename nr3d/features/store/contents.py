@@ -143,10 +143,10 @@ class Contents:
         """
         everything = np.arange(len(self.columns["index"]))
         features, weights = self.read(everything)
-        facts = (self.columns[name].tolist() for name in ("index", "pid", "camid", "clips"))
-        splits = [text.decode() for text in self.columns["split"].tolist()]
-        columns = zip(splits, *facts, self.names(everything), features, weights, strict=True)
-        for split, index, pid, camid, clips, name, feature, own in columns:
+        facts = (self.columns[name].tolist() for name in ("pid", "camid", "clips"))
+        names = self.names(everything)
+        columns = zip(self.all_keys(), *facts, names, features, weights, strict=True)
+        for (split, index), pid, camid, clips, name, feature, own in columns:
             yield Row(split, index, pid, camid, name, feature, clips, own)
 
     # Reading the file

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import KeysView, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +16,7 @@ import numpy as np
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, FeatureStoreError, reason_of
 from nr3d.features.store.contents import reading
-from nr3d.features.store.layout import NUMBERS, Columns, Header, Origin, crc32_of_tables
+from nr3d.features.store.layout import NUMBERS, TEXTS, Columns, Header, Origin, crc32_of_tables
 from nr3d.features.store.row import Row, encoded
 from nr3d.files import hdf5
 from nr3d.files.atomic import replacing, sole_writer
@@ -43,9 +43,6 @@ class FeatureWriter:
             file must be the same.
         splits: splits to request, in addition to those requested before.
 
-    Attributes:
-        keys: split and index of the rows that the file has or will have.
-
     Raises:
         FeatureStoreError: if the file is not a store, was made with other weights or settings or
             for another number of tracklets, or is being written by another process.
@@ -68,7 +65,6 @@ class FeatureWriter:
 
     def __init__(self, path: str | Path, origin: Origin, splits: Sequence[str] = SPLITS) -> None:
         self.path = Path(path)
-        self.keys: set[tuple[str, int]] = set()
         if set(splits) - set(SPLITS) or origin.tracklets.keys() != set(SPLITS):
             raise ValueError(
                 f"splits {list(splits)} of {list(origin.tracklets)}, expected some of {SPLITS} and "
@@ -114,6 +110,11 @@ class FeatureWriter:
                 self.finish()
         finally:
             self._sole.close()
+
+    @property
+    def keys(self) -> KeysView[tuple[str, int]]:
+        """Split and index of the rows that the file has or will have."""
+        return self._crc32.keys()
 
     @property
     def rows(self) -> Sequence[Row]:
@@ -222,7 +223,6 @@ class FeatureWriter:
             )
         self._rows.append(row)
         self._crc32[row.key] = row.crc32
-        self.keys.add(row.key)
         self._current = False
 
     def _go_on(self) -> None:
@@ -322,7 +322,7 @@ class FeatureWriter:
             if name != "first_frame"
         }
         columns["first_frame"] = np.cumsum(columns["frames"], dtype="<i8") - columns["frames"]
-        for name in ("split", "name"):
+        for name in TEXTS:
             texts = [encoded(getattr(row, name)) for row in rows]
             columns[name] = np.array(texts, "S") if texts else np.empty(0, "S1")
         columns["crc32"] = np.array([self._crc32[row.key] for row in rows], "<u4")

@@ -97,7 +97,7 @@ def has_stages(aggregation: object) -> bool:
     return hasattr(aggregation, "of_frames")
 
 
-class WholeMaps(nn.Module):
+class WholeMaps:
     """Adapter that gives two stages to an aggregation of maps (B, T, C, h, w) without any.
 
     Args:
@@ -105,7 +105,6 @@ class WholeMaps(nn.Module):
     """
 
     def __init__(self, aggregation: nn.Module) -> None:
-        super().__init__()
         self.aggregation = aggregation
 
     def of_frames(self, maps: Tensor) -> tuple[Tensor]:
