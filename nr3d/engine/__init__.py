@@ -1,5 +1,6 @@
 """Training and testing through torchreid's engine contract."""
 
+from nr3d.engine.attention_rate import scale_attention_lr
 from nr3d.engine.engine import VideoNot3DEngine
 from nr3d.engine.judging import Judgement, judge
 from nr3d.engine.records import append_record, read_records
@@ -27,6 +28,7 @@ __all__ = [
     "append_record",
     "judge",
     "read_records",
+    "scale_attention_lr",
     "warmup_multi_step",
 ]
 

@@ -9,7 +9,8 @@ def erasing_attention_loss(scores: Tensor, erased: Tensor) -> Tensor:
     """Compute the erasing-attention loss of a batch; see :class:`ErasingAttentionLoss`.
 
     Args:
-        scores: attention score of each frame before the softmax, at least 0.
+        scores: attention score of each frame before the softmax, at least 0; for the live
+            attention, the frame's weight.
         erased: 1 or True where random erasing hit the frame, else 0 or False.
 
     Returns:
@@ -46,6 +47,8 @@ class ErasingAttentionLoss(nn.Module):
     the batch::
 
         L = 1/T Σ_t e_t · s_t
+
+    The scores of the live attention have no lower bound; its loss takes the weights in their place.
 
     Reference:
         Alsehaim and Breckon, "Not 3D Re-ID: a Simple Single Stream 2D Convolution for Robust

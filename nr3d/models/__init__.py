@@ -7,6 +7,7 @@ your own trunks, aggregations and architectures.
 from nr3d.models.aggregations import (
     AGGREGATIONS,
     ClipFeatures,
+    LiveAttention,
     MeanAggregation,
     SpatialTemporalAttention,
     build_aggregation,
@@ -34,6 +35,7 @@ __all__ = [
     "BottleneckNorm",
     "ClipFeatures",
     "FrameTrunk",
+    "LiveAttention",
     "MeanAggregation",
     "SpatialTemporalAttention",
     "SyncedBatchNorm",

@@ -72,7 +72,8 @@ class VideoReID(nn.Module):
           frame.
         - Output in eval mode: features :math:`(B, D)`.
         - Output in training: ``'softmax'``: logits :math:`(B, K)`; ``'triplet'``: (logits,
-          features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`).
+          features); ``'not3d'``: (logits, features, attention scores :math:`(B, T)`), or the
+          weights in place of the scores where the aggregation's ``erasing_on`` says so.
 
     Raises:
         KeyError: if ``loss``, ``aggregation`` or ``feature`` is unknown; the message lists the
@@ -134,6 +135,11 @@ class VideoReID(nn.Module):
     def starts_from(self) -> tuple[str, ...]:
         """Other aggregations whose whole weights, not only the trunk's, may start the network."""
         return registry.starts_from(self.aggregation)
+
+    @property
+    def erasing_on(self) -> str:
+        """What the erasing-attention loss is taken on: ``'scores'`` or ``'weights'``."""
+        return registry.erasing_on(self.aggregation)
 
     def aggregation_with(self, tensors: Collection[str]) -> str | None:
         """Return the name of the registered aggregation that has exactly these tensors.
@@ -254,7 +260,7 @@ class VideoReID(nn.Module):
 
     def forward(self, clips: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Return the features in eval mode, and the inputs of ``loss`` in training."""
-        features, scores, _ = self.embed(clips)
+        features, scores, weights = self.embed(clips)
         if not self.training:
             return features
         normed = self.bottleneck(features) if self.feature == "before" else features  # (B, D)
@@ -263,4 +269,4 @@ class VideoReID(nn.Module):
             return logits
         if self.loss == "triplet":
             return logits, features
-        return logits, features, scores
+        return logits, features, weights if self.erasing_on == "weights" else scores

@@ -11,6 +11,7 @@ from torch import nn
 from yacs.config import CfgNode
 
 from nr3d.config import as_mapping, leaves
+from nr3d.config.aggregation import LIVE_ATTENTION
 from nr3d.data import ClipDataManager
 from nr3d.engine import (
     StepOptions,
@@ -18,6 +19,7 @@ from nr3d.engine import (
     StockTripletEngine,
     TestOptions,
     VideoNot3DEngine,
+    scale_attention_lr,
     warmup_multi_step,
 )
 from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
@@ -26,6 +28,7 @@ from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
 from nr3d.models import VideoReID
 from nr3d.parallel import own_device, world
+from nr3d.runs.configuration import aggregation_in
 from nr3d.runs.stock import build_stock_datamanager, build_stock_engine, data_options
 from nr3d.weights import load
 
@@ -139,7 +142,7 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
             loss=CRITERIA[cfg.loss.name].model_loss,
             pretrained=cfg.model.pretrained if training and not started else False,
             use_gpu=cfg.use_gpu,
-            aggregation=None if cfg.not3d.aggregation == "default" else cfg.not3d.aggregation,
+            aggregation=aggregation_in(cfg),
         )
     if cfg.model.load_weights and not (training and cfg.model.resume):
         load(model, cfg.model.load_weights, whole=not training)
@@ -197,6 +200,8 @@ def build_engine(
             new_layers=cfg.train.new_layers,
             base_lr_mult=cfg.train.base_lr_mult,
         )
+        if model.aggregation_name == LIVE_ATTENTION:
+            scale_attention_lr(optimizer, model, cfg.not3d.attention_lr_mult)
         scheduler = _build_scheduler(cfg, optimizer)
         if cfg.engine == "torchreid" and not testing:
             return build_stock_engine(

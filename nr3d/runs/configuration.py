@@ -7,6 +7,7 @@ from typing import Any
 from yacs.config import CfgNode
 
 from nr3d.config import check_values
+from nr3d.config.aggregation import LIVE_ATTENTION, aggregation_of
 from nr3d.errors import ConfigError, shown
 from nr3d.losses import CRITERIA
 from nr3d.models import AGGREGATIONS, ARCHITECTURES
@@ -27,11 +28,12 @@ def check(cfg: CfgNode) -> None:
         raise ConfigError(
             f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
         )
-    aggregations = ("default", *AGGREGATIONS)
+    aggregations = ("default", *(name for name in AGGREGATIONS if name != LIVE_ATTENTION))
+    live = cfg.not3d.aggregation == LIVE_ATTENTION
     if cfg.not3d.aggregation not in aggregations:
         raise ConfigError(
             f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
-            f"{', '.join(aggregations)}"
+            f"{', '.join(aggregations)}{'; set not3d.attention live' if live else ''}"
         )
     if cfg.loss.name not in CRITERIA:
         raise ConfigError(
@@ -49,6 +51,14 @@ def check(cfg: CfgNode) -> None:
             f"sgd.nesterov is True with sgd.momentum {cfg.sgd.momentum:g} and sgd.dampening "
             f"{cfg.sgd.dampening:g}, expected a momentum above 0 and a dampening of 0"
         )
+
+
+def aggregation_in(cfg: CfgNode) -> str:
+    """Return the name of the aggregation that a configuration selects."""
+    chosen = cfg.not3d.aggregation
+    if chosen == "default":
+        chosen = ARCHITECTURES[cfg.model.name].aggregation
+    return aggregation_of(chosen, cfg.not3d.attention)
 
 
 def changed(cfg: CfgNode, key: str, value: Any) -> CfgNode:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from nr3d.config.aggregation import keys_of
+
 IMAGENET_TAG = "imagenet"
 """The tag of the weights that ``pretrained=True`` loads."""
 
@@ -150,11 +152,10 @@ class WeightsEntry:
             ("data.norm_mean", None if self.mean is None else list(self.mean)),
             ("data.norm_std", None if self.std is None else list(self.std)),
             ("test.dist_metric", self.dist_metric),
-            ("not3d.aggregation", self.aggregation),
         ):
             if value is not None:
                 found[key] = value
-        return found
+        return found if self.aggregation is None else found | keys_of(self.aggregation)
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the known fields as plain values, in the form of an index file."""

@@ -211,6 +211,14 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
         },
     ),
     (
+        {"train.lr": 0.5, "not3d.attention": "live", "not3d.attention_lr_mult": 0.25},
+        {
+            "train.lr": lambda run: group(run, 1)["lr"],
+            "not3d.attention": lambda run: run.engine.model.aggregation_name.split("_")[0],
+            "not3d.attention_lr_mult": lambda run: group(run)["lr"] / group(run, 1)["lr"],
+        },
+    ),
+    (
         {"test.evaluator": "torchreid"},
         {"test.evaluator": lambda run: run.engine.test_options.evaluator},
     ),

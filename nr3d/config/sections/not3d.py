@@ -17,6 +17,22 @@ KEYS = (
         IMAGES,
     ),
     Key(
+        "not3d.attention",
+        "paper",
+        Choice(choices=("paper", "live")),
+        "form of the attention: as published, or one whose scores keep their gradient",
+        Scope.STEPS | Scope.FEATURES,
+        IMAGES,
+    ),
+    Key(
+        "not3d.attention_lr_mult",
+        0.01,
+        Number(0, 1000),
+        "factor of the learning rate of the live attention",
+        Scope.STEPS,
+        _TRAIN,
+    ),
+    Key(
         "not3d.test_sample_method",
         "dense",
         Choice(choices=("dense", "evenly")),

@@ -1,6 +1,6 @@
 """Aggregations: from the frames' feature maps to one clip feature."""
 
-from nr3d.models.aggregations.attention import SpatialTemporalAttention
+from nr3d.models.aggregations.attention import LiveAttention, SpatialTemporalAttention
 from nr3d.models.aggregations.clip_features import ClipFeatures
 from nr3d.models.aggregations.mean import MeanAggregation
 from nr3d.models.aggregations.registry import (
@@ -12,6 +12,7 @@ from nr3d.models.aggregations.registry import (
 __all__ = [
     "AGGREGATIONS",
     "ClipFeatures",
+    "LiveAttention",
     "MeanAggregation",
     "SpatialTemporalAttention",
     "build_aggregation",

@@ -68,10 +68,14 @@ class SpatialTemporalAttention(nn.Module):
     def of_clips(self, where: Tensor, pooled: Tensor) -> ClipFeatures:
         """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, 256), (B, T, C)."""
         over_time = where.transpose(1, 2)  # (B, 256, T)
-        scores = F.relu(self.temporal(over_time)).squeeze(1)  # (B, T)
+        scores = self.score(self.temporal(over_time).squeeze(1))  # (B, T)
         weights = scores.softmax(dim=1)  # (B, T)
         features = torch.einsum("bt,btc->bc", weights.to(pooled.dtype), pooled)
         return ClipFeatures(features, scores, weights)
+
+    def score(self, over_time: Tensor) -> Tensor:
+        """Return the scores from the output of the temporal layer, (B, T)."""
+        return F.relu(over_time)
 
     def see(self, maps: Tensor) -> Tensor:
         """Apply the spatial layer to maps (N, C, h, w) pooled to ``map_size``: (N, 256, 1, 1)."""
@@ -88,3 +92,46 @@ class SpatialTemporalAttention(nn.Module):
             kernel = self.spatial.weight.flatten(2) @ pooling.flatten(1).T  # (256, C, h·w)
             seen = F.linear(maps.flatten(1), kernel.flatten(1), self.spatial.bias)[:, :, None, None]
         return seen
+
+
+@register_aggregation("live_attention")
+class LiveAttention(SpatialTemporalAttention):
+    r"""Spatial-temporal attention that keeps learning: the same layers, without the last ReLU.
+
+    .. math::
+        s = \mathrm{Conv1d}(\mathrm{ReLU}(\mathrm{Conv2d}(map))), \quad
+        w = \mathrm{softmax}_t(s), \quad f = \sum_t w_t \, \mathrm{GAP}(map_t)
+
+    In the published form nothing holds the level of the scores up, since the softmax depends on
+    their differences only, while the erasing-attention loss pushes them down. Once they are 0 in
+    all frames, the ReLU passes no gradient and the attention is the mean. Here the scores have no
+    lower bound, and the erasing-attention loss is taken on the weights, whose sum is fixed.
+
+    Reference:
+        Alsehaim and Breckon, as for :class:`SpatialTemporalAttention`. Deviation: no ReLU on the
+        scores; the erasing-attention loss on the weights.
+
+    Args:
+        channels: C, the number of channels of the feature maps. Paper: 2048.
+        hidden: the number of channels between the two layers. Paper: 256.
+        map_size: the kernel size of the spatial layer, in rows and columns. Paper: (14, 7).
+
+    Shape:
+        - Input: :math:`(B, T, C, h, w)`
+        - Output: :class:`ClipFeatures` of :math:`(B, C)`, :math:`(B, T)`, :math:`(B, T)`
+
+    Raises:
+        ValueError: if the input is not five-dimensional.
+
+    Examples:
+        >>> attention = LiveAttention(512)
+        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.sum(1)
+        tensor([1.0000, 1.0000], grad_fn=<SumBackward1>)
+    """
+
+    starts_from = ("attention",)
+    erasing_on = "weights"
+
+    def score(self, over_time: Tensor) -> Tensor:
+        """Return the scores from the output of the temporal layer, (B, T), as they are."""
+        return over_time

@@ -31,6 +31,8 @@ def register_aggregation(name: str) -> Callable[[_Class], _Class]:
     - ``starts_from``, the names of other aggregations. A network may start from the whole weights
       of a network with one of these: not only the trunk, but also the neck, the classifier and the
       aggregation's tensors of the same names;
+    - ``erasing_on``, what the erasing-attention loss is taken on: ``'scores'`` (default) or
+      ``'weights'``;
     - ``on_maps``, the names of the layers that work on whole maps and therefore run in the trunk's
       precision in inference. Without it, the aggregation receives maps in float32.
 
@@ -100,6 +102,11 @@ def name_of(aggregation: nn.Module) -> str | None:
 def starts_from(aggregation: nn.Module) -> tuple[str, ...]:
     """Return the aggregations whose whole weights may start a network with this one."""
     return tuple(getattr(aggregation, "starts_from", ()))
+
+
+def erasing_on(aggregation: nn.Module) -> str:
+    """Return what the erasing-attention loss is taken on: ``'scores'`` or ``'weights'``."""
+    return str(getattr(aggregation, "erasing_on", "scores"))
 
 
 def layers_on_maps(aggregation: nn.Module) -> list[nn.Module] | None:

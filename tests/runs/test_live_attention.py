@@ -1,0 +1,104 @@
+"""Training, testing and publishing with ``not3d.attention live``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nr3d.cli import main
+from nr3d.config import Command, load_config, read_yaml
+from nr3d.errors import ConfigError
+from nr3d.models import VideoReID
+from nr3d.runs import training
+from nr3d.runs.run import opened
+from nr3d.weights import load
+from tests.runs.conftest import SMALL
+
+LIVE = [*SMALL, "not3d.aggregation", "default", "not3d.attention", "live"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, mars_root: Path) -> Path:
+    """Folder of a run that was trained with the live attention."""
+    folder = tmp_path_factory.mktemp("live") / "log"
+    places = ["data.root", str(mars_root), "data.save_dir", str(folder)]
+    training.train(load_config("mars", [*LIVE, *places]))
+    return folder
+
+
+def test_a_checkpoint_is_tested_as_what_it_was_trained_as(
+    trained: Path, mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint = trained / "model-last.pth.tar"
+    facts = torch.load(checkpoint, weights_only=True)["facts"]
+    assert facts["aggregation"] == "live_attention"
+    options = ["--config", "mars", "--root", str(mars_root), "--weights", str(checkpoint)]
+    words = ["data.save_dir", str(tmp_path), "data.workers", "0"]
+    assert main(["test", *options, *words]) == 0
+    assert "not3d.attention live" in capsys.readouterr().err
+    assert main(["test", *options, *words, "not3d.attention", "paper"]) == 2
+    assert "live_attention" in capsys.readouterr().err
+
+
+def test_bare_tensors_are_read_as_the_configuration_says(
+    trained: Path, mars_root: Path, tmp_path: Path
+) -> None:
+    state = torch.load(trained / "model-last.pth.tar", weights_only=True)["state_dict"]
+    # Far below zero, the scores of the published form are all 0.
+    state["aggregation.temporal.bias"].fill_(-100)
+    torch.save(state, tmp_path / "bare.pth")
+    for name in ("attention", "live_attention"):
+        network = VideoReID(18, num_classes=8, aggregation=name)
+        assert load(network, tmp_path / "bare.pth", whole=True).whole
+        with torch.inference_mode():
+            weights = network.eval().embed(torch.rand(1, 4, 3, 64, 32)).weights
+        assert bool((weights == 0.25).all()) == (name == "attention")
+
+
+def test_an_export_says_which_attention_it_is(trained: Path, tmp_path: Path) -> None:
+    name = "nr3d_resnet18_ibn.mine"
+    words = ["--name", name, "--out", str(tmp_path)]
+    assert main(["weights", "export", str(trained / "model-last.pth.tar"), *words]) == 0
+    manifest: Any = read_yaml(tmp_path / f"{name}.yaml")
+    assert "live_attention" in json.dumps(manifest)
+    assert "live_attention" in (tmp_path / f"{name}.md").read_text()
+
+
+def test_a_run_is_resumed_in_its_own_form_only(
+    trained: Path, mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [*LIVE, "train.max_epoch", "2", "data.save_dir", str(tmp_path / "log")]
+    words += ["model.resume", str(trained / "model-last.pth.tar")]
+    options = ["train", "--config", "mars", "--root", str(mars_root)]
+    assert main([*options, *words, "not3d.attention", "paper"]) == 2
+    assert "live_attention" in capsys.readouterr().err
+    assert main([*options, *words]) == 0
+
+
+def test_the_form_is_chosen_by_one_key() -> None:
+    cfg = load_config("mars", ["not3d.aggregation", "live_attention"])
+    with (
+        pytest.raises(ConfigError, match=r"expected one of default, .*; set not3d.attention live"),
+        opened(cfg, Command.TRAIN),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["not3d.attention", "live"], "live_attention"),
+        (["not3d.attention", "live", "not3d.aggregation", "attention"], "live_attention"),
+        (["not3d.attention", "live", "not3d.aggregation", "mean"], "mean"),
+        (["not3d.attention", "live", "model.name", "vkd_resnet50"], "mean"),
+        (["not3d.attention", "paper"], "attention"),
+    ],
+)
+def test_it_is_a_form_of_the_attention_only(words: list[str], name: str) -> None:
+    from nr3d.runs.configuration import aggregation_in
+
+    assert aggregation_in(load_config("mars", words)) == name
