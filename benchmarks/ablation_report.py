@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import statistics
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-FULL = "full"
+FULL = "live"
+"""Variant that the others are compared with."""
+
 FIGURES = ("rank-1", "mAP")
 
 Run = Mapping[str, Any]
@@ -35,45 +37,75 @@ def _percent(values: Iterable[float], sign: str = "") -> str:
     return f"{100 * mean:{sign}.1f} ± {100 * deviation:.1f}"
 
 
+def _share(values: Iterable[float]) -> str:
+    mean, deviation = spread(values)
+    return f"{mean:.2f} ± {deviation:.2f}"
+
+
 def tables(runs: Sequence[Run], names: Mapping[str, str]) -> str:
-    """Return two tables in Markdown: the accuracy of the variants, and their attention."""
-    sorted_runs = by_variant(runs, names)
-    full = sorted_runs.get(FULL, {})
+    """Return the tables in Markdown: the accuracy of the variants, and their attention."""
+    grouped = by_variant(runs, names)
+    full = grouped.get(FULL, {})
     lines = [
-        "Mean ± sample standard deviation over the seeds, in percent, followed by the difference "
-        "from the full recipe, which is taken seed by seed on the same dataset.",
+        "Mean ± sample standard deviation over the seeds, in percent: on the queries as they are, "
+        "and with half of their frames erased as in training; then the difference from the full "
+        "recipe with live attention, which is taken seed by seed.",
         "",
-        "| variant | rank-1 | mAP | rank-1 - full's | mAP - full's | seeds |",
-        "|---|---|---|---|---|---|",
+        "| variant | rank-1 | mAP | rank-1, erased | mAP, erased | rank-1 - live's | mAP - live's "
+        "| seeds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
-    for name, own in sorted_runs.items():
+    for name, own in grouped.items():
         cells = [_percent(run[figure] for run in own.values()) for figure in FIGURES]
+        cells += [_percent(run["erased"][figure] for run in own.values()) for figure in FIGURES]
         shared = [] if name == FULL else sorted(own.keys() & full.keys())
         for figure in FIGURES:
             gaps = [own[seed][figure] - full[seed][figure] for seed in shared]
             cells.append(_percent(gaps, "+") if gaps else "")
         lines.append(f"| {names[name]} | {' | '.join(cells)} | {len(own)} |")
-    lines += [
-        "",
-        "Attention in the test clips that have both occluded and clean frames: the mean weight of "
-        "the occluded frames divided by that of the clean ones, which is 1 for the mean; the "
-        "largest weight in a clip, which is 1 if a single frame counts; and the percentage of the "
-        "clips in which all weights are equal.",
-        "",
-        "| variant | occluded / clean | largest weight in a clip | clips with equal weights "
-        "| clips a seed |",
-        "|---|---|---|---|---|",
-    ]
-    for name, own in sorted_runs.items():
-        attention = [run["attention"] for run in own.values()]
-        cells = []
-        for key in ("ratio", "largest"):
-            mean, deviation = spread(a[key] for a in attention)
-            cells.append(f"{mean:.3f} ± {deviation:.3f}")
-        cells.append(_percent(a["flat"] for a in attention))
-        cells.append(f"{statistics.fmean(a['clips'] for a in attention):.0f}")
-        lines.append(f"| {names[name]} | {' | '.join(cells)} |")
+    lines += ["", *_attention(grouped, names, "attention_erased", "erased")]
+    if all("oracle" in run for run in runs):
+        lines += ["", *_attention(grouped, names, "attention", "occluded")]
+        lines += ["", *_oracle(grouped, names)]
     return "\n".join(lines)
+
+
+def _attention(
+    grouped: Mapping[str, Mapping[int, Run]], names: Mapping[str, str], key: str, bad: str
+) -> list[str]:
+    """Return the table of the attention in the clips that hold bad and clean frames."""
+    lines = [
+        f"Attention in the test clips that have both {bad} and clean frames: the mean weight of "
+        f"the {bad} frames divided by that of the clean ones, which is 1 for the mean; how often a "
+        "clean frame has the larger weight (AUC), which is 0.5 for the mean; the largest weight in "
+        "a clip, which is 1 if a single frame counts; and the percentage of the clips in which all "
+        "weights are equal.",
+        "",
+        f"| variant | {bad} / clean | AUC | largest weight | equal weights | clips a seed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, own in grouped.items():
+        found = [run[key] for run in own.values()]
+        cells = [_share(one[kind] for one in found) for kind in ("ratio", "auc", "largest")]
+        cells.append(_percent(one["flat"] for one in found))
+        cells.append(f"{statistics.fmean(one['clips'] for one in found):.0f}")
+        lines.append(f"| {names[name]} | {' | '.join(cells)} |")
+    return lines
+
+
+def _oracle(grouped: Mapping[str, Mapping[int, Run]], names: Mapping[str, str]) -> list[str]:
+    """Return the table of the oracle, and of the share of its gain over the mean that is had."""
+    lines = [
+        "The same networks once an oracle leaves out the occluded frames of queries and gallery:",
+        "",
+        "| variant | rank-1, oracle | mAP, oracle | rank-1, oracle's gain |",
+        "|---|---|---|---|",
+    ]
+    for name, own in grouped.items():
+        cells = [_percent(run["oracle"][figure] for run in own.values()) for figure in FIGURES]
+        gains = (run["oracle"]["rank-1"] - run["rank-1"] for run in own.values())
+        lines.append(f"| {names[name]} | {' | '.join(cells)} | {_percent(gains, '+')} |")
+    return lines
 
 
 def draw(runs: Sequence[Run], names: Mapping[str, str], path: Path) -> None:
@@ -83,17 +115,19 @@ def draw(runs: Sequence[Run], names: Mapping[str, str], path: Path) -> None:
     except ImportError:
         sys.stderr.write(f"{path} is not drawn: Matplotlib is missing (pip install matplotlib).\n")
         return
-    sorted_runs = by_variant(runs, names)
-    rows = range(len(sorted_runs))
-    figure = Figure(figsize=(11, 1.2 + 0.42 * len(sorted_runs)), layout="constrained")
-    panels = [
+    grouped = by_variant(runs, names)
+    rows = range(len(grouped))
+    figure = Figure(figsize=(12, 1.4 + 0.42 * len(grouped)), layout="constrained")
+    kind, bad = ("attention", "occluded") if "attention" in runs[0] else ("attention_erased",) * 2
+    panels: list[tuple[str, Callable[[Run], float]]] = [
         ("rank-1, %", lambda run: 100 * run["rank-1"]),
         ("mAP, %", lambda run: 100 * run["mAP"]),
-        ("weight, occluded / clean", lambda run: run["attention"]["ratio"]),
+        ("mAP of erased queries, %", lambda run: 100 * run["erased"]["mAP"]),
+        (f"weight, {bad.removeprefix('attention_')} / clean", lambda run: run[kind]["ratio"]),
     ]
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (title, value) in zip(axes, panels, strict=True):
-        for row, (name, own) in zip(rows, sorted_runs.items(), strict=True):
+        for row, (name, own) in zip(rows, grouped.items(), strict=True):
             values = [value(run) for run in own.values()]
             mean, deviation = spread(values)
             colour = "tab:blue" if name == FULL else "tab:gray"
@@ -104,7 +138,7 @@ def draw(runs: Sequence[Run], names: Mapping[str, str], path: Path) -> None:
         axis.set_title(title, fontsize=10)
         axis.grid(axis="x", alpha=0.3)
     axes[-1].axvline(1.0, color="black", linewidth=0.8, linestyle=":")
-    axes[0].set_yticks(list(rows), [names[name] for name in sorted_runs])
+    axes[0].set_yticks(list(rows), [names[name] for name in grouped])
     axes[0].invert_yaxis()
     figure.suptitle("Mean and deviation over the seeds; small marks are single seeds", fontsize=9)
     figure.savefig(path, dpi=150)
