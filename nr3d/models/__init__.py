@@ -6,10 +6,12 @@ your own trunks, aggregations and architectures.
 
 from nr3d.models.aggregations import (
     AGGREGATIONS,
+    INITIALISATIONS,
     ClipFeatures,
     MeanAggregation,
     SpatialTemporalAttention,
     build_aggregation,
+    kaiming_,
     register_aggregation,
 )
 from nr3d.models.families import ARCHITECTURES, Architecture, register_architecture
@@ -27,6 +29,7 @@ __all__ = [
     "AGGREGATIONS",
     "ARCHITECTURES",
     "IBN",
+    "INITIALISATIONS",
     "LOSSES",
     "MARS_IDENTITIES",
     "TRUNKS",
@@ -41,6 +44,7 @@ __all__ = [
     "build_aggregation",
     "channels_innermost",
     "folded",
+    "kaiming_",
     "normalise",
     "register_aggregation",
     "register_architecture",

@@ -50,6 +50,11 @@ def test_it_tells_what_a_run_takes_and_writes_nothing(
         assert part in printed
 
 
+def test_only_the_frames_that_a_test_reads_are_counted(mars_root: Path) -> None:
+    words = ["data.root", str(mars_root), *SMALL, "not3d.max_test_clips", "2"]
+    assert rehearse(load_config("synthetic", words)).test_frames == 16 * 4  # of 5 each
+
+
 def test_a_run_that_goes_on_takes_what_is_left(mars_root: Path, tmp_path: Path) -> None:
     last = tmp_path / "model-last.pth.tar"
     words = ["data.root", str(mars_root), *SMALL, "data.save_dir", str(tmp_path)]
