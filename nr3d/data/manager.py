@@ -99,8 +99,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         crop_padding: number of pixels added at each side before the random crop. Paper: 10.
         augment_per, erase_value, erase_aspect_draw, erase_attempts: options of the augmentation;
             see :class:`ClipTransform`.
-        epoch_over: what an epoch of ``RandomIdentitySampler`` passes over once, ``tracklets`` as
-            torchreid does or ``identities``; see :class:`IdentityPassSampler`.
+        epoch_over: items that an epoch of ``RandomIdentitySampler`` passes over once,
+            ``tracklets`` as in torchreid or ``identities``; see :class:`IdentityPassSampler`.
         max_test_clips: largest number of dense clips of a test tracklet; 0 for no limit (paper).
         bad_frames: treatment of a frame that cannot be read: ``error`` raises an error, ``skip``
             uses the other frames of the tracklet and adds the path to the attribute

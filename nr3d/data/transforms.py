@@ -57,7 +57,7 @@ class ClipTransform:
         erase_attempts: number of rectangles that are drawn until one fits, at least 1. A frame for
             which none fits is not erased.
         erase_value: value of erased pixels, one of :data:`ERASE_VALUES`.
-        augment_per: what a flip and a crop are drawn for, ``'clip'`` (paper) or ``'frame'``.
+        augment_per: unit that each flip and crop is drawn for, ``'clip'`` (paper) or ``'frame'``.
 
     Raises:
         ValueError: if a transform or choice has another name, or there is no attempt; the message

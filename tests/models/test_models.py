@@ -300,7 +300,9 @@ def test_classifier_starts_as_the_recipe_says() -> None:
 
 @pytest.mark.parametrize("option", ["loss", "aggregation", "attention_init"])
 def test_unknown_choice_is_a_key_error_that_names_the_choices(option: str) -> None:
-    with pytest.raises(KeyError, match=r"'nonsense'.*(softmax.*not3d|attention.*mean|default.*kaiming)"):
+    with pytest.raises(
+        KeyError, match=r"'nonsense'.*(softmax.*not3d|attention.*mean|default.*kaiming)"
+    ):
         build("nr3d_resnet18_ibn", **{option: "nonsense"})
 
 
