@@ -13,8 +13,14 @@ if TYPE_CHECKING:
     from nr3d.data.manager import ClipDataManager, ClipLoader, canonical_labels
     from nr3d.data.packs.reading import Pack
     from nr3d.data.packs.writing import pack
-    from nr3d.data.sampler import SeededSampler
-    from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
+    from nr3d.data.sampler import IdentityPassSampler, SeededSampler
+    from nr3d.data.sampling import (
+        dense_clips,
+        evenly,
+        random_frames,
+        restricted_random,
+        restricted_with_rest,
+    )
     from nr3d.data.tracklets import ClipDataset, TestTracklets, Tracklet
     from nr3d.data.transforms import ClipTransform
 
@@ -26,6 +32,7 @@ __all__ = [
     "FrameBatch",
     "FrameBatches",
     "FrameLoader",
+    "IdentityPassSampler",
     "Pack",
     "SeededSampler",
     "TestTracklets",
@@ -40,6 +47,7 @@ __all__ = [
     "read_frame",
     "register_converted",
     "restricted_random",
+    "restricted_with_rest",
     "write_prid2011_splits",
 ]
 
@@ -59,11 +67,13 @@ __getattr__, __dir__ = lazy(
         "canonical_labels": "manager",
         "Pack": "packs.reading",
         "pack": "packs.writing",
+        "IdentityPassSampler": "sampler",
         "SeededSampler": "sampler",
         "dense_clips": "sampling",
         "evenly": "sampling",
         "random_frames": "sampling",
         "restricted_random": "sampling",
+        "restricted_with_rest": "sampling",
         "ClipDataset": "tracklets",
         "TestTracklets": "tracklets",
         "Tracklet": "tracklets",

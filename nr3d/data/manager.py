@@ -12,7 +12,7 @@ from nr3d.data.frame_batches import FrameLoader
 from nr3d.data.guarded import GuardedLoader
 from nr3d.data.loading import load_datasets, quiet
 from nr3d.data.memory import free_memory
-from nr3d.data.sampler import SeededSampler
+from nr3d.data.sampler import IdentityPassSampler, SeededSampler
 from nr3d.data.tracklets import (
     ClipDataset,
     TestTracklets,
@@ -25,6 +25,9 @@ from nr3d.host import torchreid
 from nr3d.parallel import world
 
 logger = logging.getLogger(__name__)
+
+EPOCHS = ("tracklets", "identities")
+"""What an epoch of the identity sampler passes over once."""
 
 
 class ClipLoader(GuardedLoader):
@@ -88,12 +91,17 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         train_sampler: torchreid's name of the sampler.
         seq_len: T, number of frames of a clip. Paper: 4.
         sample_method: method that draws the frames of a training clip, ``restricted`` (paper),
-            ``random`` or ``evenly``.
+            ``restricted_rest`` (public code), ``random`` or ``evenly``.
         test_sample_method: method that makes the clips of a test tracklet, ``dense`` (paper) or
             ``evenly``.
         cache_frames: whether to keep the resized training frames in memory, for a dataset that
             fits; each loader process keeps those that it has read.
         crop_padding: number of pixels added at each side before the random crop. Paper: 10.
+        augment_per, erase_value, erase_aspect_draw, erase_attempts: options of the augmentation;
+            see :class:`ClipTransform`.
+        epoch_over: items that an epoch of ``RandomIdentitySampler`` passes over once,
+            ``tracklets`` as in torchreid or ``identities``; see :class:`IdentityPassSampler`.
+        max_test_clips: largest number of dense clips of a test tracklet; 0 for no limit (paper).
         bad_frames: treatment of a frame that cannot be read: ``error`` raises an error, ``skip``
             uses the other frames of the tracklet and adds the path to the attribute
             ``bad_frames``.
@@ -149,6 +157,12 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         bad_frames: str = "error",
         seed: int = 0,
         pack: str | Path = "",
+        augment_per: str = "clip",
+        erase_value: str = "zero",
+        erase_aspect_draw: str = "log_uniform",
+        erase_attempts: int = 100,
+        epoch_over: str = "tracklets",
+        max_test_clips: int = 0,
     ) -> None:
         transforms = [transforms] if isinstance(transforms, str) else list(transforms)
         sources = list(sources) if isinstance(sources, (list, tuple)) else sources
@@ -160,7 +174,16 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
                 sources=sources, targets=targets, height=height, width=width, use_gpu=use_gpu
             )
         self.transform_tr = ClipTransform(
-            height, width, transforms, norm_mean, norm_std, padding=crop_padding
+            height,
+            width,
+            transforms,
+            norm_mean,
+            norm_std,
+            padding=crop_padding,
+            augment_per=augment_per,
+            erase_value=erase_value,
+            erase_aspect_draw=erase_aspect_draw,
+            erase_attempts=erase_attempts,
         )
         self.transform_te = ClipTransform(height, width, (), norm_mean, norm_std)
         self.seq_len = seq_len
@@ -182,7 +205,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         self._num_train_pids = len({pid for _, pid, _, _ in self.train_tracklets})
         self._num_train_cams = len({camid for _, _, camid, _ in self.train_tracklets})
         sampler = self._build_sampler(
-            train_sampler, batch_size_train, num_instances, num_cams, num_datasets
+            train_sampler, batch_size_train, num_instances, num_cams, num_datasets, epoch_over
         )
         self.train_loader = ClipLoader(
             ClipDataset(
@@ -203,6 +226,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
             **clip_options,
             "transform": self.transform_te,
             "sample_method": test_sample_method,
+            "max_clips": max_test_clips,
         }
         self._frame_options: dict[str, Any] = {
             "frames": batch_size_test or (256 if self.use_gpu else 32),
@@ -243,11 +267,19 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         return FrameLoader(tracklets, order, **self._frame_options)
 
     def _build_sampler(
-        self, name: str, batch_size: int, num_instances: int, num_cams: int, num_datasets: int
+        self,
+        name: str,
+        batch_size: int,
+        num_instances: int,
+        num_cams: int,
+        num_datasets: int,
+        epoch_over: str,
     ) -> Any:
         known = torchreid.data.sampler.AVAI_SAMPLERS
         if name not in known:
             raise ValueError(f"sampler.train_sampler is {name!r}, expected one of {known}")
+        if epoch_over not in EPOCHS:
+            raise ValueError(f"epoch_over is {epoch_over!r}, expected one of {list(EPOCHS)}")
         if batch_size < 1:
             raise ValueError(f"train.batch_size is {batch_size}, expected at least 1 clip")
         where = f"{' + '.join(self.sources)} ({len(self.train_tracklets)} training tracklets)"
@@ -278,6 +310,9 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         if name == "RandomDatasetSampler":
             datasets = Counter(dsetid for _, _, _, dsetid in self.train_tracklets)
             _check_groups("sampler.num_datasets", num_datasets, "datasets", datasets, batch_size)
+        if epoch_over == "identities" and name == "RandomIdentitySampler":
+            pids = [pid for _, pid, _, _ in self.train_tracklets]
+            return IdentityPassSampler(pids, num_instances)
         return torchreid.data.sampler.build_train_sampler(
             self.train_tracklets,
             name,

@@ -1,9 +1,9 @@
-"""An order of training that depends on the seed and the epoch alone."""
+"""Orders of training: over identities, and by the seed and the epoch alone."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sized
+from collections.abc import Iterator, Sequence, Sized
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +21,41 @@ class IndexSampler(Sized, Protocol):
 
 Request = tuple[int, tuple[int, int, int]]
 """Index of a tracklet, and seed of the draws for it: (seed, epoch, position in the epoch)."""
+
+
+class IdentityPassSampler(Sampler[int]):
+    """Sampler whose epoch passes once over the identities, with some tracklets of each.
+
+    Identities come in random order, each with ``num_instances`` of its tracklets in a row, without
+    repetition where it has as many. torchreid's ``RandomIdentitySampler`` instead goes on until
+    nearly all tracklets were drawn: on MARS, 109 batches of 64 clips instead of 39. Public code of
+    the method passes over the identities.
+
+    Args:
+        pids: identity of each tracklet.
+        num_instances: number of tracklets of an identity in an epoch, at least 1. Paper: 4.
+
+    Examples:
+        >>> sampler = IdentityPassSampler([0, 0, 0, 1, 1, 1], num_instances=2)
+        >>> len(list(sampler)), len(sampler)
+        (4, 4)
+    """
+
+    def __init__(self, pids: Sequence[int], num_instances: int) -> None:
+        self.num_instances = num_instances
+        self.tracklets: dict[int, list[int]] = {}
+        for index, pid in enumerate(pids):
+            self.tracklets.setdefault(pid, []).append(index)
+
+    def __iter__(self) -> Iterator[int]:
+        of_identities = list(self.tracklets.values())
+        for position in torch.randperm(len(of_identities)).tolist():
+            own = of_identities[position]
+            repeat = len(own) < self.num_instances
+            yield from np.random.choice(own, size=self.num_instances, replace=repeat).tolist()
+
+    def __len__(self) -> int:
+        return len(self.tracklets) * self.num_instances
 
 
 class SeededSampler(Sampler[Request]):

@@ -36,6 +36,27 @@ def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> li
     return clip
 
 
+def restricted_with_rest(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
+    """Draw one frame from each chunk of a tracklet, where the last chunk takes the rest.
+
+    The chunks have ``frames // seq_len`` frames, at least one, and the last one has in addition all
+    that are left, up to ``seq_len - 1``. A tracklet that is shorter than the clip repeats its last
+    frame. Public code of the method draws like this. Arguments and result are those of
+    :func:`restricted_random`, which equals it where ``seq_len`` divides ``frames``.
+
+    Examples:
+        >>> restricted_with_rest(7, 4, np.random.default_rng(0))
+        [0, 1, 2, 6]
+    """
+    size = max(1, frames // seq_len)
+    clip = []
+    for chunk in range(seq_len):
+        first = min(size * chunk, frames - 1)
+        end = frames if chunk == seq_len - 1 else min(size * (chunk + 1), frames)
+        clip.append(int(rng.integers(first, end)))
+    return clip
+
+
 def random_frames(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
     """Draw frames from the whole tracklet, in time order, as torchreid's ``random`` does.
 

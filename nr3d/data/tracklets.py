@@ -13,7 +13,13 @@ from torch import Tensor
 from torch.utils.data import Dataset, default_collate
 
 from nr3d.data.frames import in_time_order, read_frame
-from nr3d.data.sampling import dense_clips, evenly, random_frames, restricted_random
+from nr3d.data.sampling import (
+    dense_clips,
+    evenly,
+    random_frames,
+    restricted_random,
+    restricted_with_rest,
+)
 from nr3d.data.transforms import ClipTransform
 from nr3d.errors import DataError, FrameError, Nr3dError
 
@@ -33,6 +39,7 @@ def _draw_evenly(frames: int, seq_len: int, rng: np.random.Generator) -> list[in
 # Named functions, since they are sent to spawned processes.
 _DRAWS: dict[str, _ClipDraw] = {
     "restricted": restricted_random,
+    "restricted_rest": restricted_with_rest,
     "random": random_frames,
     "evenly": _draw_evenly,
 }
@@ -122,7 +129,7 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
         transform: the augmentation.
         seq_len: T, number of frames of a clip. Paper: 4.
         sample_method: method that draws the frames of a clip, ``'restricted'`` (paper),
-            ``'random'`` or ``'evenly'``.
+            ``'restricted_rest'`` (public code), ``'random'`` or ``'evenly'``.
         bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` uses the other frames of the tracklet.
         cache_frames: whether to keep every frame that was read in memory, resized.
@@ -216,9 +223,12 @@ class TestTracklets(Tracklets):
             frame in one clip, ``'evenly'`` makes a single clip.
         bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` treats the tracklet as if it had only its other frames.
+        max_clips: largest number of dense clips of a tracklet, whose later frames are then not
+            read; 0 for no limit (paper). Public code of the method takes 41.
 
     Raises:
-        ValueError: if ``sample_method`` or ``bad_frames`` has another value.
+        ValueError: if ``sample_method`` or ``bad_frames`` has another value, or ``max_clips`` is
+            negative.
         FrameError: when a frame is requested that cannot be read.
     """
 
@@ -231,19 +241,23 @@ class TestTracklets(Tracklets):
         seq_len: int = 4,
         sample_method: str = "dense",
         bad_frames: str = "error",
+        max_clips: int = 0,
     ) -> None:
         super().__init__(tracklets, transform, seq_len, bad_frames)
         if sample_method not in ("dense", "evenly"):
             raise ValueError(
                 f"sample_method is {sample_method!r}, expected one of ['dense', 'evenly']"
             )
+        if max_clips < 0:
+            raise ValueError(f"max_clips is {max_clips}, expected 0 or more")
         self.sample_method = sample_method
+        self.max_clips = max_clips
 
     def positions(self, index: int) -> Sequence[int]:
         """Return the positions of the frames of a tracklet that are read, in time order."""
         frames = len(self.tracklets[index][0])
         if self.sample_method == "dense":
-            return range(frames)
+            return range(min(frames, self.max_clips * self.seq_len) if self.max_clips else frames)
         return sorted(set(evenly(frames, self.seq_len)))
 
     def pixels(self, index: int, position: int, bad: list[str]) -> npt.NDArray[np.uint8] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,11 +19,13 @@ from nr3d.losses.checks import (
     check_two_identities,
 )
 from nr3d.losses.criterion import Criterion, register_criterion
-from nr3d.losses.erasing_attention import ErasingAttentionLoss
+from nr3d.losses.erasing_attention import ErasingAttentionLoss, ErasingAttentionReduction
 from nr3d.losses.precision import accumulation_dtype, without_autocast
 from nr3d.losses.ranked_list import RankedListLoss
 
 MetricLoss: TypeAlias = Literal["ranked_list", "triplet"]
+
+SmoothingOver: TypeAlias = Literal["identities", "batch"]
 
 TRIPLET_MARGIN = 0.3
 """Margin of the triplet loss, torchreid's default."""
@@ -45,17 +47,23 @@ class Not3DLoss(Criterion):
     Reference:
         Alsehaim and Breckon, "Not 3D Re-ID: a Simple Single Stream 2D Convolution for Robust
         Video Re-identification", ICPR 2020, arXiv 2008.06318. The deviations of ``RankedListLoss``
-        and ``CenterLoss`` from their papers apply.
+        and ``CenterLoss`` from their papers apply. Public code of the method sums E_att over T;
+        the authors' later code also smooths labels over the batch.
 
     Args:
         num_classes: number of training identities, K.
         feature_dim: size of the feature after the neck, D. Paper: 2048.
         label_smoothing: ε of the ID loss, 0..1. Paper: 0.1.
+        label_smoothing_over: number that ε is divided by to give the target of each identity:
+            'identities' for K (paper), or 'batch' for B, as the authors' later code has it. The
+            latter's targets add up to 1 - ε + ε K / B, 1.88 for 625 identities and 64 clips.
         margin: m of the ranked list loss, at least 0. Paper: 1.3.
         alpha: α of the ranked list loss, at least 0. Paper: 2.0.
         temperature: τ of the ranked list loss, at least 0. Paper: 1.0.
         negative_weight: λ of the ranked list loss, at least 0. Paper: 1.0.
         center_reduction: reduction of the center loss, 'mean' or 'half_sum'.
+        erasing_attention_reduction: reduction of the erasing-attention loss over T, 'mean' (paper)
+            or 'sum'.
         id_weight: weight of the ID loss, at least 0. Paper: 1.
         ranked_list_weight: weight of the ranked list loss, or of the loss that replaces it, at
             least 0. Paper: 1.
@@ -98,11 +106,13 @@ class Not3DLoss(Criterion):
     batch_extras = ("erased",)
     settings: ClassVar[Mapping[str, str]] = {
         "label_smooth": "loss.softmax.label_smooth",
+        "label_smoothing_over": "not3d.label_smoothing_over",
         "margin": "not3d.margin",
         "alpha": "not3d.alpha",
         "temperature": "not3d.temperature",
         "negative_weight": "not3d.negative_weight",
         "center_reduction": "not3d.center_reduction",
+        "erasing_attention_reduction": "not3d.erasing_attention_reduction",
         "id_weight": "not3d.id_weight",
         "ranked_list_weight": "not3d.ranked_list_weight",
         "center_weight": "not3d.center_weight",
@@ -126,10 +136,17 @@ class Not3DLoss(Criterion):
         center_weight: float = 5e-4,
         erasing_attention_weight: float = 1.0,
         metric_loss: MetricLoss = "ranked_list",
+        label_smoothing_over: SmoothingOver = "identities",
+        erasing_attention_reduction: ErasingAttentionReduction = "mean",
     ) -> None:
         super().__init__()
         if not 0 <= label_smoothing <= 1:
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
+        if label_smoothing_over not in get_args(SmoothingOver):
+            raise ValueError(
+                f"label_smoothing_over is {label_smoothing_over!r}, expected one of identities, "
+                "batch"
+            )
         if metric_loss not in ("ranked_list", "triplet"):
             raise ValueError(
                 f"metric_loss is {metric_loss!r}, expected one of ranked_list, triplet"
@@ -144,6 +161,7 @@ class Not3DLoss(Criterion):
         self.num_classes = num_classes
         self.feature_dim = feature_dim
         self.label_smoothing = label_smoothing
+        self.label_smoothing_over = label_smoothing_over
         self.id_weight = id_weight
         self.ranked_list_weight = ranked_list_weight
         self.center_weight = center_weight
@@ -152,7 +170,7 @@ class Not3DLoss(Criterion):
 
         self.ranked_list = RankedListLoss(margin, alpha, temperature, negative_weight)
         self.center = CenterLoss(num_classes, feature_dim, center_reduction)
-        self.erasing_attention = ErasingAttentionLoss()
+        self.erasing_attention = ErasingAttentionLoss(erasing_attention_reduction)
         self.triplet = torchreid.losses.TripletLoss(TRIPLET_MARGIN)
 
     @classmethod
@@ -213,8 +231,7 @@ class Not3DLoss(Criterion):
         self._check_shapes(logits, features, attention_scores, pids)
         check_pid_range(pids, self.num_classes)
 
-        wide_logits = logits.to(accumulation_dtype(logits))
-        id_term = F.cross_entropy(wide_logits, pids, label_smoothing=self.label_smoothing)
+        id_term = self._id_term(logits.to(accumulation_dtype(logits)), pids)
         metric_term = self._metric_term(features, pids)
         center_term = self.center(features, pids)
         erasing_attention_term = self.erasing_attention(attention_scores, erased)
@@ -232,6 +249,14 @@ class Not3DLoss(Criterion):
             "erasing_attention": erasing_attention_term.detach(),
         }
         return total, terms
+
+    def _id_term(self, logits: Tensor, pids: Tensor) -> Tensor:
+        epsilon = self.label_smoothing
+        if self.label_smoothing_over == "identities":
+            return F.cross_entropy(logits, pids, label_smoothing=epsilon)
+        own = F.cross_entropy(logits, pids)
+        all_identities = F.log_softmax(logits, dim=1).sum(dim=1).mean()
+        return (1 - epsilon) * own - epsilon / len(logits) * all_identities
 
     def _metric_term(self, features: Tensor, pids: Tensor) -> Tensor:
         if self.metric_loss == "ranked_list":
@@ -258,7 +283,9 @@ class Not3DLoss(Criterion):
     def extra_repr(self) -> str:
         """Name the weights in ``repr``."""
         return (
-            f"label_smoothing={self.label_smoothing}, metric_loss={self.metric_loss!r}, "
+            f"label_smoothing={self.label_smoothing}, "
+            f"label_smoothing_over={self.label_smoothing_over!r}, "
+            f"metric_loss={self.metric_loss!r}, "
             f"id_weight={self.id_weight}, "
             f"ranked_list_weight={self.ranked_list_weight}, center_weight={self.center_weight}, "
             f"erasing_attention_weight={self.erasing_attention_weight}"

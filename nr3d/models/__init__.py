@@ -6,11 +6,13 @@ your own trunks, aggregations and architectures.
 
 from nr3d.models.aggregations import (
     AGGREGATIONS,
+    INITIALISATIONS,
     ClipFeatures,
     LiveAttention,
     MeanAggregation,
     SpatialTemporalAttention,
     build_aggregation,
+    kaiming_,
     register_aggregation,
 )
 from nr3d.models.families import ARCHITECTURES, Architecture, register_architecture
@@ -28,6 +30,7 @@ __all__ = [
     "AGGREGATIONS",
     "ARCHITECTURES",
     "IBN",
+    "INITIALISATIONS",
     "LOSSES",
     "MARS_IDENTITIES",
     "TRUNKS",
@@ -43,6 +46,7 @@ __all__ = [
     "build_aggregation",
     "channels_innermost",
     "folded",
+    "kaiming_",
     "normalise",
     "register_aggregation",
     "register_architecture",

@@ -109,7 +109,13 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
             sample_method=cfg.video.sample_method,
             test_sample_method=cfg.not3d.test_sample_method,
             cache_frames=cfg.data.cache_frames,
+            max_test_clips=cfg.not3d.max_test_clips,
+            epoch_over=cfg.not3d.epoch_over,
+            augment_per=cfg.not3d.augment_per,
             crop_padding=cfg.not3d.crop_padding,
+            erase_value=cfg.not3d.erase_value,
+            erase_aspect_draw=cfg.not3d.erase_aspect_draw,
+            erase_attempts=cfg.not3d.erase_attempts,
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
         )
@@ -143,6 +149,7 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
             pretrained=cfg.model.pretrained if training and not started else False,
             use_gpu=cfg.use_gpu,
             aggregation=aggregation_in(cfg),
+            attention_init=cfg.not3d.attention_init,
         )
     if cfg.model.load_weights and not (training and cfg.model.resume):
         load(model, cfg.model.load_weights, whole=not training)

@@ -35,6 +35,13 @@ def check(cfg: CfgNode) -> None:
             f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
             f"{', '.join(aggregations)}{'; set not3d.attention live' if live else ''}"
         )
+    if cfg.not3d.epoch_over == "identities" and (
+        cfg.sampler.train_sampler != "RandomIdentitySampler"
+    ):
+        raise ConfigError(
+            f"not3d.epoch_over is 'identities' with sampler.train_sampler "
+            f"{shown(cfg.sampler.train_sampler)}, expected RandomIdentitySampler with it"
+        )
     if cfg.loss.name not in CRITERIA:
         raise ConfigError(
             f"loss.name is {shown(cfg.loss.name)}, expected one of {', '.join(CRITERIA)}"

@@ -240,7 +240,8 @@ def _test_seconds(engine: VideoNot3DEngine) -> tuple[float, int, int]:
     """Estimate the duration of a test from one batch; return its tracklets and frames too."""
     parts_of_datasets = engine.datamanager.test_loader.values()
     loaders = [loader for parts in parts_of_datasets for loader in parts.values()]
-    tracklets = [paths for loader in loaders for paths, *_ in loader.tracklets.tracklets]
+    tests = [loader.tracklets for loader in loaders]
+    tracklets = sum(len(of_test) for of_test in tests)
     loader = max(loaders, key=len)  # most likely a gallery
     started = time.perf_counter()
     batch: Any = loader.dataset[0]
@@ -260,8 +261,8 @@ def _test_seconds(engine: VideoNot3DEngine) -> tuple[float, int, int]:
     network = _seconds(network_pass)
     read /= max(1, loader.num_workers)  # threads have already shared the reading
     a_frame = (max(read, network) if loader.num_workers else read + network) / len(images)
-    frames = sum(len(paths) for paths in tracklets)
-    return frames * a_frame / engine.world.size, len(tracklets), frames
+    frames = sum(len(of_test.positions(i)) for of_test in tests for i in range(len(of_test)))
+    return frames * a_frame / engine.world.size, tracklets, frames
 
 
 def _seconds(work: Any) -> float:

@@ -30,6 +30,12 @@ _USABLE: dict[str, tuple[Any, ...]] = {
     "test.protocol": ("torchreid",),
     "test.distractors": ("keep",),
     "not3d.test_sample_method": ("dense",),
+    "not3d.max_test_clips": (0,),
+    "not3d.epoch_over": ("tracklets",),
+    "not3d.augment_per": ("clip",),
+    "not3d.erase_value": ("zero",),
+    "not3d.erase_aspect_draw": ("log_uniform",),
+    "not3d.erase_attempts": (100,),
 }
 """Values that torchreid's engines and data can follow, for keys that they ignore or only support in
 part; the default comes first if it is one of them."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nr3d.config import default_config, load_config, shipped_configs
+from nr3d.config import as_mapping, default_config, leaves, load_config, shipped_configs
 from nr3d.errors import ConfigError
 
 
@@ -17,6 +17,7 @@ def test_shipped_configs() -> None:
         "ilidsvid_from_mars_ilidsvid",
         "mars",
         "mars_ilidsvid",
+        "mars_reference",
         "prid2011",
         "prid2011_from_mars",
         "prid2011_from_mars_ilidsvid",
@@ -46,6 +47,28 @@ def test_the_papers_recipe(name: str) -> None:
     assert (cfg.not3d.center_reduction, cfg.video.pooling_method) == ("mean", "avg")
     assert cfg.not3d.test_sample_method == "dense"
     assert cfg.not3d.metric_loss == "ranked_list"
+
+
+def test_the_public_codes_recipe_differs_from_the_papers_in_what_it_names() -> None:
+    paper, code = (dict(leaves(as_mapping(load_config(n)))) for n in ("mars", "mars_reference"))
+    assert {key: value for key, value in code.items() if value != paper[key]} == {
+        "data.save_dir": "log/mars_reference",
+        "video.sample_method": "restricted_rest",
+        "train.stepsize": [39, 69],
+        "train.precision": "float32",
+        "test.precision": "float32",
+        "not3d.warmup_epochs": 9,
+        "not3d.warmup_factor": 0.109,
+        "not3d.attention_init": "kaiming",
+        "not3d.epoch_over": "identities",
+        "not3d.augment_per": "frame",
+        "not3d.erase_value": "imagenet_mean",
+        "not3d.erase_aspect_draw": "uniform",
+        "not3d.erase_attempts": 1,
+        "not3d.label_smoothing_over": "batch",
+        "not3d.erasing_attention_reduction": "sum",
+        "not3d.max_test_clips": 41,
+    }
 
 
 def test_changes_in_pythons_and_yamls_words() -> None:

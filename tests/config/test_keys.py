@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from torch import nn
 
-from nr3d import data, features, metrics
+from nr3d import data, features, metrics, models
 from nr3d.config import KEYS, Command, Scope, default_config, keys_that_change, load_config
 from nr3d.config.values import Choice, FlagOrText, Number, Several, Text, Whole
 from nr3d.data.tracklets import BAD_FRAMES
@@ -16,6 +16,8 @@ from nr3d.errors import ConfigError
 from nr3d.features.extraction import POOLINGS
 from nr3d.features.precision import PRECISIONS
 from nr3d.host import torchreid
+from nr3d.losses.erasing_attention import ErasingAttentionReduction
+from nr3d.losses.not3d import SmoothingOver
 from nr3d.metrics.distances import METRICS
 from nr3d.runs import building, configuration
 
@@ -91,6 +93,10 @@ def test_every_key_takes_or_refuses_any_value_by_one_line(name: str) -> None:
         ("data.bad_frames", "ignore", "data.bad_frames is 'ignore', expected one of error, skip"),
         ("not3d.aggregation", "max", "is 'max', expected one of default, attention, mean"),
         ("not3d.center_reduction", "sum", "expected one of mean, half_sum"),
+        ("not3d.erase_attempts", "0", "not3d.erase_attempts is 0, expected at least 1"),
+        ("not3d.max_test_clips", "-1", "not3d.max_test_clips is -1, expected 0 or more"),
+        ("not3d.erase_value", "mean", "is 'mean', expected one of zero, imagenet_mean"),
+        ("not3d.attention_init", "he", "is 'he', expected one of default, kaiming"),
         ("model.name", "resnet50", "model.name is 'resnet50', expected one of nr3d_resnet50_ibn"),
         ("adam.beta1", "1", "expected a number of at least 0 and less than 1"),
     ],
@@ -107,6 +113,14 @@ def test_nesterov_needs_its_momentum() -> None:
     configuration.check(load_config("mars", ["sgd.nesterov", "True"]))
 
 
+def test_an_epoch_over_identities_needs_the_identity_sampler() -> None:
+    changes = ["sampler.train_sampler", "RandomSampler"]
+    told = "'identities' with sampler.train_sampler 'RandomSampler', expected RandomIdentitySampler"
+    with pytest.raises(ConfigError, match=told):
+        configuration.check(load_config("mars_reference", changes))
+    configuration.check(load_config("mars", changes))
+
+
 def choices(name: str) -> tuple[str, ...]:
     kind: Any = KEYS[name].kind
     return tuple(getattr(kind, "item", kind).choices)
@@ -118,6 +132,13 @@ def test_the_choices_are_those_of_what_takes_the_value() -> None:
     assert choices("sampler.train_sampler") == tuple(torchreid.data.sampler.AVAI_SAMPLERS)
     assert choices("data.transforms") == data.transforms.TRANSFORMS
     assert choices("data.bad_frames") == BAD_FRAMES
+    assert choices("not3d.augment_per") == data.transforms.AUGMENT_PER
+    assert choices("not3d.erase_value") == tuple(data.transforms.ERASE_VALUES)
+    assert choices("not3d.erase_aspect_draw") == tuple(data.transforms.ERASE_ASPECTS)
+    assert choices("not3d.epoch_over") == data.manager.EPOCHS
+    assert choices("not3d.attention_init") == models.INITIALISATIONS
+    assert choices("not3d.label_smoothing_over") == get_args(SmoothingOver)
+    assert choices("not3d.erasing_attention_reduction") == get_args(ErasingAttentionReduction)
     assert choices("train.precision") == choices("test.precision") == PRECISIONS
     assert choices("video.pooling_method") == tuple(POOLINGS)
     assert choices("test.protocol") == metrics.PROTOCOLS
@@ -131,8 +152,17 @@ def test_what_a_store_is_bound_to_has_names_of_its_own() -> None:
     bound = [key.short for key in keys_that_change(Scope.FEATURES, Command.EXTRACT)]
     assert len(set(bound)) == len(bound)
     assert sorted(bound) == [
-        *("aggregation", "bad_frames", "combineall", "height", "model", "norm_mean", "norm_std"),
-        *("pooling_method", "precision", "sample_method", "seq_len", "split_id", "width"),
+        *("aggregation", "bad_frames", "combineall", "height", "max_test_clips", "model"),
+        *(
+            "norm_mean",
+            "norm_std",
+            "pooling_method",
+            "precision",
+            "sample_method",
+            "seq_len",
+            "split_id",
+            "width",
+        ),
     ]
 
 

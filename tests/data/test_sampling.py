@@ -7,7 +7,17 @@ import sys
 import numpy as np
 import pytest
 
-from nr3d.data import dense_clips, evenly, random_frames, restricted_random
+from nr3d.data import (
+    ClipTransform,
+    IdentityPassSampler,
+    SeededSampler,
+    TestTracklets,
+    dense_clips,
+    evenly,
+    random_frames,
+    restricted_random,
+    restricted_with_rest,
+)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 7, 8, 13, 100])
@@ -32,6 +42,75 @@ def test_restricted_random_by_hand() -> None:
     # 6 frames in 4 chunks: [0], [1, 2], [3], [4, 5]
     clips = {tuple(restricted_random(6, 4, np.random.default_rng(seed))) for seed in range(100)}
     assert clips == {(0, a, 3, b) for a in (1, 2) for b in (4, 5)}
+
+
+@pytest.mark.parametrize(
+    ("frames", "chunks"),
+    [
+        (8, [(0, 1), (2, 3), (4, 5), (6, 7)]),
+        # Chunks of 7 // 4 = 1 and 11 // 4 = 2 frames, of which the last takes the rest.
+        (7, [(0,), (1,), (2,), (3, 4, 5, 6)]),
+        (11, [(0, 1), (2, 3), (4, 5), (6, 7, 8, 9, 10)]),
+        # Fewer frames than the clip: the last one is repeated.
+        (2, [(0,), (1,), (1,), (1,)]),
+        (1, [(0,)] * 4),
+    ],
+)
+def test_restricted_with_rest_by_hand(frames: int, chunks: list[tuple[int, ...]]) -> None:
+    drawn = [restricted_with_rest(frames, 4, np.random.default_rng(seed)) for seed in range(200)]
+    assert [tuple(sorted(set(seen))) for seen in zip(*drawn, strict=True)] == chunks
+    if frames == 8:
+        assert drawn == [
+            restricted_random(frames, 4, np.random.default_rng(seed)) for seed in range(200)
+        ]
+
+
+PIDS = [0, 1, 2, 0, 1, 0, 0, 0, 1, 1, 3, 2]
+"""Person 0 has five tracklets, 1 has four, 2 has two and 3 has one."""
+
+
+def test_a_pass_over_identities_has_each_once_with_its_tracklets() -> None:
+    sampler = SeededSampler(IdentityPassSampler(PIDS, num_instances=4), seed=3)
+    first, drawn = set(), set()
+    for epoch in range(40):
+        sampler.set_epoch(epoch)
+        order = sampler.order()
+        groups = [order[start : start + 4] for start in range(0, len(order), 4)]
+        people = [{PIDS[index] for index in group} for group in groups]
+        assert sorted(pid for (pid,) in people) == [0, 1, 2, 3]
+        for (pid,), group in zip(people, groups, strict=True):
+            assert len(set(group)) == 4 if pid < 2 else len(set(group)) <= 2
+        first.add(PIDS[order[0]])
+        drawn.update(order)
+    assert first == {0, 1, 2, 3}, "identities come in one order"
+    assert drawn == set(range(len(PIDS))), "some tracklet is never drawn"
+    sampler.set_epoch(0)
+    again = sampler.order()
+    sampler.set_epoch(0)
+    assert sampler.order() == again
+
+
+def test_a_pass_over_identities_drops_what_fills_no_batch() -> None:
+    sampler = SeededSampler(IdentityPassSampler(PIDS, num_instances=2), 0, batch_size=6)
+    assert len(list(sampler)) == len(sampler) == 6  # of 4 identities with 2 tracklets each
+
+
+@pytest.mark.parametrize(("frames", "clips"), [(1, 1), (163, 41), (164, 41), (165, 41), (920, 41)])
+def test_a_tracklet_is_tested_by_its_first_clips(frames: int, clips: int) -> None:
+    paths = tuple(f"{frame:04d}.jpg" for frame in range(frames))
+    tracklets = TestTracklets([(paths, 0, 0, 0)], ClipTransform(32, 16), 4, max_clips=41)
+    read = list(tracklets.positions(0))
+    assert read == list(range(min(frames, 164)))
+    assert tracklets.clips(len(read)) == dense_clips(frames, 4)[:41]
+    assert len(tracklets.clips(len(read))) == clips
+    whole = TestTracklets([(paths, 0, 0, 0)], ClipTransform(32, 16), 4)
+    assert list(whole.positions(0)) == list(range(frames))
+    assert len(whole.clips(frames)) == -(-frames // 4)
+
+
+def test_a_negative_number_of_test_clips_is_refused() -> None:
+    with pytest.raises(ValueError, match="max_clips is -1, expected 0 or more"):
+        TestTracklets([], ClipTransform(32, 16), 4, max_clips=-1)
 
 
 @pytest.mark.parametrize("frames", range(1, 14))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -29,6 +31,18 @@ def test_flip_and_crop_are_the_same_over_a_clip() -> None:
         assert not bool(erased.any())
         seen.add(clip[0].numpy().tobytes())
     assert len(seen) > 10, "nothing is drawn"
+
+
+def test_flip_and_crop_can_be_drawn_for_each_frame() -> None:
+    transform = ClipTransform(80, 40, ["random_flip", "random_crop"], augment_per="frame")
+    frame = noise_frame(0)
+    plain = ClipTransform(80, 40, ["random_flip", "random_crop"])
+    draws = rng(3)
+    clip, _ = transform([frame] * 4, rng(3))
+    # Each frame is augmented as a clip of its own would be, one after the other.
+    for each in clip:
+        assert torch.equal(each, plain([frame], draws)[0][0])
+    assert len({each.numpy().tobytes() for each in clip}) > 1
 
 
 def normalised(transform: ClipTransform, frame: Image.Image) -> torch.Tensor:
@@ -98,6 +112,83 @@ def test_erasing_is_drawn_per_frame_and_told() -> None:
     assert 0.35 < max(areas) < 0.41
 
 
+@pytest.mark.parametrize(
+    ("value", "colour"), [("zero", (0, 0, 0)), ("imagenet_mean", (0.485, 0.456, 0.406))]
+)
+@pytest.mark.parametrize("norm", [None, [0.5, 0.5, 0.5]])
+def test_erased_pixels_have_the_chosen_value(
+    value: str, colour: tuple[float, ...], norm: list[float] | None
+) -> None:
+    """The value is the same whatever the normalisation is."""
+    transform = ClipTransform(64, 32, ["random_erase"], norm, norm, erase_value=value)
+    frame = Image.new("RGB", (32, 64), (255, 0, 255))
+    untouched = ClipTransform(64, 32, (), norm, norm)([frame], rng(0))[0][0]
+    for seed in range(20):
+        clip, erased = transform([frame] * 4, rng(seed))
+        for image, hit in zip(clip, erased, strict=True):
+            changed = (image != untouched).any(dim=0)  # (H, W)
+            assert bool(changed.any()) == bool(hit)
+            torch.testing.assert_close(
+                image[:, changed],
+                torch.tensor(colour, dtype=torch.float32)[:, None].expand(3, int(changed.sum())),
+            )
+
+
+def aspects_of(draw: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Return 3,000 erased rectangles' ratios of height to width, of frames that fit them all."""
+    transform = ClipTransform(900, 900, erase_area=(0.05, 0.1), erase_aspect_draw=draw)
+    draws, found = rng(0), []
+    for _ in range(3000):
+        erased = _Recorded((3, 900, 900))
+        assert transform.erase(erased, draws)  # type: ignore[arg-type]
+        found.append(erased.rows / erased.columns)
+    return np.array(found)
+
+
+class _Recorded:
+    """A frame that only remembers which rows and columns were written."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def __setitem__(self, where: tuple[slice, slice, slice], value: torch.Tensor) -> None:
+        _, rows, columns = where
+        self.rows, self.columns = rows.stop - rows.start, columns.stop - columns.start
+
+
+@pytest.mark.parametrize(
+    ("draw", "below_one", "middle"),
+    [
+        # Uniform over 0.3..3.333: (1 - 0.3) / 3.033 lie below 1, and half below 1.8167.
+        ("uniform", 0.2308, 1.8167),
+        # Uniform in the logarithm over 0.3..3.33: half lie below sqrt(0.3 · 3.33).
+        ("log_uniform", 0.5002, 0.9995),
+    ],
+)
+def test_the_aspect_of_erased_rectangles(draw: str, below_one: float, middle: float) -> None:
+    found = aspects_of(draw)
+    assert 0.29 < found.min() < 0.32
+    assert 3.2 < found.max() < 3.4
+    assert np.mean(found < 1) == pytest.approx(below_one, abs=0.03)  # three standard deviations
+    assert np.median(found) == pytest.approx(middle, abs=0.1)
+    if draw == "uniform":
+        counts, _ = np.histogram(found, bins=6, range=(0.3, 1 / 0.3))
+        assert counts.min() > 430  # of 500 expected
+        assert counts.max() < 570
+
+
+def test_one_attempt_leaves_out_the_rectangles_that_do_not_fit() -> None:
+    """At 224×112, some 5.5 % of the uniform draws are wider than the frame."""
+    frame = torch.zeros(3, 224, 112)
+    shares = []
+    for attempts in (1, 100):
+        transform = ClipTransform(224, 112, erase_aspect_draw="uniform", erase_attempts=attempts)
+        draws = rng(0)
+        shares.append(np.mean([transform.erase(frame, draws) for _ in range(4000)]))
+    assert shares[0] == pytest.approx(0.943, abs=0.012)
+    assert shares[1] == 1
+
+
 def test_testing_draws_nothing() -> None:
     transform = ClipTransform(64, 32)
     frames = [noise_frame(5), noise_frame(6)]
@@ -110,6 +201,20 @@ def test_testing_draws_nothing() -> None:
 def test_unknown_transform_names_the_choices() -> None:
     with pytest.raises(ValueError, match=r"\['random_patch'\].*random_flip.*random_erase"):
         ClipTransform(64, 32, ["random_flip", "random_patch"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"erase_value": "black"}, "erase_value is 'black', expected one of .'zero', 'imagenet_"),
+        ({"erase_aspect_draw": "log"}, "erase_aspect_draw is 'log', expected one of .'log_uni"),
+        ({"augment_per": "batch"}, "augment_per is 'batch', expected one of .'clip', 'frame'"),
+        ({"erase_attempts": 0}, "erase_attempts is 0, expected at least 1"),
+    ],
+)
+def test_unknown_options_name_the_choices(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        ClipTransform(64, 32, **options)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (65_000, 1), (1, 65_000), (3, 2)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from nr3d.config import load_config
 from nr3d.engine import warmup_multi_step
 
 
@@ -27,6 +28,23 @@ def test_the_papers_schedule() -> None:
     assert lr[10:40] == pytest.approx([3.5e-4] * 30)
     assert lr[40:70] == pytest.approx([3.5e-5] * 30)
     assert lr[70:] == pytest.approx([3.5e-6] * 30)
+
+
+def test_the_schedule_of_the_public_code_that_is_stepped_before_the_epoch() -> None:
+    """Epoch e (from 0) has the rate that the paper's schedule gives e + 1."""
+    cfg = load_config("mars_reference")
+    lr = rates(
+        200,
+        stepsize=cfg.train.stepsize,
+        gamma=cfg.train.gamma,
+        warmup_epochs=cfg.not3d.warmup_epochs,
+        warmup_factor=cfg.not3d.warmup_factor,
+    )
+    # 0.01 · (1 - a) + a for a = 0.1, 0.2 ... 0.9
+    warm = [0.109, 0.208, 0.307, 0.406, 0.505, 0.604, 0.703, 0.802, 0.901]
+    by_hand = warm + [1] * 30 + [0.1] * 30 + [0.01] * 131
+    assert lr == pytest.approx([3.5e-4 * share for share in by_hand])
+    assert lr[:-1] == pytest.approx(rates(200)[1:])
 
 
 def test_without_warm_up_and_other_steps() -> None:

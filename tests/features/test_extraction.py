@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -93,6 +94,24 @@ def test_each_tracklets_feature_is_that_of_its_clips_alone(
         torch.testing.assert_close(torch.from_numpy(row.feature), feature, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(torch.from_numpy(row.frame_weights), shares)
         assert row.clips == len(read.clips(len(shares)))
+
+
+@pytest.mark.parametrize("name", ["small_frames", "small_clips"])
+@pytest.mark.parametrize("frames", [1, 7, 64])
+def test_a_limit_of_clips_is_a_tracklet_without_its_later_frames(
+    tracklets: list[Any], name: str, frames: int
+) -> None:
+    model = network(name)
+    cut = [(paths[: 2 * T], *labels) for paths, *labels in tracklets]
+    assert cut != tracklets
+    limited, expected = (
+        list(extract_each(FrameLoader(read, frames=frames), inference_of(model)))
+        for read in (of_test(tracklets, max_clips=2), of_test(cut))
+    )
+    for row, other in zip(limited, expected, strict=True):
+        assert (row.index, row.clips) == (other.index, other.clips)
+        np.testing.assert_array_equal(row.feature, other.feature)
+        np.testing.assert_array_equal(row.frame_weights, other.frame_weights)
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch) -> tuple[list[int], list[int]]:

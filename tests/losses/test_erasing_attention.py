@@ -41,6 +41,33 @@ def test_value_worked_out_by_hand():
     assert ErasingAttentionLoss()(scores, erased).item() == 0.8125
 
 
+def test_sum_over_the_frames_by_hand():
+    # The batch above: 2 + 4 and 0.5, mean 3.25, which is T = 4 times the mean's 0.8125.
+    scores = torch.tensor([[1.0, 2.0, 3.0, 4.0], [0.5, 9.0, 9.0, 9.0]])
+    erased = torch.tensor([[0.0, 1.0, 0.0, 1.0], [1.0, 0.0, 0.0, 0.0]])
+    assert ErasingAttentionLoss("sum")(scores, erased).item() == 3.25
+    assert erasing_attention_loss(scores, erased, reduction="sum").item() == 4 * 0.8125
+    assert repr(ErasingAttentionLoss("sum")) == "ErasingAttentionLoss(reduction='sum')"
+
+
+def test_sum_is_the_number_of_frames_times_the_loop():
+    scores, erased = batch()
+    loss, expected = ErasingAttentionLoss("sum")(scores, erased), 4 * oracle(scores, erased)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(
+        torch.autograd.grad(loss, scores), torch.autograd.grad(expected, scores)
+    )
+
+
+def test_unknown_reductions_are_refused():
+    for refused in (
+        lambda: ErasingAttentionLoss("max"),
+        lambda: erasing_attention_loss(*batch(), reduction="max"),
+    ):
+        with pytest.raises(ValueError, match="unknown reduction 'max'; choose one of mean, sum"):
+            refused()
+
+
 def test_gradient_equals_finite_differences():
     scores, erased = batch()
     assert torch.autograd.gradcheck(lambda s: erasing_attention_loss(s, erased), scores)

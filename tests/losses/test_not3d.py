@@ -99,6 +99,57 @@ def test_id_loss_is_the_one_of_torchreid(smoothing):
     torch.testing.assert_close(terms["id"], theirs(logits, pids).detach())
 
 
+def smoothed_over_the_batch(logits: Tensor, pids: Tensor, smoothing: float) -> Tensor:
+    """Cross entropy to (1 - ε) · one-hot + ε / B, one class at a time."""
+    total = logits.new_zeros(())
+    for row, pid in zip(logits, pids, strict=True):
+        partition = sum(torch.exp(value) for value in row)
+        for k, value in enumerate(row):
+            target = (1 - smoothing) * (k == pid) + smoothing / len(logits)
+            total = total - target * torch.log(torch.exp(value) / partition)
+    return total / len(logits)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
+def test_labels_smoothed_over_the_batch(smoothing):
+    inputs = batch()
+    logits, _, _, pids, _ = inputs
+    loss = Not3DLoss(
+        K, D, label_smoothing=smoothing, label_smoothing_over="batch", **only("id")
+    ).double()
+    total, terms = loss(*inputs)
+    expected = smoothed_over_the_batch(logits, pids, smoothing)
+    torch.testing.assert_close(terms["id"], expected.detach())
+    torch.testing.assert_close(
+        torch.autograd.grad(total, logits), torch.autograd.grad(expected, logits)
+    )
+    same = torch.allclose(expected, id_oracle(logits, pids, smoothing))
+    assert same == (smoothing == 0)
+
+
+def test_labels_smoothed_over_the_batch_by_hand():
+    # Logits all 0: every log-probability is -ln 5. Targets add up to 0.9 + 5 · 0.1 / 2 = 1.15.
+    loss = Not3DLoss(5, 2, label_smoothing_over="batch")
+    inputs = (torch.zeros(2, 5), torch.ones(2, 2), torch.zeros(2, 4))
+    _, terms = loss(*inputs, torch.tensor([0, 1]), torch.zeros(2, 4))
+    assert terms["id"].item() == pytest.approx(1.15 * math.log(5), rel=1e-6)
+
+
+def only(name: str) -> dict[str, float]:
+    """Return weights that leave one term."""
+    return dict.fromkeys(WEIGHTS, 0.0) | {f"{name}_weight": 1.0}
+
+
+def test_erasing_attention_summed_over_the_frames():
+    inputs = batch()
+    _, _, scores, _, erased = inputs
+    loss = Not3DLoss(K, D, erasing_attention_reduction="sum", **only("erasing_attention")).double()
+    total, terms = loss(*inputs)
+    mean = erasing_attention_loss(scores, erased)
+    torch.testing.assert_close(terms["erasing_attention"], T * mean.detach())
+    torch.testing.assert_close(total, T * mean)
+
+
 def test_settings_reach_their_terms():
     inputs = batch()
     logits, features, _, pids, _ = inputs
@@ -291,6 +342,8 @@ def test_negative_weights_are_refused(name):
     [
         ({"label_smoothing": 1.5}, "label_smoothing must be from 0 to 1, got 1.5"),
         ({"center_reduction": "sum"}, "choose one of mean, half_sum"),
+        ({"erasing_attention_reduction": "max"}, "choose one of mean, sum"),
+        ({"label_smoothing_over": "clips"}, "is 'clips', expected one of identities, batch"),
         ({"alpha": -1.0}, "alpha must be .* got -1.0"),
         ({"metric_loss": "hinge"}, "metric_loss is 'hinge', expected one of ranked_list, triplet"),
     ],

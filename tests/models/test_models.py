@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,34 @@ def test_attention_sees_any_map_as_if_it_were_pooled_first(size: tuple[int, int]
         torch.testing.assert_close(got, wanted)
 
 
+def test_attention_can_start_from_kaimings_draw() -> None:
+    """Both layers have the standard deviation sqrt(2 / inputs of an output), and biases of 0."""
+    torch.manual_seed(0)
+    model = build("nr3d_resnet18_ibn", attention_init="kaiming")
+    layers = model.aggregation.get_submodule("spatial"), model.aggregation.get_submodule("temporal")
+    # 512 channels over 14×7, and 256 over three time steps.
+    for layer, inputs in zip(layers, (512 * 14 * 7, 256 * 3), strict=True):
+        weight = layer.weight.detach()
+        close = 3 / math.sqrt(2 * weight.numel())  # three standard deviations of the estimate
+        assert weight.std().item() == pytest.approx(math.sqrt(2 / inputs), rel=close)
+        # A normal distribution, and not PyTorch's uniform one, which ends at 1.73 of its own.
+        assert weight.abs().max() > 2.2 * weight.std()
+        assert not layer.bias.any()
+    torch.manual_seed(0)
+    usual = build("nr3d_resnet18_ibn")
+    assert usual.aggregation.get_submodule("spatial").bias.any()
+    # What is drawn before the attention is the same.
+    assert torch.equal(usual.backbone.conv1.weight, model.backbone.conv1.weight)
+
+
+def test_an_aggregation_without_layers_has_nothing_to_initialise() -> None:
+    torch.manual_seed(0)
+    one = build("nr3d_resnet18_ibn", aggregation="mean", attention_init="kaiming").state_dict()
+    torch.manual_seed(0)
+    other = build("nr3d_resnet18_ibn", aggregation="mean").state_dict()
+    assert all(torch.equal(one[name], other[name]) for name in other)
+
+
 def test_mean_aggregation_by_hand() -> None:
     maps = torch.arange(8.0).view(1, 2, 2, 2, 1)  # frame 0: channels (0.5, 2.5); 1: (4.5, 6.5)
     features, scores, weights = MeanAggregation(2)(maps)
@@ -269,9 +298,11 @@ def test_classifier_starts_as_the_recipe_says() -> None:
     assert weight.std().item() == pytest.approx(0.001, rel=0.02)
 
 
-@pytest.mark.parametrize("option", ["loss", "aggregation"])
+@pytest.mark.parametrize("option", ["loss", "aggregation", "attention_init"])
 def test_unknown_choice_is_a_key_error_that_names_the_choices(option: str) -> None:
-    with pytest.raises(KeyError, match=r"'nonsense'.*(softmax.*not3d|attention.*mean)"):
+    with pytest.raises(
+        KeyError, match=r"'nonsense'.*(softmax.*not3d|attention.*mean|default.*kaiming)"
+    ):
         build("nr3d_resnet18_ibn", **{option: "nonsense"})
 
 

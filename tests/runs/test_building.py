@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from nr3d.config import KEYS, Command, config_of
+from nr3d.errors import ConfigError
 from nr3d.models import AGGREGATIONS, VideoReID
 from nr3d.runs.building import device_of
 from nr3d.runs.run import Run
@@ -118,6 +119,10 @@ DATA: list[tuple[dict[str, Any], Reads]] = [
             "video.pooling_method": "max",
             "not3d.test_sample_method": "evenly",
             "not3d.crop_padding": 4,
+            "not3d.augment_per": "frame",
+            "not3d.erase_value": "imagenet_mean",
+            "not3d.erase_aspect_draw": "uniform",
+            "not3d.erase_attempts": 3,
             "train.batch_size": 6,
             "train.seed": 5,
             "test.batch_size": 7,
@@ -143,6 +148,12 @@ DATA: list[tuple[dict[str, Any], Reads]] = [
                 "evenly" if len(query(run).tracklets.clips(10)) == 1 else "dense"
             ),
             "not3d.crop_padding": lambda run: clips(run).transform.padding,
+            "not3d.augment_per": lambda run: clips(run).transform.augment_per,
+            "not3d.erase_value": lambda run: (
+                "imagenet_mean" if clips(run).transform.erase_value.any() else "zero"
+            ),
+            "not3d.erase_aspect_draw": lambda run: clips(run).transform.erase_aspect_draw,
+            "not3d.erase_attempts": lambda run: clips(run).transform.erase_attempts,
             "train.batch_size": lambda run: run.datamanager.train_loader.batch_size,
             "train.seed": lambda run: run.datamanager.train_loader.sampler.seed,
             "test.batch_size": lambda run: query(run).frames,
@@ -168,6 +179,21 @@ DATA: list[tuple[dict[str, Any], Reads]] = [
     (
         {"sampler.train_sampler": "RandomDomainSampler", "sampler.num_cams": 2},
         {"sampler.num_cams": lambda run: sampler(run).n_domain},
+    ),
+    (
+        {
+            "sampler.train_sampler": "RandomIdentitySampler",
+            "not3d.epoch_over": "identities",
+            "not3d.max_test_clips": 2,
+        },
+        {
+            # Eight identities with two of their four tracklets each, in batches of four.
+            "not3d.epoch_over": lambda run: (
+                "identities" if len(run.datamanager.train_loader) == 4 else "tracklets"
+            ),
+            # In clips of two of their five frames.
+            "not3d.max_test_clips": lambda run: len(query(run).tracklets.positions(0)) / 2,
+        },
     ),
 ]
 
@@ -216,6 +242,14 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
             "train.lr": lambda run: group(run, 1)["lr"],
             "not3d.attention": lambda run: run.engine.model.aggregation_name.split("_")[0],
             "not3d.attention_lr_mult": lambda run: group(run)["lr"] / group(run, 1)["lr"],
+        },
+    ),
+    (
+        {"not3d.attention_init": "kaiming"},
+        {
+            "not3d.attention_init": lambda run: (
+                "default" if run.model.aggregation.spatial.bias.any() else "kaiming"
+            )
         },
     ),
     (
@@ -272,6 +306,8 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
             "not3d.temperature": 0.25,
             "not3d.negative_weight": 0.75,
             "not3d.center_reduction": "half_sum",
+            "not3d.label_smoothing_over": "batch",
+            "not3d.erasing_attention_reduction": "sum",
             "not3d.id_weight": 2.0,
             "not3d.ranked_list_weight": 3.0,
             "not3d.center_weight": 4.0,
@@ -285,6 +321,10 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
             "not3d.temperature": lambda run: run.engine.criterion.ranked_list.temperature,
             "not3d.negative_weight": lambda run: run.engine.criterion.ranked_list.negative_weight,
             "not3d.center_reduction": lambda run: run.engine.criterion.center.reduction,
+            "not3d.label_smoothing_over": lambda run: run.engine.criterion.label_smoothing_over,
+            "not3d.erasing_attention_reduction": lambda run: (
+                run.engine.criterion.erasing_attention.reduction
+            ),
             "not3d.id_weight": lambda run: run.engine.criterion.id_weight,
             "not3d.ranked_list_weight": lambda run: run.engine.criterion.ranked_list_weight,
             "not3d.center_weight": lambda run: run.engine.criterion.center_weight,
@@ -493,6 +533,20 @@ def test_a_gpu_is_not_used_where_the_configuration_says_so(
     assert device_of(used.cfg) == torch.device("cuda", 0)
 
 
+def test_torchreids_engines_refuse_details_that_they_cannot_follow(reid_data: Path) -> None:
+    values = {
+        "engine": "torchreid",
+        "loss.name": "softmax",
+        "not3d.max_test_clips": 41,
+        "not3d.augment_per": "frame",
+        "not3d.erase_value": "imagenet_mean",
+    }
+    with pytest.raises(ConfigError) as error:
+        run_of(Command.TRAIN, reid_data, values).datamanager  # noqa: B018
+    for told in ("max_test_clips is 41, expected 0", "augment_per is 'frame', expected 'clip'"):
+        assert told in str(error.value)
+
+
 def test_every_draw_of_a_run_begins_at_the_seed(mars_root: Path) -> None:
     weights = []
     for seed in (5, 5, 6):
@@ -520,6 +574,12 @@ def test_the_weights_that_a_run_starts_from(
     assert starts_from(Command.TRAIN, {}) == [False, False]
     assert starts_from(Command.TRAIN, pretrained) == [True, False]
     assert starts_from(Command.TRAIN, pretrained | loaded) == [False, True]
+    # Whatever the attention would start from, loaded weights replace it.
+    kaiming = {"not3d.attention_init": "kaiming"}
+    attention = run_of(Command.TRAIN, mars_root, loaded | kaiming).model.aggregation.state_dict()
+    saved = torch.load(paths[1])
+    for name, value in attention.items():
+        assert torch.equal(value, saved[f"aggregation.{name}"])
     # The checkpoint that is resumed replaces every weight.
     resumed = {"model.resume": "model-last.pth.tar"}
     assert starts_from(Command.TRAIN, pretrained | loaded | resumed) == [False, False]

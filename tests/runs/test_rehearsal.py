@@ -50,6 +50,13 @@ def test_it_tells_what_a_run_takes_and_writes_nothing(
         assert part in printed
 
 
+def test_the_public_codes_recipe_is_rehearsed(mars_root: Path) -> None:
+    words = ["data.root", str(mars_root), *SMALL, "model.name", "nr3d_resnet18_ibn"]
+    found = rehearse(load_config("mars_reference", [*words, "not3d.max_test_clips", "2"]))
+    assert found.batches == 2  # of 4 of the 8 identities
+    assert found.test_frames == 16 * 4  # of 5 each
+
+
 def test_a_run_that_goes_on_takes_what_is_left(mars_root: Path, tmp_path: Path) -> None:
     last = tmp_path / "model-last.pth.tar"
     words = ["data.root", str(mars_root), *SMALL, "data.save_dir", str(tmp_path)]

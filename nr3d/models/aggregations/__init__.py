@@ -2,6 +2,7 @@
 
 from nr3d.models.aggregations.attention import LiveAttention, SpatialTemporalAttention
 from nr3d.models.aggregations.clip_features import ClipFeatures
+from nr3d.models.aggregations.initialisation import INITIALISATIONS, kaiming_
 from nr3d.models.aggregations.mean import MeanAggregation
 from nr3d.models.aggregations.registry import (
     AGGREGATIONS,
@@ -11,10 +12,12 @@ from nr3d.models.aggregations.registry import (
 
 __all__ = [
     "AGGREGATIONS",
+    "INITIALISATIONS",
     "ClipFeatures",
     "LiveAttention",
     "MeanAggregation",
     "SpatialTemporalAttention",
     "build_aggregation",
+    "kaiming_",
     "register_aggregation",
 ]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nr3d.errors import RegistrationError
+from nr3d.models.aggregations import INITIALISATIONS, kaiming_
 from nr3d.models.registered import Registered
 from nr3d.models.trunks.registry import TRUNKS, tensors_of
 from nr3d.models.video_reid import MARS_IDENTITIES, VideoReID
@@ -59,6 +60,7 @@ class Architecture:
         pretrained: bool | str | Path = True,
         use_gpu: bool = True,
         aggregation: str | None = None,
+        attention_init: str = "default",
     ) -> VideoReID:
         """Build the network.
 
@@ -71,11 +73,20 @@ class Architecture:
                 ``False`` for random initialisation.
             use_gpu: torchreid's argument; the network is always built on the CPU.
             aggregation: the name of an aggregation. Default is the architecture's own.
+            attention_init: initial values of the aggregation's layers: ``'default'``, PyTorch's
+                own, or ``'kaiming'``, as :func:`kaiming_` draws them. Weights that are loaded into
+                the aggregation replace them.
 
         Raises:
-            KeyError: if ``loss`` or ``aggregation`` is unknown; the message lists the choices.
+            KeyError: if ``loss``, ``aggregation`` or ``attention_init`` is unknown; the message
+                lists the choices.
             WeightsError: if the weights cannot be found, downloaded, verified or loaded.
         """
+        if attention_init not in INITIALISATIONS:
+            raise KeyError(
+                f"Unknown attention_init: {attention_init!r}. Must be one of "
+                f"{list(INITIALISATIONS)}"
+            )
         model = VideoReID(
             num_classes=num_classes,
             loss=loss,
@@ -84,6 +95,8 @@ class Architecture:
             trunk=TRUNKS.find(self.trunk)(**self.trunk_options),
         )
         model.architecture = self.name
+        if attention_init == "kaiming":
+            kaiming_(model.aggregation)
         load_pretrained(model, self.name, pretrained)
         return model
 
