@@ -35,7 +35,7 @@ def check_converted(report: Report) -> list[str]:
         "note",
         "Files and folders in the tree that are no frames, and are not used",
         f"Nothing; but if there are frames among them, convert them to one of {', '.join(IMAGES)}.",
-        strangers(tree),
+        strangers(tree.skipped),
     )
     try:
         index = parse_index(report.folder)

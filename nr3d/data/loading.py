@@ -10,9 +10,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted.dataset import is_converted, register_converted
+from nr3d.data.converted.dataset import initialise, is_converted, register_converted
 from nr3d.data.converted.index import INDEX, index_remedy
-from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, PseudoParts
 from nr3d.data.folders import is_name
 from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
 from nr3d.data.packs.reading import NO_SPLIT, Pack, open_pack
@@ -77,7 +77,9 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
     return _assembled(pack.dataset, *map(pack.tracklets, SPLITS), combineall=combineall)
 
 
-def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: bool) -> Any:
+def _assembled(
+    name: str, train: Any, query: Any, gallery: Any, *, combineall: bool, pseudo: bool = False
+) -> Any:
     """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
     # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
     own = registered_video_datasets().get(name)
@@ -85,7 +87,7 @@ def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: b
     kind: type[Any] = own if isinstance(own, type) else plain
     dataset = object.__new__(kind)
     combines = combineall and kind.combine_all is plain.combine_all
-    plain.__init__(
+    initialise(
         dataset,
         train,
         query,
@@ -95,6 +97,7 @@ def _assembled(name: str, train: Any, query: Any, gallery: Any, *, combineall: b
         transform=_unused,
         verbose=False,
     )
+    dataset.pseudo_tracklets = pseudo
     if combines:
         _combine(dataset)
     return dataset
@@ -105,7 +108,7 @@ def _combine(dataset: Any) -> None:
 
     torchreid's own way of doing so stops at a query whose person is not in the gallery.
     """
-    testing = [*dataset.query, *dataset.gallery]
+    testing = [one for one in (*dataset.query, *dataset.gallery) if one[1] != DISTRACTOR]
     first = dataset.num_train_pids
     label = {pid: first + i for i, pid in enumerate(sorted({pid for _, pid, _, _ in testing}))}
     dataset.train = [
@@ -145,7 +148,8 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     converted = _register_own(name, root)
     if name in LAYOUTS or converted:
         parts = read_tracklets(name, root, split_id)
-        return _assembled(name, *parts, combineall=combineall)
+        pseudo = isinstance(parts, PseudoParts)
+        return _assembled(name, *parts, combineall=combineall, pseudo=pseudo)
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(

@@ -7,6 +7,9 @@ from typing import NamedTuple, TypeAlias
 Tracklets: TypeAlias = list[tuple[tuple[str, ...], int, int]]
 """Paths of the frames, identity and camera of each tracklet; cameras are numbered from 0."""
 
+DISTRACTOR = -1
+"""Identity of a gallery tracklet that shows nobody in particular; it is never trained on."""
+
 SPLITS = ("train", "query", "gallery")
 """Names of the parts, in torchreid's order."""
 
@@ -23,3 +26,12 @@ class Parts(NamedTuple):
     train: Tracklets
     query: Tracklets
     gallery: Tracklets
+
+
+class PseudoParts(Parts):
+    """The tracklets of a dataset that are pseudo-tracklets: images of a person in one camera.
+
+    Figures on them do not compare with those on MARS or another dataset of video.
+    """
+
+    __slots__ = ()
