@@ -6,13 +6,13 @@ import contextlib
 import glob
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nr3d.data.converted.dataset import initialise, is_converted, register_converted
 from nr3d.data.converted.index import INDEX, index_remedy
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, PseudoParts
+from nr3d.data.datasets.parts import DISTRACTOR, PSEUDO, SPLITS, PseudoParts
 from nr3d.data.folders import is_name
 from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
 from nr3d.data.packs.reading import NO_SPLIT, Pack, open_pack
@@ -62,6 +62,39 @@ def load_datasets(
     }
 
 
+def kinds_of(datasets: Mapping[str, Any], names: Sequence[str], use: str) -> dict[str, str]:
+    """Return which datasets have tracklets that are no video, and what they are instead.
+
+    Args:
+        datasets: torchreid's dataset objects by name, as :func:`load_datasets` returns them.
+        names: names of the datasets to look at.
+        use: their use, ``"train"`` or ``"test"``.
+
+    Returns:
+        dict: the kind, one of :data:`nr3d.data.datasets.parts.KINDS`, by name.
+    """
+    kinds = {name: getattr(datasets[name], f"{use}_kind", "") for name in names}
+    return {name: kind for name, kind in kinds.items() if kind}
+
+
+def refuse_without_training(datasets: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse sources that have nothing to train on.
+
+    Args:
+        datasets: torchreid's dataset objects by name, as :func:`load_datasets` returns them.
+        names: names of the sources.
+
+    Raises:
+        DataError: if one of them has no training tracklet.
+    """
+    for name in names:
+        if not datasets[name].train:
+            raise DataError(
+                f"{name} has no training tracklet, since it was made for testing only: take it out "
+                "of data.sources, or convert it again without --test-only."
+            )
+
+
 def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
     """Load the dataset of a pack; arguments as for :func:`load_datasets`.
 
@@ -78,7 +111,13 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
 
 
 def _assembled(
-    name: str, train: Any, query: Any, gallery: Any, *, combineall: bool, pseudo: bool = False
+    name: str,
+    train: Any,
+    query: Any,
+    gallery: Any,
+    *,
+    combineall: bool,
+    kinds: tuple[str, str] = ("", ""),
 ) -> Any:
     """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
     # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
@@ -97,7 +136,7 @@ def _assembled(
         transform=_unused,
         verbose=False,
     )
-    dataset.pseudo_tracklets = pseudo
+    dataset.train_kind, dataset.test_kind = kinds
     if combines:
         _combine(dataset)
     return dataset
@@ -148,8 +187,8 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     converted = _register_own(name, root)
     if name in LAYOUTS or converted:
         parts = read_tracklets(name, root, split_id)
-        pseudo = isinstance(parts, PseudoParts)
-        return _assembled(name, *parts, combineall=combineall, pseudo=pseudo)
+        kinds = (PSEUDO, PSEUDO) if isinstance(parts, PseudoParts) else ("", "")
+        return _assembled(name, *parts, combineall=combineall, kinds=kinds)
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(

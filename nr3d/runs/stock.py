@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from yacs.config import CfgNode
 
 from nr3d.config import leaves
-from nr3d.data.loading import load_datasets
+from nr3d.data.loading import load_datasets, refuse_without_training
 from nr3d.engine import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
 from nr3d.errors import ConfigError, shown
 from nr3d.host import torchreid
@@ -108,7 +108,10 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
     """
     check_stock(cfg)
     names = [*cfg.data.sources, *cfg.data.targets]
-    load_datasets(names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall)
+    loaded = load_datasets(
+        names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall
+    )
+    refuse_without_training(loaded, cfg.data.sources)
     frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
     return torchreid.data.VideoDataManager(
         **data_options(cfg),

@@ -149,7 +149,7 @@ def parse_index(folder: Path) -> Index:
     made = {key: value for key, value in content.items() if key not in (*keys, "tracklets")}
     tree = found == _FORMATS[False]
     tracklets: dict[str, list[PlainTracklet]] = {split: [] for split in SPLITS}
-    number = 0
+    number: int | None = None
     try:
         if tree:
             made.pop("pattern", None)
@@ -157,6 +157,7 @@ def parse_index(folder: Path) -> Index:
             check_by(str(made["by"]), pattern_of(str(made["pattern"])))
         if made.get("purpose", "both") not in PURPOSES:
             raise ValueError(f"purpose {shown(made['purpose'])}")
+        number = 0
         for entry in content["tracklets"]:
             number += 1
             tracklet = _tracklet(entry, tree)
@@ -165,7 +166,7 @@ def parse_index(folder: Path) -> Index:
             tracklets[entry["split"]].append(tracklet)
     except (LookupError, TypeError, ValueError) as error:
         reason = shown(error, 250)
-        where = f" at tracklet {number}" if number else ""
+        where = "" if number is None else f" at tracklet {number}"
         raise DataError(f"{path} cannot be used{where} ({reason})") from error
     index = Index(tracklets, made)
     lacking = [split for split in PURPOSES[index.purpose] if not tracklets[split]]

@@ -7,6 +7,18 @@ from typing import NamedTuple, TypeAlias
 Tracklets: TypeAlias = list[tuple[tuple[str, ...], int, int]]
 """Paths of the frames, identity and camera of each tracklet; cameras are numbered from 0."""
 
+PSEUDO = "pseudo-tracklets"
+"""Kind of tracklets that were put together from single images of a person in one camera."""
+
+SINGLE = "single images"
+"""Kind of tracklets that are one image each, as a dataset of images is tested."""
+
+KINDS = {
+    PSEUDO: "single images of one person in one camera, put together",
+    SINGLE: "each a tracklet of one frame, in the dataset's own queries and gallery",
+}
+"""Descriptions of the kinds of tracklets that are no video."""
+
 DISTRACTOR = -1
 """Identity of a gallery tracklet that shows nobody in particular; it is never trained on."""
 
