@@ -12,6 +12,7 @@ from nr3d.cli.configured import add_root_option
 from nr3d.cli.output import add_json_option, progress_bar, write_json
 from nr3d.config import load_config
 from nr3d.data.converted.patterns import BY
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO, PSEUDO
 from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 
@@ -226,10 +227,7 @@ def described(made: Conversion, min_frames: int = 1) -> list[str]:
         f"{made.index}: {', '.join(parts)}, {made.cameras} cameras, {made.frames} frames",
     ]
     if made.pseudo:
-        lines.append(
-            "Pseudo-tracklets: single images of one person in one camera, put in the order of "
-            "time. Figures on them do not compare with those on MARS or other datasets of video."
-        )
+        lines.append(f"Pseudo-tracklets, {KINDS[PSEUDO]} in the order of time: {NO_VIDEO}.")
     if made.short:
         lines.append(
             f"{_number(made.short, 'tracklet')} of fewer than {min_frames} frames were left out; "

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO
 from nr3d.files import json_files
 from nr3d.parallel import launched
 
@@ -90,8 +91,10 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print the results of a run and the frames that it left out."""
+    """Print the results of a run, what its tracklets are, and the frames that it left out."""
     print_results(list(outcome.by_protocol.values()))
+    for name, kind in outcome.kinds.items():
+        print(f"{name}: {kind}, {KINDS[kind]}; {NO_VIDEO}")
     print_bad_frames(outcome.bad_frames)
 
 

@@ -10,7 +10,7 @@ from torch.optim import Optimizer
 from yacs.config import CfgNode
 
 from nr3d.config import leaves
-from nr3d.data.loading import load_datasets, refuse_without_training
+from nr3d.data.loading import kinds_of, load_datasets, refuse_without_training
 from nr3d.engine import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
 from nr3d.errors import ConfigError, shown
 from nr3d.host import torchreid
@@ -113,7 +113,7 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
     )
     refuse_without_training(loaded, cfg.data.sources)
     frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
-    return torchreid.data.VideoDataManager(
+    datamanager = torchreid.data.VideoDataManager(
         **data_options(cfg),
         sources=list(cfg.data.sources),
         batch_size_train=cfg.train.batch_size,
@@ -122,6 +122,8 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
         train_sampler=cfg.sampler.train_sampler,
         sample_method=cfg.video.sample_method,
     )
+    datamanager.test_kinds = kinds_of(loaded, cfg.data.targets, "test")
+    return datamanager
 
 
 def build_stock_engine(

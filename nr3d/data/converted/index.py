@@ -56,6 +56,11 @@ class Index:
         return str(self.made.get("purpose", "both"))
 
     @property
+    def min_frames(self) -> int:
+        """Least number of frames of a tracklet."""
+        return int(self.made.get("min_frames", 1))
+
+    @property
     def pattern(self) -> Pattern | None:
         """Pattern of the images' names; None for a plain tree."""
         text = self.made.get("pattern")
@@ -126,7 +131,7 @@ def index_remedy(folder: Path, index: Index | None = None) -> str:
     if index is not None and index.pattern is not None:
         made = index.made
         words += ["--pattern", shlex.quote(index.pattern.text), "--by", str(made.get("by"))]
-        words += ["--min-frames", str(made.get("min_frames", 1))]
+        words += ["--min-frames", str(index.min_frames), "--seed", str(made.get("seed", 0))]
         words += [f"--{index.purpose}-only"] if index.purpose != "both" else []
     if (folder / INDEX).exists():
         words.append("--replace")
@@ -157,6 +162,8 @@ def parse_index(folder: Path) -> Index:
             check_by(str(made["by"]), pattern_of(str(made["pattern"])))
         if made.get("purpose", "both") not in PURPOSES:
             raise ValueError(f"purpose {shown(made['purpose'])}")
+        if type(made.get("min_frames", 1)) is not int:
+            raise ValueError(f"min_frames {shown(made['min_frames'])}")
         number = 0
         for entry in content["tracklets"]:
             number += 1

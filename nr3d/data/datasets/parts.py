@@ -19,6 +19,9 @@ KINDS = {
 }
 """Descriptions of the kinds of tracklets that are no video."""
 
+NO_VIDEO = "figures on them do not compare with those on MARS or another dataset of video"
+"""What all these kinds have in common."""
+
 DISTRACTOR = -1
 """Identity of a gallery tracklet that shows nobody in particular; it is never trained on."""
 
