@@ -11,9 +11,10 @@ from typing import Any
 import torch
 
 from nr3d.data.datasets.parts import KINDS
+from nr3d.data.foreign import quiet
 from nr3d.data.frame_batches import FrameLoader
 from nr3d.data.guarded import GuardedLoader
-from nr3d.data.loading import kinds_of, load_datasets, quiet, refuse_without_training
+from nr3d.data.loading import kinds_of, load_datasets, refuse_without_training
 from nr3d.data.memory import free_memory
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (

@@ -16,6 +16,7 @@ from nr3d.errors import ConfigError, shown
 from nr3d.host import torchreid
 from nr3d.models import VideoReID
 from nr3d.parallel import world
+from nr3d.registry import registered_video_datasets
 
 _USABLE: dict[str, tuple[Any, ...]] = {
     "data.pack": ("",),
@@ -111,6 +112,12 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
     loaded = load_datasets(
         names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall
     )
+    of_images = [name for name in loaded if name not in registered_video_datasets()]
+    if of_images:
+        raise ConfigError(
+            f"engine is 'torchreid', whose data of video takes no dataset of images "
+            f"({', '.join(of_images)}): give others, or set engine nr3d"
+        )
     refuse_without_training(loaded, cfg.data.sources)
     frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
     datamanager = torchreid.data.VideoDataManager(

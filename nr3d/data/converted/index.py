@@ -11,9 +11,8 @@ from typing import Any
 
 from nr3d.data.converted.patterns import Pattern, check_by, pattern_of
 from nr3d.data.converted.tree import PlainTracklet
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, Parts, PseudoParts
+from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, GivenOrder, Parts, PseudoParts
 from nr3d.data.folders import is_name
-from nr3d.data.frames import GivenOrder
 from nr3d.errors import DataError, shown
 from nr3d.files.json_files import read_json
 from nr3d.files.regular_files import MEBIBYTE

@@ -4,6 +4,19 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
+
+class GivenOrder(tuple[str, ...]):
+    """Paths of a tracklet's frames whose time order is known, and not to be read from the names.
+
+    Examples:
+        >>> from nr3d.data import in_time_order
+        >>> in_time_order(GivenOrder(["day2/1.png", "day3/0.png"]))
+        ('day2/1.png', 'day3/0.png')
+    """
+
+    __slots__ = ()
+
+
 Tracklets: TypeAlias = list[tuple[tuple[str, ...], int, int]]
 """Paths of the frames, identity and camera of each tracklet; cameras are numbered from 0."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nr3d.checking import check_dataset
-from nr3d.data import ClipDataManager, convert
+from nr3d.data import ClipDataManager, convert, pack
 from nr3d.data.converted.index import INDEX, read_index
 from nr3d.data.converted.patterns import PATTERNS, pattern_of
 from nr3d.data.datasets.parts import DISTRACTOR
@@ -174,16 +174,21 @@ def own(tmp_path: Path, own_datasets: dict[str, object]) -> Path:
     return write_images(tmp_path / "own", names)
 
 
-def test_an_own_pattern_gives_the_order_that_is_trained_and_packed_in(own: Path) -> None:
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_own_pattern_gives_the_order_of_time(packed: bool, own: Path) -> None:
     convert(own, pattern=OWN)
-    data = manager(own.parent, "own")
-    tracklets = [*data.train_tracklets, *data.test_dataset["own"]["query"],
-                 *data.train_loader.dataset.dataset.tracklets]  # fmt: skip
+    file = pack(own.parent, "own", own.parent / "own.h5").file if packed else ""
+    data = manager(own.parent, "own", pack=file)
+    assert data.test_kinds == {"own": "pseudo-tracklets"}
+    tracklets = [
+        *data.train_tracklets,
+        *data.test_dataset["own"]["query"],
+        *data.train_loader.dataset.dataset.tracklets,
+    ]
     assert len(tracklets) == 4 + 1 + 4
     for paths, *_ in tracklets:
-        assert [Path(path).parent.name[-1] + Path(path).name[:2] for path in paths] == [
-            "19-", "127", "20-", "218"
-        ]  # fmt: skip
+        names = ["/".join(path.split("/")[-2:]).partition("-")[0] for path in paths]
+        assert names == ["day1/9", "day1/27", "day2/0", "day2/18"]
 
 
 @pytest.mark.parametrize(
