@@ -88,13 +88,14 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
             f"{result.dataset}: {result.frames} frames in {result.clips} clips, "
             f"features in {result.extract_seconds:.1f} s, ranking in {result.rank_seconds:.1f} s"
         )
+        if result.tracklets:
+            kind = result.tracklets
+            print(f"{result.dataset}: {kind}, {KINDS[kind]}; {NO_VIDEO}")
 
 
 def print_outcome(outcome: Outcome) -> None:
-    """Print the results of a run, what its tracklets are, and the frames that it left out."""
+    """Print the results of a run and the frames that it left out."""
     print_results(list(outcome.by_protocol.values()))
-    for name, kind in outcome.kinds.items():
-        print(f"{name}: {kind}, {KINDS[kind]}; {NO_VIDEO}")
     print_bad_frames(outcome.bad_frames)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,19 +40,13 @@ class Outcome:
     """(Q, G) distances that the gallery was ranked by, by dataset, where they were kept."""
     tracklets: Mapping[str, tuple[Sequence[Tracklet], Sequence[Tracklet]]]
     """Query and gallery tracklets, by dataset."""
-    kinds: Mapping[str, str] = field(default_factory=dict)
-    """What the tracklets of a dataset are if they are no video, one of
-    :data:`nr3d.data.datasets.parts.KINDS`, by dataset."""
 
     def summary(self) -> dict[str, Any]:
         """Return the outcome as plain values, as the JSON files hold it."""
-        results = summaries(list(self.by_protocol.values()))
-        for name, kind in self.kinds.items():
-            results[name]["tracklets"] = kind
         return {
             "model": self.model,
             "parameters": self.parameters,
-            "results": results,
+            "results": summaries(list(self.by_protocol.values())),
             "best_rank1": self.best_rank1,
             "bad_frames": list(self.bad_frames),
             "seconds": self.seconds,
@@ -79,7 +73,6 @@ def outcome_of(run: Run, seconds: float) -> Outcome:
         model=run.cfg.model.name,
         distances=engine.distances,
         tracklets={name: engine.datamanager.fetch_test_loaders(name) for name in engine.results},
-        kinds={k: v for k, v in engine.datamanager.test_kinds.items() if k in engine.results},
     )
 
 

@@ -93,7 +93,8 @@ class Run:
             ConfigError: if it cannot be built this way.
             WeightsError: if its weights cannot be fetched, read or loaded.
         """
-        people = self.datamanager.num_train_pids
+        # Data to test only has no identities to train, and a test does not use the classifier.
+        people = max(1, self.datamanager.num_train_pids)
         return build_model(self.cfg, people, training=self.training)
 
     @cached_property
