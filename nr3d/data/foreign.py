@@ -32,7 +32,7 @@ def not_loaded(name: str, root: Path, error: Exception) -> DataError:
     Args:
         name: torchreid's name of the dataset.
         root: folder that holds the datasets' folders.
-        error: what the reader raised, of any kind.
+        error: exception that the reader raised, of any kind.
     """
     reason = reason_of(error)
     if not str(error):

@@ -114,7 +114,7 @@ def judge(
         extract_seconds: wall-clock duration of the extraction, in seconds.
         use_metric_cuhk03: whether to keep one gallery tracklet per person, drawn at random, as
             CUHK03 is tested; the result's protocol is then ``'cuhk03'``.
-        kind: what the tracklets are if they are no video, one of
+        kind: kind of the tracklets if they are no video, one of
             :data:`nr3d.data.datasets.parts.KINDS`.
         rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
             :func:`nr3d.metrics.rank`.

@@ -37,7 +37,7 @@ class TableRow:
         split_0: figures of split 0, by name; None without that split.
         protocol: name of the evaluation protocol.
         distractors_dropped: whether gallery tracklets of people that no query shows were left out.
-        tracklets: what the tracklets are if they are no video, one of
+        tracklets: kind of the tracklets if they are no video, one of
             :data:`nr3d.data.datasets.parts.KINDS`.
     """
 
