@@ -18,7 +18,7 @@ from nr3d.cli import main
 from nr3d.config import Command
 from nr3d.features import FeatureWriter, Origin, Row
 from nr3d.host import torchreid
-from tests.conftest import used, write_tree
+from tests.conftest import market_names, used, write_images, write_tree
 
 build_model = torchreid.models.build_model
 

@@ -113,7 +113,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         num_train_pids: number of training identities.
         num_train_cams: number of training cameras.
         train_tracklets: tracklets that are trained on, in torchreid's tuples.
-        test_kinds: what the test tracklets of a target are if they are no video, one of
+        test_kinds: kind of the test tracklets of a target if they are no video, one of
             :data:`nr3d.data.datasets.parts.KINDS`, by target.
         bad_frames: paths of the frames that were left out so far.
 

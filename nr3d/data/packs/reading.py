@@ -128,7 +128,7 @@ class Pack:
         length: (N,), size of each frame, in bytes.
         crc32: (N,), CRC-32 of each frame.
         names: (N,), path of each frame below the datasets' root, as bytes.
-        kinds: what the tracklets of training and of testing are if they are no video.
+        kinds: kinds of the training and of the test tracklets, empty if they are video.
         given_order: whether the order of the frames is not to be read from their names.
 
     Raises:
