@@ -1,15 +1,18 @@
-"""``nr3d data``: check a dataset, make its splits, convert a plain tree of frames."""
+"""``nr3d data``: check a dataset, make its splits, convert a tree of frames or named images."""
 
 from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nr3d.cli.configured import add_root_option
 from nr3d.cli.output import add_json_option, progress_bar, write_json
 from nr3d.config import load_config
+from nr3d.data.converted.patterns import BY
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO, PSEUDO
 from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 
@@ -59,10 +62,38 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     splitting.set_defaults(action=_splits)
 
     converting = actions.add_parser(
-        "convert", help="turn a tree identity/camera/tracklet/frame into a dataset, in place"
+        "convert",
+        help="turn a tree identity/camera/tracklet/frame, or images named by person and camera, "
+        "into a dataset, in place",
     )
     converting.add_argument(
-        "folder", metavar="DIR", type=Path, help="folder that holds the folders of the identities"
+        "folder",
+        metavar="DIR",
+        type=Path,
+        help="folder that holds the folders of the identities, or with --pattern the images",
+    )
+    converting.add_argument(
+        "--pattern",
+        default="",
+        metavar="NAME|REGEX",
+        help="how the paths of the images under DIR say what they show: market1501, dukemtmcreid, "
+        "msmt17, or a regular expression of the whole path with the groups person, camera and, if "
+        "there are such, sequence, tracklet and frame; the images become pseudo-tracklets",
+    )
+    converting.add_argument(
+        "--by",
+        default="",
+        choices=BY,
+        help="what the images of a person are grouped by (default: tracklet if the pattern has "
+        "such a group, else camera)",
+    )
+    converting.add_argument(
+        "--min-frames",
+        type=int,
+        default=1,
+        metavar="N",
+        help="least number of frames of a tracklet; shorter ones are left out (default: "
+        "%(default)s)",
     )
     converting.add_argument(
         "--seed",
@@ -78,6 +109,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="X",
         help="share of the identities to train on, from 0 to 1 (default: %(default)s)",
     )
+    only = converting.add_mutually_exclusive_group()
+    for purpose in ("train", "test"):
+        only.add_argument(
+            f"--{purpose}-only",
+            dest="purpose",
+            action="store_const",
+            const=purpose,
+            default="both",
+            help=f"{purpose} on all identities",
+        )
     _add_replace(converting)
     converting.set_defaults(action=_convert)
     for action in actions.choices.values():
@@ -140,6 +181,10 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
+def _people(count: int) -> str:
+    return f"{count:,} {'person' if count == 1 else 'people'}"
+
+
 def _splits(args: argparse.Namespace) -> None:
     from nr3d.data import write_prid2011_splits
 
@@ -154,28 +199,80 @@ def _splits(args: argparse.Namespace) -> None:
 def _convert(args: argparse.Namespace) -> None:
     from nr3d.data import convert
 
-    made = convert(args.folder, args.seed, args.train_share, replace=args.replace)
-    print(
-        f"{made.index}: {made.train_identities} identities to train ({made.train_tracklets} "
-        f"tracklets), {made.test_identities} others to test ({made.query} query and {made.gallery} "
-        f"gallery tracklets), {made.cameras} cameras, {made.frames} frames"
+    made = convert(
+        args.folder,
+        args.seed,
+        args.train_share,
+        pattern=args.pattern,
+        by=args.by,
+        min_frames=args.min_frames,
+        purpose=args.purpose,
+        replace=args.replace,
     )
+    print("\n".join(described(made, args.min_frames)))
+
+
+def described(made: Conversion, min_frames: int = 1) -> list[str]:
+    """Return the lines that say what a conversion made, what it left out, and how to go on.
+
+    Args:
+        made: the conversion.
+        min_frames: least number of frames of a tracklet that it was made with.
+    """
+    tracklets = "pseudo-tracklets" if made.pseudo else "tracklets"
+    train = f"{made.train_identities} identities to train ({made.train_tracklets} {tracklets})"
+    others = "others" if made.train_identities else "identities"
+    test = (
+        f"{made.test_identities} {others} to test ({made.query} query and {made.gallery} gallery "
+        f"{tracklets})"
+    )
+    parts = [train] * bool(made.train_identities) + [test] * bool(made.test_identities)
+    lines = [
+        f"{made.index}: {', '.join(parts)}, {made.cameras} cameras, {made.frames} frames",
+    ]
+    if made.pseudo:
+        lines.append(f"Pseudo-tracklets, {KINDS[PSEUDO]} in the order of time: {NO_VIDEO}.")
+    left_out = []
+    if made.short:
+        only = f", the only ones of {_people(made.lost)}" if made.lost else ""
+        left_out.append(
+            f"{_number(made.short, 'tracklet')} of fewer than {min_frames} frames{only}"
+        )
+    if made.alone:
+        left_out.append(f"{_people(made.alone)} who would be under one camera only")
+    if made.junk:
+        left_out.append(f"{_number(made.junk, 'image')} that the pattern marks as junk")
+    if made.unmatched:
+        count = _number(len(made.unmatched), "image")
+        left_out.append(f"{count} of other names: {_some(made.unmatched)}")
+    lines += [f"Left out: {what}." for what in left_out]
+    if made.lone_images:
+        lines.append(
+            f"Distractors: {_number(made.lone_images, 'image')} of nobody in particular, each a "
+            "gallery tracklet of one frame."
+        )
     if made.skipped:
-        shown = ", ".join(made.skipped[:_SHOWN])
-        others = len(made.skipped) - _SHOWN
-        more = f" and {others:,} more" if others > 0 else ""
-        print(
+        lines.append(
             f"{len(made.skipped):,} files and folders are not frames and were left out: "
-            f"{printable(shown, 1000)}{more}."
+            f"{_some(made.skipped)}."
         )
     if made.distractors:
-        print(
+        lines.append(
             f"Of the identities to test, {made.distractors} appear under one camera only: they are "
             "in the gallery, but not among the queries."
         )
     root = shlex.quote(str(made.index.parent.parent))
-    print(f"Check it:    nr3d data check {shlex.quote(made.name)} --root {root}")
-    print(f"Train on it: {training_command(made, root)}")
+    lines.append(f"Check it:    nr3d data check {shlex.quote(made.name)} --root {root}")
+    if made.train_identities and made.test_identities:
+        lines.append(f"Train on it: {training_command(made, root)}")
+    return lines
+
+
+def _some(paths: Sequence[str]) -> str:
+    """Return the first few of many paths as one text."""
+    others = len(paths) - _SHOWN
+    more = f" and {others:,} more" if others > 0 else ""
+    return f"{printable(', '.join(paths[:_SHOWN]), 1000)}{more}"
 
 
 def training_command(made: Conversion, root: str) -> str:

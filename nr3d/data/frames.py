@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from nr3d.data.datasets.parts import GivenOrder
 from nr3d.data.decoding import MAX_BYTES, Decoded, UndecodableError, decode
 from nr3d.data.packs.reading import packed_bytes
 from nr3d.errors import DataError, FrameError, reason_of
@@ -34,11 +35,25 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGES) and not name.startswith(".")
 
 
+def by_number(text: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts texts with the numbers in them by value.
+
+    Examples:
+        >>> sorted(["a10", "a9"], key=by_number)
+        ['a9', 'a10']
+    """
+    # The first value makes numbers and texts at the same place in two names comparable.
+    return [
+        (0, *_by_value(part)) if part.isdecimal() else (1, 0, part) for part in _NUMBER.split(text)
+    ]
+
+
 def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
     """Return a tracklet's frames sorted by name, with numbers sorted by value.
 
     Some of torchreid's datasets (PRID2011, iLIDS-VID) list a folder in whatever order the file
-    system returns.
+    system returns. Frames in a
+    :class:`nr3d.data.datasets.parts.GivenOrder` stay in it.
 
     Args:
         paths: paths of the frames, named by one pattern that contains the number of the frame.
@@ -47,12 +62,12 @@ def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
         >>> in_time_order(["a/10.png", "a/9.png"])
         ('a/9.png', 'a/10.png')
     """
+    if isinstance(paths, GivenOrder):
+        return paths
 
     def key(path: str) -> tuple[list[tuple[int, int, str]], str]:
         # A Path of each of a million frames would take seconds.
-        parts = _NUMBER.split(os.path.basename(path))  # noqa: PTH119
-        # The first value makes numbers and texts at the same place in two names comparable.
-        return [(0, *_by_value(part)) if part.isdecimal() else (1, 0, part) for part in parts], path
+        return by_number(os.path.basename(path)), path  # noqa: PTH119
 
     return tuple(sorted(paths, key=key))
 

@@ -118,6 +118,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
             erase_attempts=cfg.not3d.erase_attempts,
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
+            training=training,
         )
     # The engine reports the sources as what the model was trained on.
     datamanager.sources = list(cfg.data.sources)

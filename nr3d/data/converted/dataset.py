@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nr3d.data.converted.index import INDEX, index_remedy, read_index
+from nr3d.data.datasets.parts import DISTRACTOR, Tracklets
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
@@ -28,10 +29,42 @@ class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
         DataError: if the index is missing or cannot be used.
     """
 
+    # torchreid leaves them out where it trains on the gallery too.
+    _junk_pids: ClassVar = [DISTRACTOR]
+
     def __init__(self, name: str, root: str | Path = "", **kwargs: Any) -> None:
         folder = expanded(root, DataError).absolute() / name
         self.dataset_dir = str(folder)
-        super().__init__(*read_index(folder).parts(folder), **kwargs)
+        initialise(self, *read_index(folder).parts(folder), **kwargs)
+
+
+def initialise(
+    dataset: Any, train: Tracklets, query: Tracklets, gallery: Tracklets, **kwargs: Any
+) -> None:
+    """Initialise a video dataset of torchreid's, whose splits may be empty.
+
+    Args:
+        dataset: the dataset, whose own ``__init__`` is bypassed.
+        train, query, gallery: tracklets of the splits.
+        kwargs: torchreid's options for any video dataset.
+    """
+    splits = {"train": train, "query": query, "gallery": gallery}
+    options = {**kwargs, "verbose": False}
+    if not gallery:
+        options["combineall"] = False
+    # torchreid looks into the first tracklet of each split.
+    stand_in = next(filter(None, splits.values()))[:1]
+    torchreid.data.VideoDataset.__init__(
+        dataset, *(tracklets or stand_in for tracklets in splits.values()), **options
+    )
+    for name, tracklets in splits.items():
+        if not tracklets:  # torchreid may have put others after the stand-in
+            setattr(dataset, name, getattr(dataset, name)[1:])
+    dataset.num_train_pids = dataset.get_num_pids(dataset.train)
+    dataset.num_train_cams = dataset.get_num_cams(dataset.train)
+    dataset.data = getattr(dataset, dataset.mode)
+    if kwargs.get("verbose", True):
+        dataset.show_summary()
 
 
 def refuse_taken(name: str) -> None:

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted.tree import PlainTracklet, Tree
-from nr3d.data.datasets.parts import SPLITS, Parts
+from nr3d.data.converted.patterns import Pattern, check_by, pattern_of
+from nr3d.data.converted.tree import PlainTracklet
+from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, GivenOrder, Parts, PseudoParts
 from nr3d.data.folders import is_name
 from nr3d.errors import DataError, shown
 from nr3d.files.json_files import read_json
@@ -22,20 +23,52 @@ INDEX = "nr3d-dataset.json"
 _LARGEST = 256 * MEBIBYTE
 """Largest size of an index, in bytes; the name of a frame takes about 20."""
 
-_FORMAT = {"format": "nr3d-dataset", "version": 1}
+_FORMATS: Mapping[bool, Mapping[str, Any]] = {
+    False: {"format": "nr3d-dataset", "version": 1},
+    True: {"format": "nr3d-images", "version": 1},
+}
+"""Heads of an index, by whether it is one of images with a pattern of their names.
+
+In that one, ``frames`` are paths under the folder, and an empty ``identity`` is a distractor's.
+"""
+
+PURPOSES = {"both": SPLITS, "train": ("train",), "test": ("query", "gallery")}
+"""Splits of a dataset by what it is for."""
 
 
 @dataclass(frozen=True)
 class Index:
-    """The tracklets of a tree for training and testing.
+    """The tracklets of a tree, or of a folder of images, for training and testing.
 
     Args:
         tracklets: tracklets of each of :data:`nr3d.data.datasets.parts.SPLITS`.
-        made: description of how the index was made, for people to read.
+        made: description of how the index was made: the options of
+            :func:`nr3d.data.convert`. Those of images have a ``pattern``.
     """
 
     tracklets: Mapping[str, list[PlainTracklet]]
     made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def purpose(self) -> str:
+        """What the dataset is for, one of :data:`PURPOSES`."""
+        return str(self.made.get("purpose", "both"))
+
+    @property
+    def min_frames(self) -> int:
+        """Least number of frames of a tracklet."""
+        return int(self.made.get("min_frames", 1))
+
+    @property
+    def pattern(self) -> Pattern | None:
+        """Pattern of the images' names; None for a plain tree."""
+        text = self.made.get("pattern")
+        return None if text is None else pattern_of(str(text))
+
+    @property
+    def pseudo(self) -> bool:
+        """Whether the tracklets are pseudo-tracklets."""
+        return "pattern" in self.made and self.made.get("by") != "tracklet"
 
     def of(self, *splits: str) -> list[PlainTracklet]:
         """Return the tracklets of some splits together."""
@@ -49,21 +82,26 @@ class Index:
         """
         cameras = _numbered(tracklet.camera for tracklet in self.of(*SPLITS))
         training = _numbered(tracklet.identity for tracklet in self.of("train"))
-        testing = _numbered(tracklet.identity for tracklet in self.of("query", "gallery"))
+        testing = _numbered(
+            tracklet.identity for tracklet in self.of("query", "gallery") if tracklet.identity
+        )
+        testing[""] = DISTRACTOR
 
         def of(split: str, pids: Mapping[str, int]) -> list[tuple[tuple[str, ...], int, int]]:
             found = []
             for tracklet in self.tracklets[split]:
-                home = folder / tracklet.place
-                paths = tuple(f"{home}/{frame}" for frame in tracklet.frames)
+                paths = tuple(f"{folder}/{file}" for file in tracklet.files)
+                paths = paths if tracklet.own_folder else GivenOrder(paths)
                 found.append((paths, pids[tracklet.identity], cameras[tracklet.camera]))
             return found
 
-        return Parts(of("train", training), of("query", testing), of("gallery", testing))
+        kind = PseudoParts if self.pseudo else Parts
+        return kind(of("train", training), of("query", testing), of("gallery", testing))
 
     def text(self) -> str:
         """Return the content of the file: JSON with one tracklet a line."""
-        head = json.dumps({**_FORMAT, **self.made}, indent=2).removesuffix("\n}")
+        head = {**_FORMATS["pattern" in self.made], **self.made}
+        opened = json.dumps(head, indent=2).removesuffix("\n}")
         lines = [
             json.dumps(
                 {
@@ -78,13 +116,25 @@ class Index:
             for tracklet in self.tracklets[split]
         ]
         body = ",\n    ".join(lines)
-        return f'{head},\n  "tracklets": [\n    {body}\n  ]\n}}\n'
+        return f'{opened},\n  "tracklets": [\n    {body}\n  ]\n}}\n'
 
 
-def index_remedy(folder: Path) -> str:
-    """Return advice on how to make the index of a folder, or to replace it."""
-    replace = " --replace" if (folder / INDEX).exists() else ""
-    return f"Make it: nr3d data convert {shlex.quote(str(folder))}{replace}"
+def index_remedy(folder: Path, index: Index | None = None) -> str:
+    """Return advice on how to make the index of a folder, or to replace it.
+
+    Args:
+        folder: folder of the dataset.
+        index: the index that is there, if it can be read, whose options are given again.
+    """
+    words = ["nr3d data convert", shlex.quote(str(folder))]
+    if index is not None and index.pattern is not None:
+        made = index.made
+        words += ["--pattern", shlex.quote(index.pattern.text), "--by", str(made.get("by"))]
+        words += ["--min-frames", str(index.min_frames), "--seed", str(made.get("seed", 0))]
+        words += [f"--{index.purpose}-only"] if index.purpose != "both" else []
+    if (folder / INDEX).exists():
+        words.append("--replace")
+    return f"Make it: {' '.join(words)}"
 
 
 def parse_index(folder: Path) -> Index:
@@ -95,26 +145,58 @@ def parse_index(folder: Path) -> Index:
     """
     path = folder / INDEX
     content = read_json(path, _LARGEST)
-    found = {key: content.get(key) for key in _FORMAT} if isinstance(content, dict) else None
-    if found != _FORMAT:
+    keys = ("format", "version")
+    found = {key: content.get(key) for key in keys} if isinstance(content, dict) else None
+    if found not in _FORMATS.values():
         held = type(content).__name__ if found is None else shown(found)
-        raise DataError(f"{path} is {held}, expected {_FORMAT}")
+        raise DataError(f"{path} is {held}, expected {' or '.join(map(str, _FORMATS.values()))}")
+    made = {key: value for key, value in content.items() if key not in (*keys, "tracklets")}
+    tree = found == _FORMATS[False]
     tracklets: dict[str, list[PlainTracklet]] = {split: [] for split in SPLITS}
-    number = 0
+    number: int | None = None
     try:
+        if tree:
+            made.pop("pattern", None)
+        else:
+            check_by(str(made["by"]), pattern_of(str(made["pattern"])))
+        if made.get("purpose", "both") not in PURPOSES:
+            raise ValueError(f"purpose {shown(made['purpose'])}")
+        if type(made.get("min_frames", 1)) is not int:
+            raise ValueError(f"min_frames {shown(made['min_frames'])}")
+        number = 0
         for entry in content["tracklets"]:
             number += 1
-            home, frames = (entry["identity"], entry["camera"], entry["tracklet"]), entry["frames"]
-            if not (isinstance(frames, list) and frames and all(map(is_name, (*home, *frames)))):
-                raise ValueError(f"{shown(home)} of frames {shown(frames)}")
-            tracklets[entry["split"]].append(PlainTracklet(*home, frames=tuple(frames)))
+            tracklet = _tracklet(entry, tree)
+            if not tracklet.identity and entry["split"] != "gallery":
+                raise ValueError(f"a distractor in {shown(entry['split'])}")
+            tracklets[entry["split"]].append(tracklet)
     except (LookupError, TypeError, ValueError) as error:
         reason = shown(error, 250)
-        raise DataError(f"{path} cannot be used at tracklet {number} ({reason})") from error
-    lacking = [split for split in SPLITS if not tracklets[split]]
+        where = "" if number is None else f" at tracklet {number}"
+        raise DataError(f"{path} cannot be used{where} ({reason})") from error
+    index = Index(tracklets, made)
+    lacking = [split for split in PURPOSES[index.purpose] if not tracklets[split]]
     if lacking:
         raise DataError(f"{path} has no tracklet of split {', '.join(lacking)}")
-    return Index(tracklets)
+    return index
+
+
+def _tracklet(entry: Mapping[str, Any], tree: bool) -> PlainTracklet:
+    """Return the tracklet of an entry of an index, and refuse names that no file can have.
+
+    Raises:
+        LookupError, TypeError, ValueError: if the entry is none of a tracklet.
+    """
+    home, frames = (entry["identity"], entry["camera"], entry["tracklet"]), entry["frames"]
+    fits = isinstance(frames, list) and bool(frames)
+    if tree:
+        fits = fits and all(map(is_name, (*home, *frames)))
+    else:
+        fits = fits and bool(home[1]) and all(isinstance(name, str) for name in (*home, *frames))
+        fits = fits and all(is_name(part) for frame in frames for part in frame.split("/"))
+    if not fits:
+        raise ValueError(f"{shown(home)} of frames {shown(frames)}")
+    return PlainTracklet(*home, frames=tuple(frames), own_folder=tree)
 
 
 def read_index(folder: Path) -> Index:
@@ -129,9 +211,9 @@ def read_index(folder: Path) -> Index:
         raise DataError(f"{error}. {index_remedy(folder)}") from error.__cause__
 
 
-def strangers(tree: Tree) -> list[str]:
-    """Return the paths in a tree that are no frames and that nr3d did not put there."""
-    return [path for path in tree.skipped if not path.lstrip(".").startswith(INDEX)]
+def strangers(skipped: Iterable[str]) -> list[str]:
+    """Return those of the paths that are ignored in a folder that nr3d did not put there."""
+    return [path for path in skipped if not path.lstrip(".").startswith(INDEX)]
 
 
 def _numbered(names: Iterable[str]) -> dict[str, int]:

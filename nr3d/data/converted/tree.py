@@ -14,24 +14,36 @@ SHAPE = "identity/camera/tracklet/frame"
 
 @dataclass(frozen=True)
 class PlainTracklet:
-    """A tracklet of a tree.
+    """A tracklet of a tree, or of images whose names say whom they show.
 
     Args:
-        identity: name of the identity's folder.
-        camera: name of the camera's folder.
-        name: name of the tracklet's own folder.
+        identity: name of the identity, in a tree that of its folder; empty for a distractor, which
+            shows nobody in particular.
+        camera: name of the camera, in a tree that of its folder.
+        name: name of the tracklet, in a tree that of its own folder; it may be empty for images.
         frames: names of the frames' files, in time order.
+        own_folder: whether the frames lie in a folder of the tracklet, as in a tree. If False,
+            ``frames`` are paths under the folder of the dataset.
     """
 
     identity: str
     camera: str
     name: str
     frames: tuple[str, ...]
+    own_folder: bool = True
 
     @property
     def place(self) -> str:
-        """Path of its folder under the folder of the tree."""
-        return f"{self.identity}/{self.camera}/{self.name}"
+        """Label of the tracklet; in a tree the path of its folder under the tree's."""
+        return "/".join(filter(None, (self.identity, self.camera, self.name)))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Paths of the frames under the folder of the dataset, in time order."""
+        if not self.own_folder:
+            return self.frames
+        place = self.place
+        return tuple(f"{place}/{frame}" for frame in self.frames)
 
 
 @dataclass(frozen=True)
