@@ -1,4 +1,4 @@
-"""Test networks and baselines on real people whom none of them was trained on.
+r"""Test networks and baselines on real people whom none of them was trained on.
 
     python benchmarks/people.py --machine "2 cores" --out benchmarks/results/people \
         --market reid-data/market_people --others reid-data/other_people \
@@ -31,7 +31,6 @@ nr3d's extraction in float32 and its evaluator.
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -231,7 +230,6 @@ def measure(args: argparse.Namespace) -> tuple[dict[str, Any], list[str]]:
                 "figures": figures,
             }
         )
-        print(json.dumps(rows[-1]), flush=True)
     return {
         "people": {name: own.counts() for name, own in people.items()},
         "most_frames": args.most_frames,

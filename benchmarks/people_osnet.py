@@ -69,13 +69,18 @@ def _tensors(graph: Any) -> dict[str, Tensor]:
     from onnx import numpy_helper
 
     held = {each.name: torch.tensor(numpy_helper.to_array(each)) for each in graph.initializer}
+    for node in graph.node:
+        # Equal tensors are held once.
+        if node.op_type == "Identity" and node.input[0] in held:
+            held[node.output[0]] = held[node.input[0]]
     named = dict(held)
     for node in graph.node:
         # Tensors that the export changed have numbers instead of names.
         if node.op_type == "Conv":
             layer = _module_of(node.name)
             for kind, name in zip(("weight", "bias"), node.input[1:], strict=False):
-                named[f"{layer}.{kind}"] = held[name]
+                if name in held:
+                    named[f"{layer}.{kind}"] = held[name]
     return named
 
 

@@ -9,7 +9,7 @@ METRICS = ("euclidean", "cosine")
 FIGURES = ("rank-1", "mAP")
 
 PROTOCOLS = {
-    "query": "One query a person, or a few, against the gallery, as torchreid tests",
+    "query": "Queries against the gallery, as torchreid tests",
     "every": "Every tracklet against all others",
 }
 """Ways to choose queries and gallery, and what the tables call them."""
@@ -46,11 +46,13 @@ def tables(figures: Mapping[str, Any], remarks: Sequence[str]) -> str:
 
 
 def _caption(figures: Mapping[str, Any], remarks: Sequence[str]) -> str:
-    sets = [
-        f"{title}: {own['people']} people in {own['query']:,} query and {own['gallery']:,} gallery "
-        f"tracklets of {own['frames'] / (own['query'] + own['gallery']):.1f} frames on average"
-        for title, own in ((SETS[name], own) for name, own in figures["people"].items())
-    ]
+    sets = []
+    for name, own in figures["people"].items():
+        average = own["frames"] / (own["query"] + own["gallery"])
+        sets.append(
+            f"{SETS[name].capitalize()}: {own['people']}, with {own['query']:,} query and "
+            f"{own['gallery']:,} gallery tracklets of {average:.1f} frames on average"
+        )
     seed = figures["people"]["held-out"]["converted"].get("seed", 0)
     most = figures["most_frames"]
     frames = f"at most {most} frames" if most else "all frames"
@@ -58,7 +60,7 @@ def _caption(figures: Mapping[str, Any], remarks: Sequence[str]) -> str:
         [
             "Real people of Market-1501 in pseudo-tracklets, each of which holds one camera's few "
             "images of one person: these figures do not compare with those on MARS or on any other "
-            f"dataset of video. {'; '.join(sets)}. The people held out are those of seed {seed}; a "
+            f"dataset of video. {'. '.join(sets)}. The people held out are those of seed {seed}; a "
             f"tracklet's feature is that of {frames}. In percent, with 95 % intervals by bootstrap "
             "over the queries, which say nothing about other people or trainings.",
             *remarks,
