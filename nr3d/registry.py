@@ -22,6 +22,7 @@ from nr3d.errors import RegistrationError
 
 _FACTORY = "__model_factory"
 _VIDEO_DATASETS = "__video_datasets"
+_IMAGE_DATASETS = "__image_datasets"
 
 _REGISTERING = ("nr3d.models", "nr3d.losses", "nr3d.engine")
 """Packages that register what they bring when they are imported."""
@@ -75,11 +76,25 @@ def registered_video_datasets() -> dict[str, Any]:
     Raises:
         RegistrationError: if torchreid does not keep them as 0.2.5 and 1.4.0 do.
     """
-    datasets = getattr(host.torchreid.data.datasets, _VIDEO_DATASETS, None)
+    return _datasets(_VIDEO_DATASETS, "video")
+
+
+def registered_image_datasets() -> dict[str, Any]:
+    """Return the image datasets that torchreid knows, by name.
+
+    Raises:
+        RegistrationError: if torchreid does not keep them as 0.2.5 and 1.4.0 do.
+    """
+    return _datasets(_IMAGE_DATASETS, "image")
+
+
+def _datasets(private: str, what: str) -> dict[str, Any]:
+    datasets = getattr(host.torchreid.data.datasets, private, None)
     if not isinstance(datasets, dict):
         raise RegistrationError(
-            f"The torchreid at {host.torchreid.__file__} does not list its video datasets as 0.2.5 "
-            "and 1.4.0 do: nr3d cannot tell which there are. Run `pip install torchreid==0.2.5`."
+            f"The torchreid at {host.torchreid.__file__} does not list its {what} datasets as "
+            "0.2.5 and 1.4.0 do: nr3d cannot tell which there are. Run `pip install "
+            "torchreid==0.2.5`."
         )
     return dict(datasets)
 

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,23 @@ def write_tree(folder: Path, people: dict[str, dict[str, int]], frames: int = 3)
     return folder
 
 
+def write_images(folder: Path, names: Iterable[str]) -> Path:
+    """Write images of given paths under a folder, whose pixels do not matter."""
+    for number, name in enumerate(names):
+        draw_frame(folder / name, person_colour(number), (8, 16))
+    return folder
+
+
+def market_names(people: Iterable[int], cameras: int = 3, images: int = 3) -> list[str]:
+    """Return Market-1501's names of images of people in the first two sequences of cameras."""
+    return [
+        f"{person:04d}_c{camera}s{1 + image // 2}_{100 * image + 51:06d}_01.jpg"
+        for person in people
+        for camera in range(1, cameras + 1)
+        for image in range(images)
+    ]
+
+
 @pytest.fixture
 def own_datasets() -> Iterator[dict[str, object]]:
     """torchreid's video datasets, which are restored after the test."""
@@ -191,6 +208,12 @@ def shop(tmp_path: Path, own_datasets: dict[str, object]) -> Path:
     """A plain tree: eight people under two cameras, twice each, and two under one camera."""
     people = {f"p{number}": {"door": 2, "till": 2} for number in range(1, 9)}
     return write_tree(tmp_path / "shop", people | {"once1": {"door": 1}, "once2": {"till": 1}})
+
+
+@pytest.fixture
+def market(tmp_path: Path, own_datasets: dict[str, object]) -> Path:
+    """Nine images each of eight people under three cameras, named as Market-1501's."""
+    return write_images(tmp_path / "market", market_names(range(2, 10)))
 
 
 @pytest.fixture

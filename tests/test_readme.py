@@ -84,14 +84,16 @@ def small(line: str, folder: Path) -> list[str]:
     if words[1:3] == ["data", "splits"]:
         (folder / "reid-data" / "prid2011" / "splits_prid2011.json").unlink()
         words += ["--min-frames", "10"]
-    if words[1:3] == ["data", "convert"]:
+    if "--pattern" in words:
+        write_images(folder / words[3], market_names(range(2, 6)))
+    elif words[1:3] == ["data", "convert"]:
         write_tree(folder / words[3], {f"p{n}": {"door": 1, "till": 1} for n in range(4)})
     return words
 
 
 def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, str]) -> None:
     found = commands("nr3d ")
-    assert len(found) == 28
+    assert len(found) == 29
     # Only standard tools and nr3d itself on the path, as in an activated environment.
     environment = (
         os.environ

@@ -1,13 +1,18 @@
-"""Check of a converted dataset: its index, and the tree that the index describes."""
+"""Check of a converted dataset: its index, and the frames that the index describes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from nr3d.checking.order import check_order
-from nr3d.data.converted.index import INDEX, index_remedy, parse_index, strangers
+from nr3d.data.converted.grouping import Grouping, group
+from nr3d.data.converted.index import INDEX, Index, index_remedy, parse_index, strangers
+from nr3d.data.converted.patterns import Pattern
 from nr3d.data.converted.reading import check_index
-from nr3d.data.converted.tree import SHAPE, scan
+from nr3d.data.converted.selection import select
+from nr3d.data.converted.tree import SHAPE, PlainTracklet, Tree, scan
 from nr3d.data.datasets.findings import Report
-from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO, PSEUDO, SPLITS
 from nr3d.data.frames import IMAGES
 from nr3d.errors import DataError
 
@@ -21,9 +26,64 @@ def check_converted(report: Report) -> list[str]:
     Returns:
         list: paths of the frames that the index names and that exist.
     """
+    try:
+        index = parse_index(report.folder)
+    except DataError as error:
+        _scanned(report)
+        report.add("error", str(error), index_remedy(report.folder))
+        return []
+    again = index_remedy(report.folder, index)
+    pattern = index.pattern
+    if pattern is None:
+        tree = _scanned(report)
+        chosen = select(tree.tracklets, index.min_frames)
+        there = {file for tracklet in tree.tracklets for file in tracklet.files}
+    else:
+        images = _grouped(report, index, pattern)
+        chosen = select(images.tracklets, index.min_frames, several_cameras=True)
+        there = {file for tracklet in images.tracklets for file in tracklet.files}
+        there.update(images.junk, images.unmatched)
+    training, testing, listed = check_index(report, index, again)
+    if index.pseudo:
+        report.add(
+            "note",
+            f"Its tracklets are {PSEUDO}: {KINDS[PSEUDO]}",
+            f"Nothing: {NO_VIDEO}.",
+        )
+    kind = PSEUDO if index.pseudo else "tracklets"
+    report.counts |= {
+        "train identities": len(training),
+        "test identities": len(testing),
+        "cameras": len({tracklet.camera for tracklet in listed}),
+        **{f"{split} {kind}": len(index.of(split)) for split in SPLITS},
+        "frames": sum(len(tracklet.frames) for tracklet in listed),
+    }
+    if pattern is None:
+        check_order(report, [(one.place, one.frames) for one in listed], INDEX, again)
+    else:
+        _check_given_order(report, listed, chosen.tracklets, again)
+    named = [file for tracklet in listed for file in tracklet.files]
+    report.add(
+        "error",
+        f"Frames of {INDEX} that are not on disk",
+        f"Restore them, or go on without: {again.partition(': ')[2]}",
+        [file for file in named if file not in there],
+    )
+    unused = {file for tracklet in chosen.tracklets for file in tracklet.files} - set(named)
+    if index.purpose == "train":  # distractors are of no use to it
+        unused -= {one.files[0] for one in chosen.tracklets if not one.identity}
+    report.add(
+        "warning",
+        f"Frames on disk that {INDEX} does not name, and that are not used",
+        again,
+        sorted(unused),
+    )
+    return [f"{report.folder}/{file}" for file in named if file in there]
+
+
+def _scanned(report: Report) -> Tree:
+    """Return the content of a plain tree, and report deviations from its shape."""
     tree = scan(report.folder)
-    again = index_remedy(report.folder)
-    without = f"go on without: {again.partition(': ')[2]}"
     for problem in tree.problems:
         report.add(
             "warning",
@@ -31,49 +91,54 @@ def check_converted(report: Report) -> list[str]:
             problem.remedy,
             problem.places,
         )
+    _note_strangers(report, tree.skipped)
+    return tree
+
+
+def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping:
+    """Return the images of a folder as its pattern groups them, and report the other files."""
+    try:
+        images = group(report.folder, pattern, str(index.made["by"]))
+    except DataError as error:
+        report.add("error", str(error), "Restore the images.")
+        return Grouping(report.folder, pattern)
+    _note_strangers(report, images.skipped)
+    report.add(
+        "note",
+        f"Images that the pattern {pattern.text} marks as junk, and that are not used",
+        "Nothing.",
+        images.junk,
+    )
+    report.add(
+        "note",
+        f"Images that do not match the pattern {pattern.text}, and that are not used",
+        "Nothing; but if people are to be among them, convert with a pattern that matches them.",
+        images.unmatched,
+    )
+    return images
+
+
+def _note_strangers(report: Report, skipped: Iterable[str]) -> None:
     report.add(
         "note",
         "Files and folders in the tree that are no frames, and are not used",
         f"Nothing; but if there are frames among them, convert them to one of {', '.join(IMAGES)}.",
-        strangers(tree.skipped),
+        strangers(skipped),
     )
-    try:
-        index = parse_index(report.folder)
-    except DataError as error:
-        report.add("error", str(error), again)
-        return []
-    training, testing, listed = check_index(report, index, again)
-    report.counts |= {
-        "train identities": len(training),
-        "test identities": len(testing),
-        "cameras": len({tracklet.camera for tracklet in listed}),
-        **{f"{split} tracklets": len(index.of(split)) for split in SPLITS},
-        "frames": sum(len(tracklet.frames) for tracklet in listed),
-    }
-    check_order(report, [(tracklet.place, tracklet.frames) for tracklet in listed], INDEX, again)
-    on_disk = {tracklet.place: set(tracklet.frames) for tracklet in tree.tracklets}
-    named: dict[str, set[str]] = {}
-    found: list[str] = []
-    missing: list[str] = []
-    for tracklet in listed:
-        named.setdefault(tracklet.place, set()).update(tracklet.frames)
-        there = on_disk.get(tracklet.place, set())
-        for frame in tracklet.frames:
-            if frame in there:
-                found.append(f"{report.folder}/{tracklet.place}/{frame}")
-            else:
-                missing.append(f"{tracklet.place}/{frame}")
-    report.add(
-        "error", f"Frames of {INDEX} that are not on disk", f"Restore them, or {without}", missing
-    )
+
+
+def _check_given_order(
+    report: Report,
+    listed: Sequence[PlainTracklet],
+    grouped: Sequence[PlainTracklet],
+    again: str,
+) -> None:
+    """Report tracklets of images that the index has in another order than their names."""
+    times = {file: time for one in grouped for time, file in enumerate(one.files)}
+    order = [[times[file] for file in one.files if file in times] for one in listed]
     report.add(
         "warning",
-        f"Frames on disk that {INDEX} does not name, and that are not used",
+        f"Tracklets whose frames are not in time order in {INDEX}",
         again,
-        [
-            f"{place}/{frame}"
-            for place, frames in on_disk.items()
-            for frame in sorted(frames - named.get(place, set()))
-        ],
+        [one.place for one, found in zip(listed, order, strict=True) if found != sorted(found)],
     )
-    return found

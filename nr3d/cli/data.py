@@ -12,6 +12,7 @@ from nr3d.cli.configured import add_root_option
 from nr3d.cli.output import add_json_option, progress_bar, write_json
 from nr3d.config import load_config
 from nr3d.data.converted.patterns import BY
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO, PSEUDO
 from nr3d.data.datasets.splits import PRID2011_MIN_FRAMES
 from nr3d.errors import ConfigError, DataError, printable
 
@@ -180,6 +181,10 @@ def _number(count: int, what: str) -> str:
     return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
+def _people(count: int) -> str:
+    return f"{count:,} {'person' if count == 1 else 'people'}"
+
+
 def _splits(args: argparse.Namespace) -> None:
     from nr3d.data import write_prid2011_splits
 
@@ -226,29 +231,26 @@ def described(made: Conversion, min_frames: int = 1) -> list[str]:
         f"{made.index}: {', '.join(parts)}, {made.cameras} cameras, {made.frames} frames",
     ]
     if made.pseudo:
-        lines.append(
-            "Pseudo-tracklets: single images of one person in one camera, put in the order of "
-            "time. Figures on them do not compare with those on MARS or other datasets of video."
-        )
+        lines.append(f"Pseudo-tracklets, {KINDS[PSEUDO]} in the order of time: {NO_VIDEO}.")
+    left_out = []
     if made.short:
-        lines.append(
-            f"{_number(made.short, 'tracklet')} of fewer than {min_frames} frames were left out; "
-            f"{made.lost:,} identities have none left."
+        only = f", the only ones of {_people(made.lost)}" if made.lost else ""
+        left_out.append(
+            f"{_number(made.short, 'tracklet')} of fewer than {min_frames} frames{only}"
         )
     if made.alone:
-        lines.append(
-            f"{made.alone:,} identities were left out since they are left under one camera only."
-        )
+        left_out.append(f"{_people(made.alone)} who would be under one camera only")
     if made.junk:
-        lines.append(f"{_number(made.junk, 'image')} marked as junk by their names were left out.")
+        left_out.append(f"{_number(made.junk, 'image')} that the pattern marks as junk")
+    if made.unmatched:
+        count = _number(len(made.unmatched), "image")
+        left_out.append(f"{count} of other names: {_some(made.unmatched)}")
+    lines += [f"Left out: {what}." for what in left_out]
     if made.lone_images:
         lines.append(
-            f"{_number(made.lone_images, 'image')} of nobody in particular are distractors: each "
-            "is in the gallery, as a tracklet of one frame."
+            f"Distractors: {_number(made.lone_images, 'image')} of nobody in particular, each a "
+            "gallery tracklet of one frame."
         )
-    if made.unmatched:
-        count, shown = _number(len(made.unmatched), "image"), _some(made.unmatched)
-        lines.append(f"{count} did not match the pattern and were left out: {shown}.")
     if made.skipped:
         lines.append(
             f"{len(made.skipped):,} files and folders are not frames and were left out: "

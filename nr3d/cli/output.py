@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO
 from nr3d.files import json_files
 from nr3d.parallel import launched
 
@@ -87,6 +88,9 @@ def print_results(results: Sequence[Mapping[str, TestResult]]) -> None:
             f"{result.dataset}: {result.frames} frames in {result.clips} clips, "
             f"features in {result.extract_seconds:.1f} s, ranking in {result.rank_seconds:.1f} s"
         )
+        if result.tracklets:
+            kind = result.tracklets
+            print(f"{result.dataset}: {kind}, {KINDS[kind]}; {NO_VIDEO}")
 
 
 def print_outcome(outcome: Outcome) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from PIL import Image
 
+from nr3d.data.datasets.parts import GivenOrder
 from nr3d.data.decoding import MAX_BYTES, Decoded, UndecodableError, decode
 from nr3d.data.packs.reading import packed_bytes
 from nr3d.errors import DataError, FrameError, reason_of
@@ -34,17 +35,6 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(IMAGES) and not name.startswith(".")
 
 
-class GivenOrder(tuple[str, ...]):
-    """Paths of a tracklet's frames whose time order is known, and not to be read from the names.
-
-    Examples:
-        >>> in_time_order(GivenOrder(["day2/1.png", "day3/0.png"]))
-        ('day2/1.png', 'day3/0.png')
-    """
-
-    __slots__ = ()
-
-
 def by_number(text: str) -> list[tuple[int, int, str]]:
     """Return a key that sorts texts with the numbers in them by value.
 
@@ -62,7 +52,8 @@ def in_time_order(paths: Sequence[str]) -> tuple[str, ...]:
     """Return a tracklet's frames sorted by name, with numbers sorted by value.
 
     Some of torchreid's datasets (PRID2011, iLIDS-VID) list a folder in whatever order the file
-    system returns. Frames in a :class:`GivenOrder` stay in it.
+    system returns. Frames in a
+    :class:`nr3d.data.datasets.parts.GivenOrder` stay in it.
 
     Args:
         paths: paths of the frames, named by one pattern that contains the number of the frame.

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
-import io
-import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from nr3d.data.converted.dataset import initialise, is_converted, register_converted
 from nr3d.data.converted.index import INDEX, index_remedy
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, PseudoParts
+from nr3d.data.datasets.parts import DISTRACTOR, PSEUDO, SINGLE, SPLITS, PseudoParts
 from nr3d.data.folders import is_name
+from nr3d.data.foreign import not_loaded, quiet
+from nr3d.data.images import read_images
 from nr3d.data.layouts import LAYOUTS, read_tracklets, refuse_other_name
 from nr3d.data.packs.reading import NO_SPLIT, Pack, open_pack
-from nr3d.errors import ConfigError, DataError, Nr3dError, reason_of
+from nr3d.errors import ConfigError, DataError, Nr3dError
 from nr3d.files.home import expanded
 from nr3d.host import torchreid
-from nr3d.registry import registered_video_datasets
-
-logger = logging.getLogger(__name__)
+from nr3d.registry import registered_image_datasets, registered_video_datasets
 
 
 def load_datasets(
@@ -62,6 +58,39 @@ def load_datasets(
     }
 
 
+def kinds_of(datasets: Mapping[str, Any], names: Sequence[str], use: str) -> dict[str, str]:
+    """Return which datasets have tracklets that are no video, and what they are instead.
+
+    Args:
+        datasets: torchreid's dataset objects by name, as :func:`load_datasets` returns them.
+        names: names of the datasets to look at.
+        use: their use, ``"train"`` or ``"test"``.
+
+    Returns:
+        dict: the kind, one of :data:`nr3d.data.datasets.parts.KINDS`, by name.
+    """
+    kinds = {name: getattr(datasets[name], f"{use}_kind", "") for name in names}
+    return {name: kind for name, kind in kinds.items() if kind}
+
+
+def refuse_without_training(datasets: Mapping[str, Any], names: Sequence[str]) -> None:
+    """Refuse sources that have nothing to train on.
+
+    Args:
+        datasets: torchreid's dataset objects by name, as :func:`load_datasets` returns them.
+        names: names of the sources.
+
+    Raises:
+        DataError: if one of them has no training tracklet.
+    """
+    for name in names:
+        if not datasets[name].train:
+            raise DataError(
+                f"{name} has no training tracklet, since it was made for testing only: take it out "
+                "of data.sources, or convert it again without --test-only."
+            )
+
+
 def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
     """Load the dataset of a pack; arguments as for :func:`load_datasets`.
 
@@ -74,11 +103,18 @@ def load_packed(pack: Pack, split_id: int = 0, combineall: bool = False) -> Any:
             f"{pack.dataset}: set data.split_id {pack.split_id}, or pack the other: nr3d pack "
             f"--root DIR --dataset {pack.dataset} --split-id {split_id} --out FILE"
         )
-    return _assembled(pack.dataset, *map(pack.tracklets, SPLITS), combineall=combineall)
+    splits = map(pack.tracklets, SPLITS)
+    return _assembled(pack.dataset, *splits, combineall=combineall, kinds=pack.kinds)
 
 
 def _assembled(
-    name: str, train: Any, query: Any, gallery: Any, *, combineall: bool, pseudo: bool = False
+    name: str,
+    train: Any,
+    query: Any,
+    gallery: Any,
+    *,
+    combineall: bool,
+    kinds: tuple[str, str] = ("", ""),
 ) -> Any:
     """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
     # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
@@ -97,7 +133,7 @@ def _assembled(
         transform=_unused,
         verbose=False,
     )
-    dataset.pseudo_tracklets = pseudo
+    dataset.train_kind, dataset.test_kind = kinds
     if combines:
         _combine(dataset)
     return dataset
@@ -122,12 +158,14 @@ def _combine(dataset: Any) -> None:
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
     """Load one of torchreid's video datasets without printing anything.
 
-    The datasets of :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
+    torchreid's datasets of images are read by :func:`nr3d.data.images.read_images`. The datasets of
+    :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
     tracklets: whatever ``nr3d data check`` passes can be loaded, wherever it lies and whatever type
     of number its tables hold, and anything else is refused in the words of the check.
 
     Args:
-        name: torchreid's name of the dataset, or the folder of a converted dataset.
+        name: torchreid's name of the dataset, of video or of images, or the folder of a converted
+            dataset.
         root: folder that holds the datasets' folders.
         split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
         combineall: whether to train on train, query and gallery together.
@@ -148,8 +186,11 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     converted = _register_own(name, root)
     if name in LAYOUTS or converted:
         parts = read_tracklets(name, root, split_id)
-        pseudo = isinstance(parts, PseudoParts)
-        return _assembled(name, *parts, combineall=combineall, pseudo=pseudo)
+        kinds = (PSEUDO, PSEUDO) if isinstance(parts, PseudoParts) else ("", "")
+        return _assembled(name, *parts, combineall=combineall, kinds=kinds)
+    if name in registered_image_datasets():
+        parts = read_images(name, root, combineall)
+        return _assembled(name, *parts, combineall=False, kinds=(PSEUDO, SINGLE))
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(
@@ -169,15 +210,7 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
             # torchreid creates a folder to download into, and leaves it behind if that fails.
             if made.is_dir() and not any(made.iterdir()):
                 made.rmdir()
-        reason = reason_of(error)
-        if not str(error):
-            reason = f"{reason} while reading its files"
-        remedy = "Put its files there in torchreid's layout, or give another root."
-        if glob.escape(str(root)) != str(root):
-            remedy += " The root's name has one of *, ? and [, which torchreid takes for a pattern."
-        raise DataError(
-            f"Dataset {name!r} cannot be loaded from {root}: {reason}. {remedy}"
-        ) from error
+        raise not_loaded(name, root, error) from error
 
 
 def _register_own(name: str, root: Path) -> bool:
@@ -190,6 +223,8 @@ def _register_own(name: str, root: Path) -> bool:
     if (folder / INDEX).is_file():
         register_converted(root, name)
         return True
+    if name in registered_image_datasets():
+        return False
     refuse_other_name(name, folder)
     if folder.is_dir():
         raise DataError(
@@ -202,15 +237,3 @@ def _register_own(name: str, root: Path) -> bool:
 def _unused(image: Any) -> Any:
     """Stand in for the transform that torchreid's datasets require; nr3d reads frames itself."""
     return image
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Send what torchreid prints in a block to the log."""
-    printed = io.StringIO()
-    try:
-        with contextlib.redirect_stdout(printed):
-            yield
-    finally:
-        for line in filter(None, (line.rstrip() for line in printed.getvalue().splitlines())):
-            logger.debug("torchreid: %s", line)

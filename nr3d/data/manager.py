@@ -8,9 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from nr3d.data.datasets.parts import KINDS
+from nr3d.data.foreign import quiet
 from nr3d.data.frame_batches import FrameLoader
 from nr3d.data.guarded import GuardedLoader
-from nr3d.data.loading import load_datasets, quiet
+from nr3d.data.loading import kinds_of, load_datasets, refuse_without_training
 from nr3d.data.memory import free_memory
 from nr3d.data.sampler import SeededSampler
 from nr3d.data.tracklets import (
@@ -100,6 +104,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         seed: seed of the order and of every draw.
         pack: path of a pack of one of the datasets, which is then read from it alone, to the same
             batches; empty for none.
+        training: whether the data is trained on. If False, sources may have nothing to train on.
 
     Attributes:
         train_loader: loader of the training clips.
@@ -108,6 +113,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         num_train_pids: number of training identities.
         num_train_cams: number of training cameras.
         train_tracklets: tracklets that are trained on, in torchreid's tuples.
+        test_kinds: what the test tracklets of a target are if they are no video, one of
+            :data:`nr3d.data.datasets.parts.KINDS`, by target.
         bad_frames: paths of the frames that were left out so far.
 
     Raises:
@@ -149,6 +156,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         bad_frames: str = "error",
         seed: int = 0,
         pack: str | Path = "",
+        training: bool = True,
     ) -> None:
         transforms = [transforms] if isinstance(transforms, str) else list(transforms)
         sources = list(sources) if isinstance(sources, (list, tuple)) else sources
@@ -175,6 +183,11 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         loaded = load_datasets(
             [*self.sources, *self.targets], root, pack, split_id=split_id, combineall=combineall
         )
+        self.test_kinds = kinds_of(loaded, self.targets, "test")
+        if training:
+            refuse_without_training(loaded, self.sources)
+            for name, kind in kinds_of(loaded, self.sources, "train").items():
+                logger.info("%s trains on %s: %s", name, kind, KINDS[kind])
         trainset = loaded[self.sources[0]]
         for name in self.sources[1:]:
             trainset = trainset + loaded[name]
@@ -245,6 +258,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
     def _build_sampler(
         self, name: str, batch_size: int, num_instances: int, num_cams: int, num_datasets: int
     ) -> Any:
+        if not self.train_tracklets:  # of data that is only tested
+            return torch.utils.data.SequentialSampler([])
         known = torchreid.data.sampler.AVAI_SAMPLERS
         if name not in known:
             raise ValueError(f"sampler.train_sampler is {name!r}, expected one of {known}")

@@ -18,7 +18,7 @@ from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
 from nr3d.engine.judging import draw_judgement, judge_dataset
 from nr3d.engine.loop import RunArguments, run_epochs, train_epoch
-from nr3d.engine.results import TestResult
+from nr3d.engine.results import TestResult, kind_of_test
 from nr3d.engine.state import Progress, RunParts
 from nr3d.engine.step import StepOptions, TrainingStep, explained_step
 from nr3d.engine.testing import TestOptions, check_test
@@ -347,6 +347,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 normalize_feature=normalize_feature,
                 rerank=rerank,
                 use_metric_cuhk03=use_metric_cuhk03,
+                kind=kind_of_test(self.datamanager, name),
             )
             result = self.results[name] = found.result
             self.by_protocol[name] = found.results

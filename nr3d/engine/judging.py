@@ -100,6 +100,7 @@ def judge(
     device: torch.device | None = None,
     extract_seconds: float = 0.0,
     use_metric_cuhk03: bool = False,
+    kind: str = "",
     **rank_options: Any,
 ) -> Judgement:
     """Rank a gallery for its queries, and judge the ranking.
@@ -113,6 +114,8 @@ def judge(
         extract_seconds: wall-clock duration of the extraction, in seconds.
         use_metric_cuhk03: whether to keep one gallery tracklet per person, drawn at random, as
             CUHK03 is tested; the result's protocol is then ``'cuhk03'``.
+        kind: kind of the tracklets if they are no video, one of
+            :data:`nr3d.data.datasets.parts.KINDS`.
         rank_options: ``dist_metric``, ``normalize_feature`` and ``rerank`` of
             :func:`nr3d.metrics.rank`.
 
@@ -167,6 +170,7 @@ def judge(
             }
             if options.details
             else {},
+            tracklets=kind,
         )
         for protocol, ranking in rankings.items()
     }

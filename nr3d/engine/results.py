@@ -33,6 +33,9 @@ class TestResult:
     rank_seconds: float
     details: Mapping[str, Any] = field(default_factory=dict)
     """Intervals, figures by tracklet length and by pair of cameras; empty if not requested."""
+    tracklets: str = ""
+    """What the tracklets are if they are no video, one of
+    :data:`nr3d.data.datasets.parts.KINDS`."""
 
     @property
     def rank1(self) -> float:
@@ -48,6 +51,7 @@ class TestResult:
         """Return everything as plain values, for JSON."""
         return {
             "protocol": self.protocol,
+            **({"tracklets": self.tracklets} if self.tracklets else {}),
             **self.figures,
             "mINP": self.mINP,
             "query": self.query,
@@ -61,3 +65,14 @@ class TestResult:
             "rank_seconds": self.rank_seconds,
             **self.details,
         }
+
+
+def kind_of_test(datamanager: Any, dataset: str) -> str:
+    """Return what the test tracklets of a dataset are if they are no video; empty if they are.
+
+    Args:
+        datamanager: data manager of nr3d's, or torchreid's own.
+        dataset: name of the dataset.
+    """
+    kinds: Mapping[str, str] = getattr(datamanager, "test_kinds", {})
+    return kinds.get(dataset, "")

@@ -20,7 +20,7 @@ from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
 from nr3d.engine.judging import judge
-from nr3d.engine.results import TestResult
+from nr3d.engine.results import TestResult, kind_of_test
 from nr3d.engine.state import Progress, RunParts
 from nr3d.engine.testing import TestOptions
 from nr3d.errors import DataError, WeightsError, reason_of
@@ -198,6 +198,7 @@ class _StockRun(torchreid.engine.Engine):  # type: ignore[misc]
                 ranks=ranks,
                 options=TestOptions(evaluator="torchreid"),
                 extract_seconds=seconds,  # includes torchreid's own ranking of all datasets
+                kind=kind_of_test(self.datamanager, name),
                 **rank_options,
             )
             self.results[name], self.by_protocol[name] = judgement.result, judgement.results

@@ -109,6 +109,7 @@ def build_datamanager(cfg: CfgNode, *, training: bool = True) -> Any:
             crop_padding=cfg.not3d.crop_padding,
             bad_frames=cfg.data.bad_frames,
             seed=cfg.train.seed,
+            training=training,
         )
     # The engine reports the sources as what the model was trained on.
     datamanager.sources = list(cfg.data.sources)

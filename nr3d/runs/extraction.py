@@ -14,6 +14,7 @@ from yacs.config import CfgNode
 from nr3d import parallel
 from nr3d.config import Command, as_mapping, features_settings
 from nr3d.data import TestTracklets
+from nr3d.engine.results import kind_of_test
 from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Inference, Origin, Row, extract_each
 from nr3d.features.extraction import name_of
@@ -98,7 +99,10 @@ def _extract(run: Run, out: Path, splits: Sequence[str], dtype: str) -> Extracti
     inference = Inference(run.model, device_of(run.cfg), test_options(run.cfg).inference)
     everything = _tracklets(run)
     tracklets = {split: everything[split] for split in SPLITS if split in splits}
-    origin = _origin(run.cfg, inference.precision.name, dtype, everything)
+    settings = {"precision": inference.precision.name}
+    if kind := kind_of_test(run.datamanager, run.cfg.data.targets[0]):
+        settings["tracklets"] = kind
+    origin = _origin(run.cfg, settings, dtype, everything)
 
     # Each of several processes writes a store of its own. The first process takes them all in at
     # the end, or at the start of the next run, whatever number of processes that one has.
@@ -173,7 +177,7 @@ def _rows(
 
 def _origin(
     cfg: CfgNode,
-    precision: str,
+    settings: Mapping[str, str],
     dtype: str,
     tracklets: Mapping[str, TestTracklets],
 ) -> Origin:
@@ -184,7 +188,7 @@ def _origin(
         dataset=cfg.data.targets[0],
         weights=weights,
         weights_sha256=sha256_of(path),
-        settings={**features_settings(config), "precision": precision},
+        settings={**features_settings(config), **settings},
         config=config,
         versions=versions(),
         tracklets={split: len(tracklets[split]) for split in SPLITS},

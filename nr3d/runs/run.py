@@ -77,8 +77,12 @@ class Run:
         """
         torchreid.utils.set_random_seed(self.cfg.train.seed)
         datamanager = build_datamanager(self.cfg, training=self.training)
-        if self.training:
-            _refuse_empty(datamanager)
+        if self.training and len(datamanager.train_loader) == 0:
+            raise DataError(
+                "The training set gives no whole batch: set train.batch_size to fewer clips."
+            )
+        if self.command is not Command.EXTRACT:
+            _refuse_untestable(datamanager)
         return datamanager
 
     @cached_property
@@ -89,7 +93,8 @@ class Run:
             ConfigError: if it cannot be built this way.
             WeightsError: if its weights cannot be fetched, read or loaded.
         """
-        people = self.datamanager.num_train_pids
+        # Data to test only has no identities to train, and a test does not use the classifier.
+        people = max(1, self.datamanager.num_train_pids)
         return build_model(self.cfg, people, training=self.training)
 
     @cached_property
@@ -108,13 +113,12 @@ class Run:
         return Run(changed(cfg, "model.pretrained", False), self.command)
 
 
-def _refuse_empty(datamanager: Any) -> None:
-    """Refuse data that a run would find too small at its first step, or at its test."""
-    if len(datamanager.train_loader) == 0:
-        raise DataError(
-            "The training set gives no whole batch: set train.batch_size to fewer clips."
-        )
+def _refuse_untestable(datamanager: Any) -> None:
+    """Refuse data that a run would find empty at its test."""
     for name, parts in datamanager.test_dataset.items():
         for part, tracklets in parts.items():
             if not tracklets:
-                raise DataError(f"{name} has no {part} tracklet to test: restore its {part}.")
+                raise DataError(
+                    f"{name} has no {part} tracklet to test: restore its {part}, or give another "
+                    "dataset by data.targets if it was made for training only."
+                )

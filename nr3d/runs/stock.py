@@ -10,12 +10,13 @@ from torch.optim import Optimizer
 from yacs.config import CfgNode
 
 from nr3d.config import leaves
-from nr3d.data.loading import load_datasets
+from nr3d.data.loading import kinds_of, load_datasets, refuse_without_training
 from nr3d.engine import STOCK_ENGINES, StockSoftmaxEngine, StockTripletEngine
 from nr3d.errors import ConfigError, shown
 from nr3d.host import torchreid
 from nr3d.models import VideoReID
 from nr3d.parallel import world
+from nr3d.registry import registered_video_datasets
 
 _USABLE: dict[str, tuple[Any, ...]] = {
     "data.pack": ("",),
@@ -108,9 +109,18 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
     """
     check_stock(cfg)
     names = [*cfg.data.sources, *cfg.data.targets]
-    load_datasets(names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall)
+    loaded = load_datasets(
+        names, cfg.data.root, split_id=cfg.data.split_id, combineall=cfg.data.combineall
+    )
+    of_images = [name for name in loaded if name not in registered_video_datasets()]
+    if of_images:
+        raise ConfigError(
+            f"engine is 'torchreid', whose data of video takes no dataset of images "
+            f"({', '.join(of_images)}): give others, or set engine nr3d"
+        )
+    refuse_without_training(loaded, cfg.data.sources)
     frames = cfg.test.batch_size or (256 if cfg.use_gpu else 32)
-    return torchreid.data.VideoDataManager(
+    datamanager = torchreid.data.VideoDataManager(
         **data_options(cfg),
         sources=list(cfg.data.sources),
         batch_size_train=cfg.train.batch_size,
@@ -119,6 +129,8 @@ def build_stock_datamanager(cfg: CfgNode) -> Any:
         train_sampler=cfg.sampler.train_sampler,
         sample_method=cfg.video.sample_method,
     )
+    datamanager.test_kinds = kinds_of(loaded, cfg.data.targets, "test")
+    return datamanager
 
 
 def build_stock_engine(

@@ -37,6 +37,8 @@ class TableRow:
         split_0: figures of split 0, by name; None without that split.
         protocol: name of the evaluation protocol.
         distractors_dropped: whether gallery tracklets of people that no query shows were left out.
+        tracklets: kind of the tracklets if they are no video, one of
+            :data:`nr3d.data.datasets.parts.KINDS`.
     """
 
     folder: str
@@ -49,6 +51,7 @@ class TableRow:
     split_0: Mapping[str, float] | None = None
     protocol: str = "torchreid"
     distractors_dropped: bool = False
+    tracklets: str = ""
 
 
 def read_rows(folders: Sequence[str | Path]) -> list[TableRow]:
@@ -99,6 +102,7 @@ def _rows_of(folder: Path) -> list[TableRow]:
             mean=figures_of(found),
             protocol=found.get("protocol", "torchreid"),
             distractors_dropped=found.get("distractors_dropped", False),
+            tracklets=str(found.get("tracklets", "")),
         )
         for dataset, found in result["results"].items()
     ]
@@ -152,6 +156,8 @@ def _cell(row: TableRow) -> str:
         cell = f"{cell}, {row.protocol}"
     if row.distractors_dropped:
         cell = f"{cell}, distractors dropped"
+    if row.tracklets:
+        cell = f"{cell}, {row.tracklets}"
     if not row.splits:
         return cell
     over = [f"{row.splits} split{'s' if row.splits > 1 else ''}"]

@@ -20,6 +20,7 @@ from nr3d.config import (
     load_config,
     refuse_unused,
 )
+from nr3d.data.datasets.parts import KINDS
 from nr3d.engine import TestResult, judge
 from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import FeatureStore
@@ -108,6 +109,7 @@ def evaluate_features(path: str | Path, changes: Sequence[str] = ()) -> dict[str
     cfg = _ranking_config(store, changes)
     check(cfg)
     store.require("query", "gallery")
+    kind = str(store.origin.settings.get("tracklets", ""))
     judgement = judge(
         store.origin.dataset,
         store.load("query"),
@@ -118,6 +120,7 @@ def evaluate_features(path: str | Path, changes: Sequence[str] = ()) -> dict[str
         dist_metric=cfg.test.dist_metric,
         normalize_feature=cfg.test.normalize_feature,
         rerank=cfg.test.rerank,
+        kind=kind if kind in KINDS else "",
     )
     return dict(judgement.results)
 

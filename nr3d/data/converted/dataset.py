@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from nr3d.data.converted.index import INDEX, index_remedy, read_index
 from nr3d.data.datasets.parts import DISTRACTOR, Tracklets
@@ -29,7 +29,8 @@ class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
         DataError: if the index is missing or cannot be used.
     """
 
-    _junk_pids = [DISTRACTOR]  # torchreid leaves them out where it trains on the gallery too
+    # torchreid leaves them out where it trains on the gallery too.
+    _junk_pids: ClassVar = [DISTRACTOR]
 
     def __init__(self, name: str, root: str | Path = "", **kwargs: Any) -> None:
         folder = expanded(root, DataError).absolute() / name

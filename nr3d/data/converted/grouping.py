@@ -45,8 +45,8 @@ def group(folder: Path, pattern: Pattern, by: str) -> Grouping:
     Args:
         folder: folder of the images.
         pattern: pattern of their paths under the folder.
-        by: what the images of a person are grouped by, one of
-            :data:`nr3d.data.converted.patterns.BY`; the pattern has this group.
+        by: group of the pattern by whose values a person's images are grouped, one of
+            :data:`nr3d.data.converted.patterns.BY`.
 
     Raises:
         DataError: if no image matches the pattern; the message shows one.

@@ -11,9 +11,8 @@ from typing import Any
 
 from nr3d.data.converted.patterns import Pattern, check_by, pattern_of
 from nr3d.data.converted.tree import PlainTracklet
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, Parts, PseudoParts
+from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, GivenOrder, Parts, PseudoParts
 from nr3d.data.folders import is_name
-from nr3d.data.frames import GivenOrder
 from nr3d.errors import DataError, shown
 from nr3d.files.json_files import read_json
 from nr3d.files.regular_files import MEBIBYTE
@@ -54,6 +53,11 @@ class Index:
     def purpose(self) -> str:
         """What the dataset is for, one of :data:`PURPOSES`."""
         return str(self.made.get("purpose", "both"))
+
+    @property
+    def min_frames(self) -> int:
+        """Least number of frames of a tracklet."""
+        return int(self.made.get("min_frames", 1))
 
     @property
     def pattern(self) -> Pattern | None:
@@ -126,7 +130,7 @@ def index_remedy(folder: Path, index: Index | None = None) -> str:
     if index is not None and index.pattern is not None:
         made = index.made
         words += ["--pattern", shlex.quote(index.pattern.text), "--by", str(made.get("by"))]
-        words += ["--min-frames", str(made.get("min_frames", 1))]
+        words += ["--min-frames", str(index.min_frames), "--seed", str(made.get("seed", 0))]
         words += [f"--{index.purpose}-only"] if index.purpose != "both" else []
     if (folder / INDEX).exists():
         words.append("--replace")
@@ -149,7 +153,7 @@ def parse_index(folder: Path) -> Index:
     made = {key: value for key, value in content.items() if key not in (*keys, "tracklets")}
     tree = found == _FORMATS[False]
     tracklets: dict[str, list[PlainTracklet]] = {split: [] for split in SPLITS}
-    number = 0
+    number: int | None = None
     try:
         if tree:
             made.pop("pattern", None)
@@ -157,6 +161,9 @@ def parse_index(folder: Path) -> Index:
             check_by(str(made["by"]), pattern_of(str(made["pattern"])))
         if made.get("purpose", "both") not in PURPOSES:
             raise ValueError(f"purpose {shown(made['purpose'])}")
+        if type(made.get("min_frames", 1)) is not int:
+            raise ValueError(f"min_frames {shown(made['min_frames'])}")
+        number = 0
         for entry in content["tracklets"]:
             number += 1
             tracklet = _tracklet(entry, tree)
@@ -165,7 +172,7 @@ def parse_index(folder: Path) -> Index:
             tracklets[entry["split"]].append(tracklet)
     except (LookupError, TypeError, ValueError) as error:
         reason = shown(error, 250)
-        where = f" at tracklet {number}" if number else ""
+        where = "" if number is None else f" at tracklet {number}"
         raise DataError(f"{path} cannot be used{where} ({reason})") from error
     index = Index(tracklets, made)
     lacking = [split for split in PURPOSES[index.purpose] if not tracklets[split]]

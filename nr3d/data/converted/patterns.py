@@ -61,25 +61,24 @@ class Pattern:
         return found if "person" in found and "camera" in found else None
 
 
-def _known(text: str, expression: str, example: str, **options: frozenset[str]) -> Pattern:
-    return Pattern(text, re.compile(expression), example, **options)
-
-
 PATTERNS = {
     pattern.text: pattern
     for pattern in (
         # person, camera, recording, number of the frame in it, number of the detection; -1 are
         # poor detections, 0000 detections of the background and of people who are no queries
-        _known(
+        Pattern(
             "market1501",
-            r"(?P<person>-1|\d{4,})_c(?P<camera>\d+)s(?P<sequence>\d+)_(?P<frame>\d+)_\d+\.\w+",
+            re.compile(
+                r"(?P<person>-1|\d{4,})_c(?P<camera>\d+)s(?P<sequence>\d+)_(?P<frame>\d+)_\d+"
+                r"\.\w+"
+            ),
             "0002_c1s1_000451_03.jpg",
             junk=frozenset({"-1"}),
             distractors=frozenset({"0000"}),
         ),
-        _known(
+        Pattern(
             "dukemtmcreid",
-            r"(?P<person>\d{4,})_c(?P<camera>\d+)_f(?P<frame>\d+)\.\w+",
+            re.compile(r"(?P<person>\d{4,})_c(?P<camera>\d+)_f(?P<frame>\d+)\.\w+"),
             "0001_c2_f0046182.jpg",
         ),
         # folder of the person, person, number of the image among the person's, camera, date and

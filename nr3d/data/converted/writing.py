@@ -105,12 +105,12 @@ def convert(
         pattern: pattern of the images' names: ``'market1501'``, ``'dukemtmcreid'``,
             ``'msmt17'``, or a regular expression, as
             :func:`nr3d.data.converted.patterns.pattern_of` takes it. Default is a plain tree.
-        by: what the images of a person are grouped by: ``'camera'``, ``'sequence'`` or
-            ``'tracklet'``, of which the last two need a group of their name in the pattern.
+        by: extent of a tracklet of images: ``'camera'``, ``'sequence'`` or ``'tracklet'``, of
+            which the last two need a group of their name in the pattern.
             Default is the tracklet if the pattern has one, else the camera.
         min_frames: least number of frames of a tracklet; shorter ones are left out.
-        purpose: what the dataset is for: ``'both'``, ``'train'`` or ``'test'``, of which the last
-            two give all identities to it.
+        purpose: purpose of the dataset: ``'both'``, ``'train'`` or ``'test'``, of which the last
+            two get all identities.
         replace: whether to write over an existing index.
 
     Returns:

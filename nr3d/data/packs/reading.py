@@ -19,7 +19,10 @@ bytes:
 ("nr3d-pack"), ``version`` (1), ``complete`` (1, or 0 while it is being written), ``dataset``,
 ``split_id`` (-1 for a dataset without splits), ``nr3d`` (the version that wrote it), ``source``
 (SHA-256 of the root, the tables, and the files' sizes and times) and ``tables`` (SHA-256 of the
-dataset, the split and the tables except ``crc32``). Any HDF5 reader can use a pack:
+dataset, the split and the tables except ``crc32``). Where the tracklets of ``train`` or of the test
+are no video, ``train_kind`` or ``test_kind`` says what they are, one of
+:data:`nr3d.data.datasets.parts.KINDS`; ``given_order`` is 1 where their frames are listed in the
+order of time, which is not to be read from their names. Any HDF5 reader can use a pack:
 
 Examples:
     >>> with h5py.File("mars.h5") as pack:  # doctest: +SKIP
@@ -43,7 +46,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.datasets.parts import KINDS, SPLITS, GivenOrder
 from nr3d.errors import DataError, printable, shown
 from nr3d.files.hdf5 import reading
 from nr3d.files.home import expanded
@@ -125,6 +128,8 @@ class Pack:
         length: (N,), size of each frame, in bytes.
         crc32: (N,), CRC-32 of each frame.
         names: (N,), path of each frame below the datasets' root, as bytes.
+        kinds: what the tracklets of training and of testing are if they are no video.
+        given_order: whether the order of the frames is not to be read from their names.
 
     Raises:
         DataError: if the file is missing, damaged, not whole, or no pack.
@@ -158,6 +163,10 @@ class Pack:
                 )
             self.dataset = str(file.attrs["dataset"])
             self.split_id = int(file.attrs["split_id"])
+            kinds = [str(file.attrs.get(key, "")) for key in ("train_kind", "test_kind")]
+            train, test = (kind if kind in KINDS else "" for kind in kinds)
+            self.kinds = train, test
+            self.given_order = bool(file.attrs.get("given_order", 0) == 1)
             size = self.path.stat().st_size
             self.crc32: npt.NDArray[np.uint32] = _column(file["frames/crc32"], size // 4)
             frames = len(self.crc32)
@@ -218,8 +227,9 @@ class Pack:
         table = self._parts[part]
         start, frame = table["start"].tolist(), table["frame"].tolist()
         facts = zip(*(table[name].tolist() for name in ("pid", "camid", "dsetid")), strict=True)
+        order = GivenOrder if self.given_order else tuple
         return [
-            (tuple(map(self.frame, frame[start[place] : start[place + 1]])), pid, camid, dsetid)
+            (order(map(self.frame, frame[start[place] : start[place + 1]])), pid, camid, dsetid)
             for place, (pid, camid, dsetid) in enumerate(facts)
         ]
 

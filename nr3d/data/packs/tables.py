@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.data.datasets.parts import SPLITS
+from nr3d.data.datasets.parts import SPLITS, GivenOrder
 from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.data.loading import load_dataset
 from nr3d.data.packs.reading import NO_SPLIT
@@ -34,6 +34,8 @@ class PackTables:
         offset: (N,), offsets of the files in the pack, in bytes.
         parts: tables of the tracklets, by split.
         source: SHA-256 that changes with anything in the dataset, including its files.
+        marks: further attributes of the pack: what the tracklets are if they are no video, and
+            whether their order is given.
     """
 
     root: Path
@@ -44,6 +46,7 @@ class PackTables:
     offset: npt.NDArray[np.int64]
     parts: dict[str, dict[str, npt.NDArray[np.int64]]]
     source: str
+    marks: dict[str, str | int]
 
 
 def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> PackTables:
@@ -77,8 +80,8 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     for part in SPLITS:
         if not (names and tracklets[part]):
             raise DataError(
-                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: torchreid "
-                "loads none that is so, and there is nothing to pack."
+                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: a pack "
+                "holds a dataset to train and to test on."
             )
         paths, pids, camids, dsetids = zip(*tracklets[part], strict=True)
         columns = {
@@ -95,7 +98,14 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     for table in (length, modified, *(table for part in SPLITS for table in parts[part].values())):
         source.update(table.tobytes())
     offset = np.cumsum(length) - length
-    return PackTables(root, dataset, split_id, names, length, offset, parts, source.hexdigest())
+    kinds = {key: getattr(loaded, key, "") for key in ("train_kind", "test_kind")}
+    given = any(isinstance(paths, GivenOrder) for part in SPLITS for paths, *_ in tracklets[part])
+    marks = {key: kind for key, kind in kinds.items() if kind} | (
+        {"given_order": 1} if given else {}
+    )
+    return PackTables(
+        root, dataset, split_id, names, length, offset, parts, source.hexdigest(), marks
+    )
 
 
 def _look(root: Path, dataset: str, names: list[str], workers: int) -> npt.NDArray[np.int64]:

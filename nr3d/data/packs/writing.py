@@ -157,6 +157,7 @@ def _begin(partial: Path, tables: PackTables) -> None:
                 "complete": 0,
                 "split_id": tables.split_id,
                 "nr3d": __version__,
+                **tables.marks,
             }
         )
         # A folder's name need not be UTF-8.
