@@ -124,7 +124,8 @@ def trained(weights: Path) -> Network:
     cfg = config_to_test("synthetic", str(weights))
     model = build_model(cfg, 1, training=False).eval()
     norm = (list(cfg.data.norm_mean), list(cfg.data.norm_std))
-    title = f"{cfg.model.name} ({model.aggregation_name}), {weights}"
+    place = "/".join(weights.parts[-2:])
+    title = f"{cfg.model.name} ({model.aggregation_name}), {place}"
     return Network(title, model, (cfg.data.height, cfg.data.width), norm, cfg.video.seq_len)
 
 

@@ -62,7 +62,8 @@ def _caption(figures: Mapping[str, Any], remarks: Sequence[str]) -> str:
             "images of one person: these figures do not compare with those on MARS or on any other "
             f"dataset of video. {'. '.join(sets)}. The people held out are those of seed {seed}; a "
             f"tracklet's feature is that of {frames}. In percent, with 95 % intervals by bootstrap "
-            "over the queries, which say nothing about other people or trainings.",
+            "over the queries, which say nothing about other people or trainings; those of the "
+            "second table are too narrow, since it searches for each person several times.",
             *remarks,
         ]
     )
