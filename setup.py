@@ -20,8 +20,8 @@ TEST = [
     "ruff==0.17.6",
 ]
 
-# Only to draw the plot of an ablation.
-BENCHMARKS = ["matplotlib>=3.8"]
+# To draw the plot of an ablation, and to read the weights of a baseline.
+BENCHMARKS = ["matplotlib>=3.8", "onnx>=1.16"]
 
 setup(
     name="nr3d",
