@@ -6,6 +6,7 @@ your own trunks, aggregations and architectures.
 
 from nr3d.models.aggregations import (
     AGGREGATIONS,
+    AttentionHealth,
     ClipFeatures,
     MeanAggregation,
     SpatialTemporalAttention,
@@ -31,6 +32,7 @@ __all__ = [
     "MARS_IDENTITIES",
     "TRUNKS",
     "Architecture",
+    "AttentionHealth",
     "BottleneckNorm",
     "ClipFeatures",
     "FrameTrunk",

@@ -1,6 +1,7 @@
 """Aggregations: from the frames' feature maps to one clip feature."""
 
 from nr3d.models.aggregations.attention import SpatialTemporalAttention
+from nr3d.models.aggregations.attention_health import AttentionHealth
 from nr3d.models.aggregations.clip_features import ClipFeatures
 from nr3d.models.aggregations.mean import MeanAggregation
 from nr3d.models.aggregations.registry import (
@@ -11,6 +12,7 @@ from nr3d.models.aggregations.registry import (
 
 __all__ = [
     "AGGREGATIONS",
+    "AttentionHealth",
     "ClipFeatures",
     "MeanAggregation",
     "SpatialTemporalAttention",
