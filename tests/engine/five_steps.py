@@ -25,8 +25,7 @@ def main() -> None:
     root, out, *pairs = sys.argv[1:]
     options: dict[str, Any] = {"precision": "float32"}
     options |= {key: json.loads(value) for key, value in (pair.split("=") for pair in pairs)}
-    double = options.pop("double", False)
-    watch = options.pop("watch", False)
+    double, watch = options.pop("double", False), options.pop("watch", False)
     loss = CRITERIA[options.pop("loss", "not3d")]
     with parallel.joined(use_gpu=False):
         torch.set_num_threads(1)
@@ -38,7 +37,7 @@ def main() -> None:
             batch_size_train=options.pop("batch_size", 16),
             num_instances=2,
             workers=0,
-            seq_len=options.pop("seq_len", 2),
+            seq_len=2,
         )
         torch.manual_seed(0)
         model = torchreid.models.build_model(
