@@ -24,10 +24,10 @@ PREFIX = "attention_"
 Value = TypeVar("Value")
 
 ADVICE = (
-    "all frames of a clip have the same weight, as with a mean, and a flat attention may learn "
-    "nothing any more: set not3d.attention live (paper is the published form), lower the learning "
-    "rate of the attention, or use not3d.aggregation mean"
+    "all frames of a clip have the same weight, as with a mean. Set not3d.attention live (paper is "
+    "the published form), lower the learning rate of the attention, or use not3d.aggregation mean."
 )
+"""What a flat attention means, and what to do."""
 
 
 class AttentionWatch:

@@ -164,7 +164,7 @@ def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
                 set_random_states(random)
             finally:
                 set_random_states(now)
-        attention = checkpoint.get("attention") or {"state": None, "said": False}
+        attention = checkpoint.get("attention_health") or {"state": None, "said": False}
         if attention["state"] not in (None, *ATTENTION_STATES):
             raise ValueError(f"the attention's state is {shown(attention['state'])}")
         return Progress(

@@ -19,7 +19,7 @@ BEST = "model-best.pth.tar"
 
 _COMMON = (
     *("state_dict", "optimizer", "scheduler", "scaler", "epoch", "step", "sums", "random"),
-    *("untested", "rank1", "best_rank1", "loss", "facts", "versions", "attention"),
+    *("untested", "rank1", "best_rank1", "loss", "facts", "versions", "attention_health"),
 )
 
 
@@ -143,7 +143,7 @@ def run_state(
         "untested": progress.untested,
         "rank1": rank1,
         "best_rank1": progress.best_rank1,
-        "attention": {"state": progress.attention, "said": progress.flatness_said},
+        "attention_health": {"state": progress.attention, "said": progress.flatness_said},
         "loss": parts.loss,
         "facts": dict(facts),
         "versions": versions(),

@@ -192,7 +192,7 @@ def test_a_checkpoint_of_an_earlier_release_is_gone_on_with(
 ) -> None:
     engine_of(mars_root, dead(network())).run(save_dir=str(tmp_path), max_epoch=1, print_freq=0)
     checkpoint = read_checkpoint(tmp_path / LAST)
-    del checkpoint["attention"], checkpoint["facts"]["attention"]
+    del checkpoint["attention_health"], checkpoint["facts"]["attention"]
     torch.save(checkpoint, tmp_path / LAST)
     resumed = engine_of(mars_root, dead(network()))
     assert resumed.resume(tmp_path / LAST) == 1

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,8 +50,22 @@ def trained(mars_root: Path, flat_weights: Path, tmp_path_factory: pytest.TempPa
     out = tmp_path_factory.mktemp("run") / "log"
     words = [*SMALL, *TRAINING, "--root", mars_root, "data.save_dir", out]
     words += ["model.load_weights", flat_weights, "--json", out.parent / "train.json"]
-    assert main(["train", *map(str, words)]) == 0
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main(["train", *map(str, words)]) == 0
+    (out.parent / "train.txt").write_text(printed.getvalue(), encoding="utf-8")
     return out
+
+
+def test_a_training_says_it_once(trained: Path) -> None:
+    printed = (trained.parent / "train.txt").read_text(encoding="utf-8")
+    assert "  attention 100% flat  lr " in printed
+    (line,) = flat_lines(printed)
+    assert line == (
+        "attention: flat for the whole of epoch 1: all frames of a clip have the same weight, as "
+        "with a mean. Set not3d.attention live (paper is the published form), lower the learning "
+        "rate of the attention, or use not3d.aggregation mean."
+    )
 
 
 def test_a_training_leaves_it_in_its_result_and_checkpoint(trained: Path) -> None:
@@ -103,7 +119,7 @@ def test_an_extraction_says_it_and_its_store_holds_it(
     assert attention["flat"] == (1 if state == "flat" else 0)
     assert attention["largest"] == pytest.approx(0.5 if state == "flat" else 1, abs=0.1)
     with h5py.File(store) as file:
-        assert json.loads(file.attrs["attention"]) == attention
+        assert json.loads(file["frame_weights"].attrs["attention"]) == attention
     found = FeatureStore(store).attention
     assert found is not None
     assert found.summary() == attention
@@ -116,7 +132,8 @@ def test_an_extraction_says_it_and_its_store_holds_it(
 
     # A store of an earlier release has no such attribute; its weights tell.
     with h5py.File(store, "r+") as file:
-        del file.attrs["attention"], file.attrs["attention_crc32"]
+        attributes = file["frame_weights"].attrs
+        del attributes["attention"], attributes["attention_crc32"]
     again = FeatureStore(store).attention
     assert again is not None
     assert again.summary() == attention
@@ -163,14 +180,15 @@ def test_the_clips_of_a_store_are_judged_by_its_settings(tmp_path: Path) -> None
     single = store_of(tmp_path / "single.h5", [1.0], [1.0])
     assert single.attention is None
     with h5py.File(single.path) as file:
-        assert "attention" not in file.attrs
+        assert not file["frame_weights"].attrs
 
 
 def test_a_changed_record_is_refused(tmp_path: Path) -> None:
     path = store_of(tmp_path / "f.h5", [0.25] * 4).path
     with h5py.File(path, "r+") as file:
-        text = file.attrs["attention"]
-        file.attrs.modify("attention", np.bytes_(text.replace(b"1.0", b"0.0")))
+        attributes = file["frame_weights"].attrs
+        text = attributes["attention"]
+        attributes.modify("attention", np.bytes_(text.replace(b"1.0", b"0.0")))
     with pytest.raises(FeatureStoreError, match="its attention does not fit its CRC-32"):
         _ = FeatureStore(path).attention
 

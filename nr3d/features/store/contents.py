@@ -109,7 +109,7 @@ class Contents:
         Raises:
             FeatureStoreError: if the record is damaged.
         """
-        stored = self._file.attrs
+        stored = self._file["frame_weights"].attrs
         if "attention" not in stored and "attention_crc32" not in stored:
             return None
         text = _text(stored["attention"])
@@ -124,7 +124,9 @@ class Contents:
     @property
     def attends(self) -> bool:
         """Whether the network attends, as far as the store tells."""
-        return "attention" in self._file.attrs or attends_by(self.header.origin.binding)
+        return "attention" in self._file["frame_weights"].attrs or attends_by(
+            self.header.origin.binding
+        )
 
     def attention_of(
         self, places: npt.NDArray[np.intp], weights: Sequence[Floats]

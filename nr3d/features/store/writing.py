@@ -304,13 +304,6 @@ class FeatureWriter:
             else:
                 file.attrs[name] = value
         file.attrs["crc32"] = np.uint32(crc32)
-        health = self._attention()
-        if health is not None:
-            text = json.dumps(health.summary()).encode()
-            file.attrs.create(
-                "attention", np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
-            )
-            file.attrs["attention_crc32"] = np.uint32(zlib.crc32(text))
         for name, column in columns.items():
             if column.dtype.kind == "S":
                 column = column.astype(h5py.string_dtype("utf-8", column.dtype.itemsize))
@@ -319,6 +312,13 @@ class FeatureWriter:
         features = file.create_dataset("features", shape, dtype)
         frames = int(columns["frames"].sum())
         weights = file.create_dataset("frame_weights", (frames,), "<f4")
+        health = self._attention()
+        if health is not None:
+            text = json.dumps(health.summary()).encode()
+            weights.attrs.create(
+                "attention", np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
+            )
+            weights.attrs["attention_crc32"] = np.uint32(zlib.crc32(text))
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             features[start : start + len(block)] = np.stack([row.feature for row in block])
