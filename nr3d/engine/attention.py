@@ -39,7 +39,6 @@ class AttentionWatch:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network
-        self._watching = False
         self._weights: list[Tensor] = []
 
     @contextlib.contextmanager
@@ -50,12 +49,10 @@ class AttentionWatch:
             yield
             return
         hook = network.aggregation.register_forward_hook(self._take)
-        self._watching = True
         try:
             yield
         finally:
             hook.remove()
-            self._watching = False
             self._weights.clear()
 
     @property
