@@ -88,7 +88,7 @@ def _everything(path: Path) -> list[Any]:
     """Return everything that can be read from a store, in a form that can be compared."""
     store = FeatureStore(path)
     found: list[Any] = [store.version, store.counts, store.expected, store.complete]
-    found += [store.origin, sorted(store.keys())]
+    found += [store.origin, sorted(store.keys()), store.attention]
     for split in SPLITS:
         of_split = store.load(split)
         found += [of_split.features.numpy().tobytes(), list(of_split.names)]

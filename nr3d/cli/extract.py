@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from nr3d.cli.configured import add_config_options, changes_of
-from nr3d.cli.output import print_bad_frames
+from nr3d.cli.output import add_json_option, print_attention, print_bad_frames, write_json
 from nr3d.config import Command
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.features.store.dtypes import DTYPES
@@ -40,6 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         default="float32",
         help="number type that features are stored in (default: %(default)s)",
     )
+    add_json_option(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,4 +60,6 @@ def run(args: argparse.Namespace) -> None:
     print(f"{done.path} holds {held or 'no'} tracklets")
     if {"query", "gallery"} <= done.counts.keys():
         print(f"Test them: nr3d test --features {done.path}")
+    print_attention([done.attention])
     print_bad_frames(done.bad_frames)
+    write_json(args.json, done.summary())

@@ -13,6 +13,7 @@ from nr3d.parallel import launched
 
 if TYPE_CHECKING:
     from nr3d.engine import TestResult
+    from nr3d.models import AttentionHealth
     from nr3d.runs.outcome import Outcome
 
 
@@ -97,6 +98,26 @@ def print_outcome(outcome: Outcome) -> None:
     """Print the results of a run and the frames that it left out."""
     print_results(list(outcome.by_protocol.values()))
     print_bad_frames(outcome.bad_frames)
+
+
+def print_attention(healths: Sequence[AttentionHealth | None], stated: str | None = None) -> None:
+    """Print a line if an attention is flat, and nothing otherwise.
+
+    Args:
+        healths: health of the attention on each dataset; None where there is nothing to judge by.
+        stated: state of the attention by the facts of the weights, which counts if none of the
+            datasets says anything.
+    """
+    from nr3d.models.aggregations.attention_health import FLAT, state_of
+
+    if state_of(healths) == FLAT:
+        share = min(health.flat for health in healths if health is not None)
+        clips = f"in {share:.0%} of the clips"
+    elif state_of(healths) is None and stated == FLAT:
+        clips = "by the record of the weights"
+    else:
+        return
+    print(f"attention: flat (all frames of a clip weigh the same {clips}, as with a mean)")
 
 
 def print_bad_frames(paths: Sequence[str]) -> None:

@@ -6,7 +6,13 @@ import argparse
 from pathlib import Path
 
 from nr3d.cli.configured import add_config_options, changes_of
-from nr3d.cli.output import add_json_option, print_outcome, print_results, write_json
+from nr3d.cli.output import (
+    add_json_option,
+    print_attention,
+    print_outcome,
+    print_results,
+    write_json,
+)
 from nr3d.config import Command
 from nr3d.errors import ConfigError
 
@@ -44,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
             )
         results = evaluate_features(args.features, args.changes)
         print_results([results])
+        print_attention([next(iter(results.values())).attention])
         content = {
             "features": str(args.features),
             "results": summaries([results]),
@@ -56,4 +63,6 @@ def run(args: argparse.Namespace) -> None:
     cfg = config_to_test(args.config, args.weights, changes_of(args, Command.TEST))
     outcome = evaluate_weights(cfg)
     print_outcome(outcome)
+    healths = [result.attention for result in outcome.results.values()]
+    print_attention(healths, outcome.stated_attention)
     write_json(args.json, outcome.summary())

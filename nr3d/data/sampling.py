@@ -109,3 +109,20 @@ def dense_clips(frames: int, seq_len: int) -> list[list[int]]:
         own = list(range(start, min(start + seq_len, frames)))
         clips.append([own[position % len(own)] for position in range(seq_len)])
     return clips
+
+
+def clips_of_test(frames: int, seq_len: int, sample_method: str) -> list[list[int]]:
+    """Return the clips that a tracklet is tested by.
+
+    Args:
+        frames: number of frames read of the tracklet, at least 1.
+        seq_len: T, number of frames of a clip.
+        sample_method: ``'dense'`` (paper) for clips of all frames, ``'evenly'`` for a single clip.
+
+    Examples:
+        >>> clips_of_test(6, 4, "dense"), clips_of_test(3, 4, "evenly")
+        ([[0, 1, 2, 3], [4, 5, 4, 5]], [[0, 1, 2, 2]])
+    """
+    if sample_method == "dense":
+        return dense_clips(frames, seq_len)
+    return [evenly(frames, seq_len)]

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset, default_collate
 
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.data.sampling import (
-    dense_clips,
+    clips_of_test,
     evenly,
     random_frames,
     restricted_random,
@@ -267,9 +267,7 @@ class TestTracklets(Tracklets):
 
     def clips(self, frames: int) -> list[list[int]]:
         """Return the clips of a tracklet, as positions among its frames that were read."""
-        if self.sample_method == "dense":
-            return dense_clips(frames, self.seq_len)
-        return [evenly(frames, self.seq_len)]
+        return clips_of_test(frames, self.seq_len, self.sample_method)
 
     def settled(self, frames: int) -> int:
         """Return how many clips the first frames of a tracklet make, however many follow."""

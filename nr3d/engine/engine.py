@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch.optim import Optimizer
 
 from nr3d import parallel
 from nr3d.data import ClipDataManager
+from nr3d.engine.attention import health_in_sums
 from nr3d.engine.checkpoints import Checkpoints
 from nr3d.engine.facts import facts_of, facts_of_tests
 from nr3d.engine.journal import Journal
@@ -29,7 +31,8 @@ from nr3d.features.precision import Precision
 from nr3d.features.resources import require_compiler
 from nr3d.host import torchreid
 from nr3d.losses import Criterion, Not3DLoss
-from nr3d.models import channels_innermost, synchronise_norms
+from nr3d.models import AttentionHealth, channels_innermost, synchronise_norms
+from nr3d.models.aggregations.attention_health import state_of
 
 
 class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
@@ -67,6 +70,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         config: configuration of the run, by section and key, kept in its checkpoints.
 
     Attributes:
+        attention: health of the model's attention in the last epoch trained; None before it, and
+            for an aggregation that does not attend.
         results: :class:`TestResult` of the last test, by dataset name.
         by_protocol: results by every protocol of the last test, by dataset name.
         distances: (Q, G) distances that the last test ranked by, by dataset name, unless they
@@ -159,6 +164,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.checkpoints = Checkpoints(parts, self._facts)
         self.journal = Journal(self.world.first)
         self.progress = Progress()
+        self.attention: AttentionHealth | None = None
         self.register_model("model", self.model, optimizer, scheduler)
         self.register_model("criterion", self.criterion, None, None)
         self.results: dict[str, TestResult] = {}
@@ -269,7 +275,9 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
         self.two_stepped_transfer_learning(self.epoch, fixbase_epoch, open_layers)
         means = train_epoch(self, print_freq, save_dir)
         self.update_lr()
-        self.progress = Progress(epoch=self.epoch + 1, best_rank1=self.progress.best_rank1)
+        self.attention = health_in_sums(self.progress.sums)
+        state = state_of([self.attention])
+        self.progress = replace(self.progress.at_epoch(self.epoch + 1), attention=state)
         return means
 
     def forward_backward(self, data: dict[str, Any]) -> dict[str, float]:
@@ -398,6 +406,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
 
     def _facts(self, tested: bool) -> dict[str, Any]:
         """Return the facts about the weights, with figures if their present state was tested."""
+        healths = [result.attention for result in self.results.values()] if tested else []
+        within = health_in_sums(self.progress.sums)
         return {
             **facts_of(self.model, self.datamanager),
             **facts_of_tests(
@@ -405,5 +415,7 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
                 protocol=self.test_options.protocol,
                 dist_metric=self._dist_metric,
             ),
+            # As last tested, or else as last trained.
+            "attention": state_of(healths) or state_of([within]) or self.progress.attention,
             "config": None if self.config is None else dict(self.config),
         }

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.results import TestResult
 from nr3d.engine.scalars import ScalarLog
+from nr3d.models import AttentionHealth
 
 
 class Journal:
@@ -69,23 +70,32 @@ class Journal:
             disable=None if self.first else True,
         )
 
-    def step(self, summary: Mapping[str, float], number: int) -> None:
+    def step(self, summary: Mapping[str, float | None], number: int) -> None:
         """Add a step's figures to the curves.
 
         Args:
-            summary: figures by name.
+            summary: figures by name; None is left out.
             number: number of the step in the whole run, from 0.
         """
         if self._curves is not None:
             for name, value in summary.items():
-                self._curves.add_scalar(f"Train/{name}", value, number)
+                if value is not None:
+                    self._curves.add_scalar(f"Train/{name}", value, number)
 
-    def epoch(self, record: dict[str, Any], max_epoch: int, save_dir: str | Path) -> None:
-        """Record an epoch and print its line."""
+    def epoch(
+        self,
+        record: dict[str, Any],
+        max_epoch: int,
+        save_dir: str | Path,
+        attention: AttentionHealth | None = None,
+    ) -> None:
+        """Record an epoch and print its line, with the health of the attention if it has one."""
         self._record(save_dir, record)
         terms = [f"{k} {v:.4g}" for k, v in record.items() if k.startswith("loss")]
         if "acc" in record:  # missing with torchreid's triplet loss alone
             terms.append(f"acc {record['acc']:.1f}")
+        if attention is not None:
+            terms.append(f"attention {attention}")
         self.say(
             f"epoch {record['epoch']}/{max_epoch}  {'  '.join(terms)}  "
             f"lr {record['lr']:.2e}  {record['seconds']:.1f} s"

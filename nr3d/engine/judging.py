@@ -145,6 +145,9 @@ def judge(
         **rank_options,
     )
     seconds = time.perf_counter() - started
+    attention = None
+    if query.attention is not None and gallery.attention is not None:
+        attention = (query.attention + gallery.attention).health
     if use_metric_cuhk03:
         rankings = {"cuhk03": rankings["torchreid"]}
     results = {
@@ -163,6 +166,7 @@ def judge(
             clips=int(query.clips.sum() + gallery.clips.sum()),
             extract_seconds=extract_seconds,
             rank_seconds=seconds,
+            attention=attention,
             details={
                 "intervals": ranking.intervals,
                 "by_length": ranking.by_length,

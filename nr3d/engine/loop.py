@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 from torch.nn.parallel import DistributedDataParallel
 
 from nr3d import parallel
+from nr3d.engine.attention import ADVICE, health_in, record_of, taken_out
 from nr3d.engine.batches import on_device
 from nr3d.engine.safe_points import stop_if_asked, stop_within_epoch, test_or_stop
 from nr3d.engine.step import explained_step
 from nr3d.errors import Nr3dError
 from nr3d.host import torchreid
 from nr3d.models import BottleneckNorm
+from nr3d.models.aggregations.attention_health import FLAT
 from nr3d.processes import stopping
 
 if TYPE_CHECKING:
@@ -131,13 +133,24 @@ def _run_epoch(engine: VideoNot3DEngine, run: RunArguments) -> None:
     losses = engine.train(run.print_freq, run.fixbase_epoch, run.open_layers, run.save_dir)
     done = engine.epoch + 1
     record = {"kind": "epoch", "epoch": done, "lr": lr, **losses}
+    record |= record_of(engine.attention)
     record["bad_frames"] = len(engine.bad_frames())
     record["seconds"] = round(time.perf_counter() - started, 3)
-    engine.journal.epoch(record, run.max_epoch, run.save_dir)
+    engine.journal.epoch(record, run.max_epoch, run.save_dir, engine.attention)
+    _say_once_if_flat(engine)
     rank1 = test_or_stop(engine, run.test) if run.tests_after(done) else None
     engine.save_model(engine.epoch, rank1, run.save_dir)
     if done < run.max_epoch:  # otherwise nothing is left to stop
         stop_if_asked(engine, run.save_dir, written=True)
+
+
+def _say_once_if_flat(engine: VideoNot3DEngine) -> None:
+    """Say, once in a run, that the attention was flat for an epoch in which it could learn."""
+    progress = engine.progress
+    flat = engine.attention is not None and engine.attention.state == FLAT
+    if flat and engine.step.attention.learns and not progress.flatness_said:
+        engine.journal.say(f"attention: flat for the whole of epoch {engine.epoch + 1}: {ADVICE}")
+        progress.flatness_said = True
 
 
 def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dict[str, float]:
@@ -149,7 +162,8 @@ def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dic
         save_dir: folder of the checkpoints within the epoch.
 
     Returns:
-        dict: mean of each figure over the epoch, by name.
+        dict: mean of each loss term over the epoch, by name; the progress holds the sums of all
+        figures.
 
     Raises:
         Nr3dError: if there is no whole batch, or the data cannot skip to the batch to start from.
@@ -168,16 +182,21 @@ def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dic
         raise Nr3dError(
             "The training set gives no whole batch: set train.batch_size to fewer clips."
         )
-    meter = _meter_of(progress.sums)
+    of_losses = dict(progress.sums)
+    attention = _meter_of(taken_out(of_losses))
+    meter = _meter_of(of_losses)
     title = f"Epoch {engine.epoch + 1}/{engine.max_epoch}"
     with (
         explained_step(),
+        engine.step.attention.watching(),
         engine.journal.bar(engine.num_batches, progress.step, title) as bar,
     ):
         batches = on_device(engine.train_loader, engine.device)
         for number, data in enumerate(batches, progress.step):
             engine.batch_idx = number
             summary = engine.forward_backward(data)
+            figures = taken_out(summary)
+            attention.update(figures)
             meter.update(summary)
             progress.step = number + 1
             bar.set_postfix(loss=f"{summary['loss']:.3f}", refresh=False)
@@ -188,8 +207,10 @@ def train_epoch(engine: VideoNot3DEngine, print_freq: int, save_dir: str) -> dic
                     f"[{progress.step}/{engine.num_batches}]\t{meter}\t"
                     f"lr {engine.get_current_lr():.6f}"
                 )
-            engine.journal.step(summary, engine.epoch * engine.num_batches + number)
-            progress.sums = {k: (m.sum, m.count) for k, m in meter.meters.items()}
+            curves = {**summary, **record_of(health_in(figures))}
+            engine.journal.step(curves, engine.epoch * engine.num_batches + number)
+            meters = {**meter.meters, **attention.meters}
+            progress.sums = {k: (m.sum, m.count) for k, m in meters.items()}
             due = _checkpoint_due(engine)
             if due:
                 engine.checkpoints.write_last(progress, save_dir)

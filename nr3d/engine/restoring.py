@@ -17,6 +17,7 @@ from nr3d.engine.state import Progress, RunParts
 from nr3d.errors import WeightsError, parsing, reason_of, shown
 from nr3d.version import versions
 from nr3d.weights import check_numbers, facts_in, read_checkpoint
+from nr3d.weights.entry import ATTENTION_STATES
 
 logger = logging.getLogger(__name__)
 
@@ -163,7 +164,19 @@ def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
                 set_random_states(random)
             finally:
                 set_random_states(now)
-        return Progress(epoch, step, sums, best, random, bool(checkpoint.get("untested")))
+        attention = checkpoint.get("attention_health") or {"state": None, "said": False}
+        if attention["state"] not in (None, *ATTENTION_STATES):
+            raise ValueError(f"the attention's state is {shown(attention['state'])}")
+        return Progress(
+            epoch,
+            step,
+            sums,
+            best,
+            random,
+            untested=bool(checkpoint.get("untested")),
+            attention=attention["state"],
+            flatness_said=bool(attention["said"]),
+        )
 
 
 def _lay_out_as_parameters(optimizer: Optimizer) -> None:
@@ -187,7 +200,7 @@ def _check_same_run(
         for key, value in facts.items()
         if key in theirs
         and theirs[key] != value
-        and key not in ("config", "results", "dist_metric", "protocol")
+        and key not in ("config", "results", "dist_metric", "protocol", "attention")
     ]
     if differing:
         raise WeightsError(

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from nr3d.models import AttentionHealth
+
 
 @dataclass(frozen=True)
 class TestResult:
@@ -31,6 +33,8 @@ class TestResult:
     clips: int
     extract_seconds: float
     rank_seconds: float
+    attention: AttentionHealth | None = None
+    """Health of the attention in the clips; None if there is none, or nothing to judge it by."""
     details: Mapping[str, Any] = field(default_factory=dict)
     """Intervals, figures by tracklet length and by pair of cameras; empty if not requested."""
     tracklets: str = ""
@@ -63,6 +67,7 @@ class TestResult:
             "clips": self.clips,
             "extract_seconds": self.extract_seconds,
             "rank_seconds": self.rank_seconds,
+            "attention": None if self.attention is None else self.attention.summary(),
             **self.details,
         }
 

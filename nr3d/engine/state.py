@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,7 +19,7 @@ BEST = "model-best.pth.tar"
 
 _COMMON = (
     *("state_dict", "optimizer", "scheduler", "scaler", "epoch", "step", "sums", "random"),
-    *("untested", "rank1", "best_rank1", "loss", "facts", "versions"),
+    *("untested", "rank1", "best_rank1", "loss", "facts", "versions", "attention_health"),
 )
 
 
@@ -34,6 +34,9 @@ class Progress:
         best_rank1: best rank-1 so far, 0..1; None before the first test.
         random: states of the random generators; None to leave them as they are.
         untested: whether the test after the finished epochs is still due.
+        attention: state of the attention in the last finished epoch, ``'flat'`` or ``'alive'``;
+            None if it is not known.
+        flatness_said: whether the run has said that its attention is flat.
     """
 
     epoch: int = 0
@@ -42,6 +45,8 @@ class Progress:
     best_rank1: float | None = None
     random: dict[str, Any] | None = None
     untested: bool = False
+    attention: str | None = None
+    flatness_said: bool = False
 
     def taken_up(self, start_epoch: int) -> Progress:
         """Return the progress from which a run trains, with its random states restored.
@@ -51,11 +56,15 @@ class Progress:
                 begins anew.
         """
         if self.epoch != start_epoch:
-            return Progress(start_epoch, best_rank1=self.best_rank1)
+            return self.at_epoch(start_epoch)
         if self.random is not None:
             set_random_states(self.random)
             self.random = None
         return self
+
+    def at_epoch(self, epoch: int) -> Progress:
+        """Return the progress of the same run with a number of finished epochs and no more."""
+        return replace(self, epoch=epoch, step=0, sums={}, random=None, untested=False)
 
     def end_epoch(self, epoch: int, rank1: float | None) -> bool:
         """Note that an epoch has ended; return whether its rank-1 is the best so far.
@@ -134,6 +143,7 @@ def run_state(
         "untested": progress.untested,
         "rank1": rank1,
         "best_rank1": progress.best_rank1,
+        "attention_health": {"state": progress.attention, "said": progress.flatness_said},
         "loss": parts.loss,
         "facts": dict(facts),
         "versions": versions(),

@@ -14,6 +14,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from nr3d import parallel
+from nr3d.engine.attention import AttentionWatch
 from nr3d.features.precision import Precision
 from nr3d.features.resources import explained
 from nr3d.host import torchreid
@@ -67,6 +68,8 @@ class TrainingStep:
 
     Attributes:
         model: network, which may be replaced by its ``DistributedDataParallel`` wrapper.
+        attention: watch over the weights of the network's attention, whose figures the step
+            returns too while it watches.
     """
 
     def __init__(
@@ -84,6 +87,7 @@ class TrainingStep:
         self.loss_optimizers = tuple(loss_optimizers)
         self.precision = precision
         self.options = options
+        self.attention = AttentionWatch(getattr(model, "module", model))
 
     def __call__(self, data: Mapping[str, Any], position: int, batches: int) -> dict[str, float]:
         """Take one step, or a part of one when gradients are accumulated.
@@ -141,7 +145,9 @@ class TrainingStep:
         if parallel.world().size > 1 and not self.options.gather_features:
             means = parallel.add_up(torch.stack(list(summary.values()))) / parallel.world().size
             summary = dict(zip(summary, means.unbind(), strict=True))
-        return total, summary
+        frames = clips.shape[1] if clips.dim() == 5 else 1
+        erased = data["erased"].to(device) if "erased" in data else None
+        return total, summary | self.attention.figures(frames, erased)
 
     def update(self) -> None:
         """Step all optimizers with the current gradients."""

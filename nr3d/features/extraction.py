@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from nr3d import parallel
 from nr3d.data import FrameLoader, Tracklet
+from nr3d.features.attention import AttentionSums, sums_of_tracklet
 from nr3d.features.collecting import Collector, Complete, Pooling, TrackletFeature, collector_of
 from nr3d.features.inference import Inference
 from nr3d.features.stock import StockFrames
@@ -40,6 +41,8 @@ class TrackletFeatures:
     """(N,), the number of frames read of each."""
     names: Sequence[str]
     """The name of each in messages."""
+    attention: AttentionSums | None = None
+    """What the weights of the frames say about the attention; None if the network has none."""
 
 
 def name_of(tracklet: Tracklet) -> str:
@@ -69,12 +72,19 @@ def extract(
     rows = sorted((row for share in parallel.of_all(rows) for row in share), key=lambda r: r.index)
     tracklets = frames.tracklets.tracklets
     features = [torch.from_numpy(row.feature) for row in rows]
+    attention = None
+    if inference.model.attends:
+        attention = AttentionSums()
+        for row in rows:
+            clips = frames.tracklets.clips(len(row.frame_weights))
+            attention += sums_of_tracklet(row.frame_weights, clips)
     return TrackletFeatures(
         torch.stack(features) if features else torch.empty(0, 0),
         Labels.of([t[1] for t in tracklets], [t[2] for t in tracklets]),
         clips=np.array([row.clips for row in rows], np.int64),
         frames=np.array([len(row.frame_weights) for row in rows], np.int64),
         names=[name_of(tracklet) for tracklet in tracklets],
+        attention=attention,
     )
 
 

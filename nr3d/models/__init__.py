@@ -7,6 +7,7 @@ your own trunks, aggregations and architectures.
 from nr3d.models.aggregations import (
     AGGREGATIONS,
     INITIALISATIONS,
+    AttentionHealth,
     ClipFeatures,
     LiveAttention,
     MeanAggregation,
@@ -35,6 +36,7 @@ __all__ = [
     "MARS_IDENTITIES",
     "TRUNKS",
     "Architecture",
+    "AttentionHealth",
     "BottleneckNorm",
     "ClipFeatures",
     "FrameTrunk",

@@ -132,6 +132,11 @@ class VideoReID(nn.Module):
         return registry.name_of(self.aggregation)
 
     @property
+    def attends(self) -> bool:
+        """Whether the weights of the frames are learnt, so that they should not all be equal."""
+        return registry.attends(self.aggregation)
+
+    @property
     def starts_from(self) -> tuple[str, ...]:
         """Other aggregations whose whole weights, not only the trunk's, may start the network."""
         return registry.starts_from(self.aggregation)

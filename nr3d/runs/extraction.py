@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from yacs.config import CfgNode
 
@@ -19,6 +20,7 @@ from nr3d.errors import ConfigError, FeatureStoreError
 from nr3d.features import SPLITS, FeatureStore, FeatureWriter, Inference, Origin, Row, extract_each
 from nr3d.features.extraction import name_of
 from nr3d.features.store.dtypes import DTYPES
+from nr3d.models import AttentionHealth
 from nr3d.runs.building import device_of, test_options
 from nr3d.runs.run import Run, opened
 from nr3d.version import versions
@@ -40,6 +42,8 @@ class Extraction:
         seconds: wall-clock duration of the extraction, in seconds.
         precision: name of the precision that the features were computed in.
         bad_frames: paths of the frames that could not be read and are left out of the store.
+        attention: health of the attention in all tracklets of the store; None if the network has
+            none, or there is nothing to judge it by.
     """
 
     path: Path
@@ -49,6 +53,16 @@ class Extraction:
     seconds: float
     precision: str
     bad_frames: Sequence[str]
+    attention: AttentionHealth | None = None
+
+    def summary(self) -> dict[str, Any]:
+        """Return the outcome as plain values, for JSON."""
+        return {
+            **vars(self),
+            "path": str(self.path),
+            "bad_frames": list(self.bad_frames),
+            "attention": None if self.attention is None else self.attention.summary(),
+        }
 
 
 def extract_dataset(
@@ -118,19 +132,22 @@ def _extract(run: Run, out: Path, splits: Sequence[str], dtype: str) -> Extracti
         writer.finish()
     done = parallel.of_all((extracted, frames, sorted(run.datamanager.bad_frames)))
     counts: dict[str, int] = {}
+    attention: AttentionHealth | None = None
     if world.first:
         _take_in(out, origin, splits)
         store = FeatureStore(out)
         store.require(*tracklets)
-        counts = store.counts
+        counts, attention = store.counts, store.attention
+    counts, attention = parallel.of_first((counts, attention))
     return Extraction(
         path=out,
-        counts=parallel.of_first(counts),
+        counts=counts,
         extracted=sum(one for one, _, _ in done),
         frames=sum(one for _, one, _ in done),
         seconds=time.perf_counter() - started,
         precision=inference.precision.name,
         bad_frames=sorted({*before, *(path for _, _, bad in done for path in bad)}),
+        attention=attention,
     )
 
 

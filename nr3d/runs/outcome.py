@@ -40,6 +40,8 @@ class Outcome:
     """(Q, G) distances that the gallery was ranked by, by dataset, where they were kept."""
     tracklets: Mapping[str, tuple[Sequence[Tracklet], Sequence[Tracklet]]]
     """Query and gallery tracklets, by dataset."""
+    stated_attention: str | None = None
+    """State of the attention that the facts of the weights state, ``'flat'`` or ``'alive'``."""
 
     def summary(self) -> dict[str, Any]:
         """Return the outcome as plain values, as the JSON files hold it."""
@@ -61,7 +63,7 @@ def outcome_of(run: Run, seconds: float) -> Outcome:
         run: the run, whose engine has tested.
         seconds: wall-clock duration of the run, in seconds.
     """
-    engine = run.engine
+    engine, entry = run.engine, run.model.entry
     return Outcome(
         results=engine.results,
         by_protocol=engine.by_protocol,
@@ -73,6 +75,7 @@ def outcome_of(run: Run, seconds: float) -> Outcome:
         model=run.cfg.model.name,
         distances=engine.distances,
         tracklets={name: engine.datamanager.fetch_test_loaders(name) for name in engine.results},
+        stated_attention=None if entry is None else entry.attention,
     )
 
 

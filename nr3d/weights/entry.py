@@ -14,6 +14,9 @@ IMAGENET_TAG = "imagenet"
 FEATURES = ("after", "before")
 """Places where a network's feature is taken: after or before the neck's normalisation."""
 
+ATTENTION_STATES = ("flat", "alive")
+"""States of an attention: ``flat`` if it weights all frames of a clip equally, as a mean does."""
+
 DISTANCES = ("euclidean", "cosine")
 INDEX_PROTOCOLS = ("torchreid", "mars-official", "ap3d", "imagenet-val")
 KINDS = ("reported", "measured")
@@ -86,6 +89,8 @@ class WeightsEntry:
         frames: T, the number of frames per clip.
         mean, std: the normalisation of pixels in 0..1, per channel.
         aggregation: the registered name of the aggregation, such as ``attention`` or ``mean``.
+        attention: ``flat`` if an attention weighted the frames of a clip equally when it was last
+            tested or trained, else ``alive``; None for an aggregation that does not attend.
         feature: place where the feature is taken: ``after`` or ``before`` the neck's normalisation.
         dist_metric: the distance for comparing its features, ``euclidean`` or ``cosine``.
         metrics: the figures by dataset and protocol, reported or measured.
@@ -113,6 +118,7 @@ class WeightsEntry:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     aggregation: str | None = None
+    attention: str | None = None
     feature: str | None = None
     dist_metric: str | None = None
     metrics: tuple[Metric, ...] = ()

@@ -12,6 +12,7 @@ from typing import Any
 from nr3d.errors import WeightsError, shown
 from nr3d.files.home import expanded
 from nr3d.weights.entry import (
+    ATTENTION_STATES,
     DISTANCES,
     FEATURES,
     INDEX_PROTOCOLS,
@@ -283,6 +284,7 @@ _FIELDS: dict[str, Callable[[object], Any]] = {
     "mean": _channels,
     "std": _divisors,
     "aggregation": _registered_name,
+    "attention": _one_of(*ATTENTION_STATES),
     "feature": _one_of(*FEATURES),
     "dist_metric": _one_of(*DISTANCES),
     "metrics": _metrics,

@@ -286,6 +286,7 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
         f"| input | {said(size)}, clips of {said(entry.frames)} frames |",
         f"| normalisation | mean {said(entry.mean)}, std {said(entry.std)} |",
         f"| aggregation | {said(entry.aggregation)} |",
+        *([f"| attention | {_ATTENTION[entry.attention]} |"] if entry.attention else []),
         f"| feature | {said(entry.feature)} the neck, compared by {said(entry.dist_metric)} "
         "distance |",
         f"| licence | {said(entry.licence)} |",
@@ -303,6 +304,13 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
     else:
         lines += _figures(entry.metrics)
     return "\n".join(lines) + "\n"
+
+
+_ATTENTION = {
+    "flat": "flat: all frames of a clip have the same weight, as with aggregation `mean`",
+    "alive": "alive",
+}
+"""What a card says of the states of an attention."""
 
 
 def _figures(metrics: tuple[Metric, ...]) -> list[str]:

@@ -5,6 +5,7 @@ Usage: five_steps.py ROOT OUT KEY=VALUE...; writes the losses and the state afte
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from typing import Any
@@ -24,7 +25,7 @@ def main() -> None:
     root, out, *pairs = sys.argv[1:]
     options: dict[str, Any] = {"precision": "float32"}
     options |= {key: json.loads(value) for key, value in (pair.split("=") for pair in pairs)}
-    double = options.pop("double", False)
+    double, watch = options.pop("double", False), options.pop("watch", False)
     loss = CRITERIA[options.pop("loss", "not3d")]
     with parallel.joined(use_gpu=False):
         torch.set_num_threads(1)
@@ -58,9 +59,10 @@ def main() -> None:
         engine.two_stepped_transfer_learning(0, 0, None)
         losses = []
         epochs = (batch for _ in range(5) for batch in engine.train_loader)
-        for engine.batch_idx, batch in zip(range(5), epochs, strict=False):
-            batch["img"] = batch["img"].to(model.classifier.weight.dtype)
-            losses.append(engine.forward_backward(batch))
+        with engine.step.attention.watching() if watch else contextlib.nullcontext():
+            for engine.batch_idx, batch in zip(range(5), epochs, strict=False):
+                batch["img"] = batch["img"].to(model.classifier.weight.dtype)
+                losses.append(engine.forward_backward(batch))
         of_loss = torch.cat([torch.zeros(1), *(p.flatten() for p in criterion.parameters())])
         centers = parallel.of_all(of_loss.detach())
         weights = parallel.of_all(model.classifier.weight.detach())

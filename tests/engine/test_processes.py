@@ -37,16 +37,19 @@ def five_steps(out: Path, root: Path, *options: str, processes: int = 2) -> dict
 
 @pytest.fixture(scope="module")
 def alone(mars_root: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return five_steps(tmp_path_factory.mktemp("alone") / "steps", mars_root, processes=1)
+    out = tmp_path_factory.mktemp("alone") / "steps"
+    return five_steps(out, mars_root, "watch=true", processes=1)
 
 
 def test_two_processes_with_half_the_batch_each_are_one_with_the_whole(
     mars_root: Path, tmp_path: Path, alone: dict[str, Any]
 ) -> None:
-    two = five_steps(tmp_path / "steps", mars_root, "sync_norms=true")
+    two = five_steps(tmp_path / "steps", mars_root, "sync_norms=true", "watch=true")
     assert len(two["losses"]) == 5
     for ours, theirs in zip(two["losses"], alone["losses"], strict=True):
         assert ours == pytest.approx(theirs, rel=1e-5, abs=1e-6)
+    assert 0.5 <= two["losses"][0]["attention_largest"] < 1
+    assert two["losses"][0]["attention_erased"] > 0
     assert alone["losses"][4]["loss"] != pytest.approx(alone["losses"][0]["loss"], rel=1e-2)
     for name, value in two["state_dict"].items():
         torch.testing.assert_close(value, alone["state_dict"][name], rtol=1e-4, atol=1e-5)
@@ -63,10 +66,13 @@ def test_two_processes_with_half_the_batch_each_are_one_with_the_whole(
 def test_without_gathering_each_process_has_the_losses_of_its_own_clips(
     mars_root: Path, tmp_path: Path, alone: dict[str, Any]
 ) -> None:
-    two = five_steps(tmp_path / "steps", mars_root, "sync_norms=true", "gather_features=false")
+    apart = ("sync_norms=true", "gather_features=false", "watch=true")
+    two = five_steps(tmp_path / "steps", mars_root, *apart)
     first, whole = two["losses"][0], alone["losses"][0]
     # Means over the clips are the same; the ranked list loss sees fewer pairs.
-    for name in ("loss_id", "loss_center", "loss_erasing_attention", "acc"):
+    attention = [name for name in whole if name.startswith("attention_")]
+    assert len(attention) == 4
+    for name in ("loss_id", "loss_center", "loss_erasing_attention", "acc", *attention):
         assert first[name] == pytest.approx(whole[name], rel=1e-5, abs=1e-6)
     assert first["loss_ranked_list"] != pytest.approx(whole["loss_ranked_list"], rel=1e-3)
     assert torch.equal(*two["centers"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ import numpy.typing as npt
 
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import FeatureStoreError, shown
+from nr3d.features.attention import AttentionSums, attends_by, sums_of_row
 from nr3d.features.store.dtypes import DTYPES
 from nr3d.features.store.layout import (
     FACTS,
@@ -31,6 +33,7 @@ from nr3d.features.store.layout import (
 )
 from nr3d.features.store.row import Row, decoded
 from nr3d.files import hdf5
+from nr3d.models import AttentionHealth
 
 if TYPE_CHECKING:
     import h5py
@@ -98,6 +101,50 @@ class Contents:
                 raise self._damage("its tables do not fit their CRC-32")
         self.header = Header(self._origin(version), self._asked(version), version)
         self._check_columns()
+
+    @property
+    def attention(self) -> AttentionHealth | None:
+        """The recorded health of the attention; None if the store records none.
+
+        Raises:
+            FeatureStoreError: if the record is damaged.
+        """
+        stored = self._file["frame_weights"].attrs
+        if "attention" not in stored and "attention_crc32" not in stored:
+            return None
+        text = _text(stored["attention"])
+        if zlib.crc32(text.encode()) != int(stored["attention_crc32"]):
+            raise self._damage("its attention does not fit its CRC-32")
+        found = json.loads(text)
+        shares = [found["flat"], found["largest"]]
+        if not all(isinstance(share, float) and 0 <= share <= 1.001 for share in shares):
+            raise self._damage(f"its attention is {shown(text)}")
+        return AttentionHealth(*shares)
+
+    @property
+    def attends(self) -> bool:
+        """Whether the network attends, as far as the store tells."""
+        return "attention" in self._file["frame_weights"].attrs or attends_by(
+            self.header.origin.binding
+        )
+
+    def attention_of(
+        self, places: npt.NDArray[np.intp], weights: Sequence[Floats]
+    ) -> AttentionSums | None:
+        """Return what the frame weights of some rows say about the attention.
+
+        Args:
+            places: row numbers, of shape (n,).
+            weights: frame weights of each row, as :meth:`read` returns them.
+
+        Returns:
+            AttentionSums | None: sums over the clips; None if the network does not attend.
+        """
+        if not self.attends:
+            return None
+        settings, clips = self.header.origin.binding, self.columns["clips"][places].tolist()
+        each = (sums_of_row(settings, *row) for row in zip(weights, clips, strict=True))
+        return sum(each, AttentionSums())
 
     def places(self, split: str) -> npt.NDArray[np.intp]:
         """Return the row numbers of a split, in the order of the dataset."""

@@ -22,8 +22,13 @@ of all tracklets one after the other; the shares of a clip sum to 1. The file ha
 video), ``config``, ``versions``, ``tracklets`` (the number of tracklets of
 each split in the dataset) and ``asked`` (the splits that were requested). The attribute ``crc32``
 covers the other attributes and the columns, see :func:`crc32_of_tables`. A split is complete if it
-has as many rows as ``tracklets`` says. Texts are UTF-8 of fixed length; bytes of a file name that
-are not UTF-8 are kept as they are.
+has as many rows as ``tracklets`` says. Texts are UTF-8 of fixed length; bytes of a file
+name that are not UTF-8 are kept as they are.
+
+If the network attends, ``frame_weights`` has attributes of its own: ``attention`` holds the health
+of the attention as JSON (``state``, ``flat`` and ``largest``, see
+:class:`nr3d.models.AttentionHealth`), and ``attention_crc32`` the CRC-32 of that text. Stores of
+earlier releases lack both.
 
 Version 1 has texts of variable length and no ``crc32``. In place of ``tracklets`` and ``asked`` it
 has ``complete``, which the extraction of a single split set for all splits.

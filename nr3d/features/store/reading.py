@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from nr3d.features import TrackletFeatures
 from nr3d.features.store.contents import reading
 from nr3d.features.store.layout import Floats, Origin
 from nr3d.metrics import Labels
+from nr3d.models import AttentionHealth
 
 
 class FeatureStore:
@@ -124,7 +126,7 @@ extract that makes it again, with --split query. It extracts only what is missin
         _known(split)
         with reading(self.path) as contents:
             places = contents.places(split)
-            features, _ = contents.read(places)
+            features, weights = contents.read(places)
             columns = {name: column[places] for name, column in contents.columns.items()}
             return TrackletFeatures(
                 torch.from_numpy(features.astype(np.float32, copy=False)),
@@ -132,7 +134,25 @@ extract that makes it again, with --split query. It extracts only what is missin
                 clips=columns["clips"],
                 frames=columns["frames"],
                 names=contents.names(places),
+                attention=contents.attention_of(places, weights),
             )
+
+    @cached_property
+    def attention(self) -> AttentionHealth | None:
+        """Health of the attention in all tracklets; None without an attention or a clip of frames.
+
+        A store of an earlier release does not record it, and it is computed from the weights.
+
+        Raises:
+            FeatureStoreError: if the file cannot be read, or is damaged.
+        """
+        with reading(self.path) as contents:
+            if contents.attention is not None:
+                return contents.attention
+            everything = np.concatenate([contents.places(split) for split in SPLITS])
+            _, weights = contents.read(everything)
+            sums = contents.attention_of(everything, weights)
+        return None if sums is None else sums.health
 
     def frame_weights(self, split: str) -> Sequence[Floats]:
         """Read the frame weights of each tracklet of a split, in the order of the dataset.

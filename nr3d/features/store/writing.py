@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
+import zlib
 from collections.abc import KeysView, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -15,11 +17,13 @@ import numpy as np
 
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, FeatureStoreError, reason_of
+from nr3d.features.attention import AttentionSums, attends_by, sums_of_row
 from nr3d.features.store.contents import reading
 from nr3d.features.store.layout import NUMBERS, TEXTS, Columns, Header, Origin, crc32_of_tables
 from nr3d.features.store.row import Row, encoded
 from nr3d.files import hdf5
 from nr3d.files.atomic import replacing, sole_writer
+from nr3d.models import AttentionHealth
 
 if TYPE_CHECKING:
     import h5py
@@ -73,6 +77,7 @@ class FeatureWriter:
         self.header = Header(origin, tuple(split for split in SPLITS if split in splits))
         self._rows: list[Row] = []
         self._crc32: dict[tuple[str, int], int] = {}
+        self._sums: dict[tuple[str, int], AttentionSums] = {}
         self._stored = 0
         self._current, self._room_unknown = False, True
         self._written, self._took = 0.0, 0.0
@@ -307,12 +312,29 @@ class FeatureWriter:
         features = file.create_dataset("features", shape, dtype)
         frames = int(columns["frames"].sum())
         weights = file.create_dataset("frame_weights", (frames,), "<f4")
+        health = self._attention()
+        if health is not None:
+            text = json.dumps(health.summary()).encode()
+            weights.attrs.create(
+                "attention", np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
+            )
+            weights.attrs["attention_crc32"] = np.uint32(zlib.crc32(text))
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             features[start : start + len(block)] = np.stack([row.feature for row in block])
             first = int(columns["first_frame"][start])
             own = np.concatenate([row.frame_weights for row in block])
             weights[first : first + len(own)] = own
+
+    def _attention(self) -> AttentionHealth | None:
+        """Return the health of the attention in all rows; None if the network does not attend."""
+        settings = self.header.origin.binding
+        if not attends_by(settings):
+            return None
+        for row in self._rows:
+            if row.key not in self._sums:
+                self._sums[row.key] = sums_of_row(settings, row.frame_weights, row.clips)
+        return sum((self._sums[row.key] for row in self._rows), AttentionSums()).health
 
     def _columns(self) -> Columns:
         rows = self._rows

@@ -45,6 +45,9 @@ class SpatialTemporalAttention(nn.Module):
         torch.Size([2, 4])
     """
 
+    attends = True
+    """The weights are learnt."""
+
     on_maps = ("spatial",)
     """The only layer that works on whole maps; it runs in the trunk's precision."""
 

@@ -34,7 +34,9 @@ def register_aggregation(name: str) -> Callable[[_Class], _Class]:
     - ``erasing_on``, what the erasing-attention loss is taken on: ``'scores'`` (default) or
       ``'weights'``;
     - ``on_maps``, the names of the layers that work on whole maps and therefore run in the trunk's
-      precision in inference. Without it, the aggregation receives maps in float32.
+      precision in inference. Without it, the aggregation receives maps in float32;
+    - ``attends``, True if its weights are learnt. Equal weights in every clip then mean that the
+      attention has stopped working, which trainings and tests report.
 
     Args:
         name: the name, of letters, digits and underscores, as ``not3d.aggregation`` takes it.
@@ -113,6 +115,11 @@ def layers_on_maps(aggregation: nn.Module) -> list[nn.Module] | None:
     """Return the layers that run in the trunk's precision, or None if maps must be float32."""
     names = getattr(aggregation, "on_maps", None)
     return None if names is None else [aggregation.get_submodule(name) for name in names]
+
+
+def attends(aggregation: object) -> bool:
+    """Return whether the weights of an aggregation, or of a class of aggregations, are learnt."""
+    return bool(getattr(aggregation, "attends", False))
 
 
 def with_tensors(names: Collection[str], channels: int) -> str | None:

@@ -28,6 +28,7 @@ def everything(path: Path) -> list[Any]:
     """Return everything that can be read from a store."""
     store = FeatureStore(path)
     found: list[Any] = [store.origin, store.counts, store.expected, store.complete, store.keys()]
+    found.append(store.attention)
     for split in SPLITS:
         part = store.load(split)
         found += [part.features.tolist(), part.names, part.clips.tolist(), part.frames.tolist()]
