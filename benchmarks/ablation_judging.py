@@ -16,6 +16,7 @@ from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, dense
 from nr3d.features import Inference, InferenceOptions, extract_each
 from nr3d.metrics import Labels, rank
 from nr3d.models import VideoReID
+from nr3d.models.aggregations.attention_health import are_flat
 
 HIDDEN = 0.3
 CLEAN = 0.02
@@ -157,7 +158,7 @@ def attention(
                     "clean": float(weight[light].mean()),
                     "auc": float((above > 0).float().mean() + 0.5 * (above == 0).float().mean()),
                     "largest": float(weight.max()),
-                    "flat": float(weight.max() - weight.min() <= 0.01 / len(weight)),
+                    "flat": float(are_flat(weight)),
                 }
             )
     if not found:

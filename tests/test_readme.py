@@ -93,7 +93,7 @@ def small(line: str, folder: Path) -> list[str]:
 
 def test_commands_run_one_after_the_other(reid_data: Path, stand_ins: dict[str, str]) -> None:
     found = commands("nr3d ")
-    assert len(found) == 29
+    assert len(found) == 31
     # Only standard tools and nr3d itself on the path, as in an activated environment.
     environment = (
         os.environ
