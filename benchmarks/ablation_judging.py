@@ -158,7 +158,7 @@ def attention(
                     "clean": float(weight[light].mean()),
                     "auc": float((above > 0).float().mean() + 0.5 * (above == 0).float().mean()),
                     "largest": float(weight.max()),
-                    "flat": float(are_flat(weight)),
+                    "flat": float(are_flat(weight[None])),
                 }
             )
     if not found:
