@@ -108,7 +108,8 @@ class ByBrightness(torch.nn.Module):
 def test_a_trained_network_is_judged_whole(ablation, tmp_path):
     from ablation_judging import judge
 
-    write_mars(tmp_path, 4, 0, cameras=2, tracklets_per_camera=1, frames=(4, 4))
+    write_mars(tmp_path, 16, 0, cameras=2, tracklets_per_camera=1, frames=(4, 4))
+    torch.manual_seed(0)
     data = ClipDataManager(
         str(tmp_path), "mars", height=64, width=32, batch_size_train=8, workers=0
     )
