@@ -61,13 +61,13 @@ def _relight(light: Light, rng: np.random.Generator) -> Light:
 def _crop(scene: Array, top: int, left: int, shape: tuple[int, int]) -> Array:
     """Copy a part of a scene, which is reflected at its edges."""
     (height, width), (rows, columns) = shape, scene.shape[:2]
-    if 0 <= top <= rows - height and 0 <= left <= columns - width:
-        return scene[top : top + height, left : left + width].copy()
-    rows_over = (max(0, -top), max(0, top + height - rows))
-    columns_over = (max(0, -left), max(0, left + width - columns))
-    wide = np.pad(scene, (rows_over, columns_over, (0, 0)), "reflect")
-    top, left = max(0, top), max(0, left)
-    return np.ascontiguousarray(wide[top : top + height, left : left + width])
+    if not (0 <= top <= rows - height and 0 <= left <= columns - width):
+        rows_over = (max(0, -top), max(0, top + height - rows))
+        columns_over = (max(0, -left), max(0, left + width - columns))
+        scene = np.pad(scene, (rows_over, columns_over, (0, 0)), "reflect")
+        top, left = max(0, top), max(0, left)
+    part: Array = scene[top : top + height, left : left + width].copy()
+    return part
 
 
 def _silhouette(parts: list[Part], view: View, light: Light, shape: tuple[int, int]) -> Array:
