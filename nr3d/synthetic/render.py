@@ -16,7 +16,7 @@ from nr3d.synthetic.gait import Pose, walk
 from nr3d.synthetic.occluders import draw_occluder, sample_occluder
 from nr3d.synthetic.paint import Light, Part, View, draw_parts
 from nr3d.synthetic.people import Person
-from nr3d.synthetic.troubles import Trouble
+from nr3d.synthetic.troubles import LEAST_COVER, Trouble
 from nr3d.synthetic.truth import FrameTruth
 
 
@@ -79,6 +79,17 @@ def _silhouette(parts: list[Part], view: View, light: Light, shape: tuple[int, i
     return opacity
 
 
+def _closer(parts: list[Part], view: View, middle: float, cover: Array, light: Light) -> View:
+    """Return a view of a passer-by who is so close that they hide ``LEAST_COVER`` of the person."""
+    for _ in range(12):
+        front: Array = np.zeros_like(cover)
+        draw_parts(np.zeros((*cover.shape, 3), np.float32), front, parts, view, light)
+        if float((cover * front).sum()) >= LEAST_COVER * float(cover.sum()):
+            break
+        view = replace(view, scale=1.05 * view.scale, x=0.5 * (view.x + middle))
+    return view
+
+
 def film_tracklet(
     person: Person,
     camera: Camera,
@@ -135,7 +146,8 @@ def film_tracklet(
             0.5 * width + float(wander[0]),
             ground + float(wander[1]),
         )
-        pose = walk(person, phase + person.cadence * number)
+        gait = phase + person.cadence * number
+        pose = walk(person, gait)
         parts = body_parts(person, pose)
         x = int(np.clip(left - drift * number, 0, room))
         across = down = 0
@@ -162,10 +174,13 @@ def film_tracklet(
         elif trouble is not None:
             front = np.zeros((height, width), np.float32)
             if trouble.person is not None:
-                near, gait = trouble.view(view, camera, number)
-                pose = walk(trouble.person, gait)
+                pose = walk(trouble.person, gait + trouble.phase)
+                other = body_parts(trouble.person, pose)
+                near = trouble.view(trouble.person, view, camera)
+                if trouble.kind == "passer-by":
+                    near = _closer(other, near, view.x, cover, light)
                 _shadow(canvas, pose, near, light)
-                draw_parts(canvas, front, body_parts(trouble.person, pose), near, light)
+                draw_parts(canvas, front, other, near, light)
             seen = float((cover * (1.0 - front)).sum() / max(float(whole.sum()), 1.0))
             truth = FrameTruth(min(max(1.0 - seen, 0.0), 1.0), trouble.kind, trouble.pid)
         yield Frame(expose(canvas, camera, gain, motion, rng), truth)

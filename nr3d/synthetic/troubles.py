@@ -12,8 +12,11 @@ from nr3d.synthetic.fabric import Array
 from nr3d.synthetic.paint import View
 from nr3d.synthetic.people import Person
 
-TROUBLES = {"passer-by": 0.4, "other person": 0.35, "background": 0.1, "half box": 0.15}
+TROUBLES = {"passer-by": 0.3, "other person": 0.12, "background": 0.18, "half box": 0.4}
 """Kinds of trouble, with their shares of the bad stretches."""
+
+LEAST_COVER = 0.6
+"""Least fraction of the tracked person that a passer-by hides."""
 
 _SIDES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
 
@@ -34,7 +37,7 @@ class Trouble:
         aside: distance of the other person from the middle, as a fraction of the frame's width.
         below: distance of the other person's feet below those of the tracked person, as a fraction
             of the frame's height.
-        phase: gait phase of the other person in the first frame of the tracklet.
+        phase: difference between the gait phases of the other and the tracked person.
     """
 
     kind: str
@@ -68,25 +71,22 @@ class Trouble:
         moved = edge - end if right + down < 0 else edge - start + 1
         return (moved, 0) if right else (0, moved)
 
-    def view(self, usual: View, camera: Camera, frame: int) -> tuple[View, float]:
-        """Return the view and the gait phase of the other person in a frame.
+    def view(self, person: Person, usual: View, camera: Camera) -> View:
+        """Return the view of the other person in a frame.
 
         Args:
+            person: the other person.
             usual: view of the tracked person in the usual box.
             camera: camera that films.
-            frame: number of the frame in the tracklet, from 0.
         """
-        if self.person is None:
-            raise ValueError(f"a {self.kind} has no other person")
         height, width = camera.shape
-        view = View(
+        return View(
             usual.yaw + self.turn,
             usual.pitch,
-            camera.fill * height / self.person.height * self.size,
+            camera.fill * height / person.height * self.size,
             usual.x + self.aside * width,
             usual.ground + self.below * height,
         )
-        return view, self.phase + self.person.cadence * frame
 
 
 def _stretches(rng: np.random.Generator, frames: int) -> list[range]:
@@ -95,11 +95,11 @@ def _stretches(rng: np.random.Generator, frames: int) -> list[range]:
     if bad < 1:
         return []
     good = frames - bad
-    if bad < 2 or good < 2 or rng.random() < 0.5:
+    if bad < 4 or good < 2 or rng.random() < 0.5:
         # in the middle, so that the first frames and the last ones are good
         before = int(rng.integers(1, good)) if good > 1 else int(rng.integers(0, 2))
         return [range(before, before + bad)]
-    first = int(rng.integers(1, bad))
+    first = int(rng.integers(2, bad - 1))
     between = int(rng.integers(1, good))
     before = int(rng.integers(0, good - between + 1))
     second = before + first + between
@@ -116,7 +116,7 @@ def _sample_trouble(rng: np.random.Generator, others: Sequence[tuple[int, Person
         sides = list(_SIDES.values())
         return Trouble(kind, sides[int(rng.integers(len(sides)))], float(rng.uniform(0.1, 0.3)))
     pid, person = others[int(rng.integers(len(others)))]
-    turn, phase = float(rng.normal(0.0, 0.2)), float(rng.uniform())
+    turn = float(rng.normal(0.0, 0.2))
     if kind == "other person":
         return Trouble(
             kind,
@@ -127,17 +127,18 @@ def _sample_trouble(rng: np.random.Generator, others: Sequence[tuple[int, Person
             turn,
             size=float(rng.uniform(0.95, 1.05)),
             aside=float(rng.normal(0.0, 0.02)),
-            phase=phase,
+            phase=float(rng.uniform()),
         )
     return Trouble(
         kind,
         pid=pid,
         person=person,
         turn=turn,
-        size=float(rng.uniform(1.08, 1.2)),
-        aside=float(rng.uniform(-0.05, 0.05)),
+        size=float(rng.uniform(1.0, 1.15)),
+        aside=float(rng.uniform(-0.12, 0.12)),
         below=float(rng.uniform(0.02, 0.06)),
-        phase=phase,
+        # in step, as people in company walk; the legs cover the legs
+        phase=float(rng.normal(0.0, 0.05)),
     )
 
 
