@@ -82,7 +82,8 @@ def write_ilidsvid(
         occlusion: ``'usual'``: something passes in front of the person for a few frames; or
             ``'heavy'``: about half the frames of a tracklet show another person in front of or
             instead of the tracked one, only background or a small part of the person, and
-            ``info/frames.csv`` says what is wrong with each (:func:`~nr3d.synthetic.read_frames`).
+            ``info/frames.csv`` says what is wrong with each (:func:`~nr3d.synthetic.read_frames`);
+            as the splits differ, the other person may be of the other half in some of them.
         occluded: share of the tracklets that suffer from it, 0 to 1; None for 0.2 in ``'usual'``
             and 0.9 in ``'heavy'``.
         camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma

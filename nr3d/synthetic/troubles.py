@@ -12,13 +12,13 @@ from nr3d.synthetic.fabric import Array
 from nr3d.synthetic.paint import View
 from nr3d.synthetic.people import Person
 
-TROUBLES = {"passer-by": 0.3, "other person": 0.12, "background": 0.18, "half box": 0.4}
+TROUBLES = {"passer-by": 0.25, "other person": 0.1, "background": 0.2, "half box": 0.45}
 """Kinds of trouble, with their shares of the bad stretches."""
 
 LEAST_COVER = 0.6
 """Least fraction of the tracked person that a passer-by hides."""
 
-_SIDES = {"left": (-1, 0), "right": (1, 0), "above": (0, -1), "below": (0, 1)}
+_SIDES = ((-1, 0), (1, 0), (0, -1), (0, 1))
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def _sample_trouble(rng: np.random.Generator, others: Sequence[tuple[int, Person
     if kind == "background":
         return Trouble(kind, side, float(rng.uniform(1.1, 2.0)))
     if kind == "half box":
-        sides = list(_SIDES.values())
-        return Trouble(kind, sides[int(rng.integers(len(sides)))], float(rng.uniform(0.1, 0.3)))
+        side = _SIDES[int(rng.integers(len(_SIDES)))]
+        return Trouble(kind, side, float(rng.uniform(0.1, 0.3)))
     pid, person = others[int(rng.integers(len(others)))]
     turn = float(rng.normal(0.0, 0.2))
     if kind == "other person":
