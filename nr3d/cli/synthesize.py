@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nr3d.cli.output import progress_bar
-from nr3d.synthetic.settings import CAMERA_SHIFT, DATASETS, OCCLUDED
+from nr3d.synthetic.settings import CAMERA_SHIFT, DATASETS, OCCLUSION, OCCLUSIONS
 
 if TYPE_CHECKING:
     from nr3d.synthetic import SyntheticSummary
@@ -44,12 +44,20 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="seed; the same seed gives the same bytes (default: %(default)s)",
     )
     parser.add_argument(
+        "--occlusion",
+        choices=tuple(OCCLUSIONS),
+        default=OCCLUSION,
+        help="usual: something passes in front of a person for a few frames; heavy: about half the "
+        "frames of a tracklet show another person, only background or a small part of the person, "
+        "and info/frames.csv says which (default: %(default)s)",
+    )
+    parser.add_argument(
         "--occluded",
         type=float,
-        default=OCCLUDED,
         metavar="SHARE",
-        help="share of the tracklets that something passes in front of, from 0 to 1 "
-        "(default: %(default)s)",
+        help="share of the tracklets that suffer from the occlusion, from 0 to 1 (default: "
+        + ", ".join(f"{share} if {kind}" for kind, share in OCCLUSIONS.items())
+        + ")",
     )
     parser.add_argument(
         "--camera-shift",
@@ -67,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         args.identities,
         args.seed,
         dataset=args.dataset,
+        occlusion=args.occlusion,
         occluded=args.occluded,
         camera_shift=args.camera_shift,
     )
@@ -85,7 +94,8 @@ def draw(
     frames: tuple[int, int] = (6, 10),
     *,
     dataset: str = "mars",
-    occluded: float = OCCLUDED,
+    occlusion: str = OCCLUSION,
+    occluded: float | None = None,
     camera_shift: float = CAMERA_SHIFT,
 ) -> SyntheticSummary:
     """Draw a dataset with a progress bar.
@@ -96,7 +106,8 @@ def draw(
         seed: seed of the drawing; the same seed gives the same bytes.
         frames: minimum and maximum number of frames of a tracklet.
         dataset: one of :data:`DATASETS`.
-        occluded: share of the tracklets that something passes in front of, in [0, 1].
+        occlusion: one of :data:`OCCLUSIONS`.
+        occluded: share of the tracklets that suffer from it, in [0, 1]; None for its default.
         camera_shift: distance between the cameras' colours, from 0 (the same) to 4.
     """
     from nr3d.synthetic import WRITERS
@@ -106,6 +117,7 @@ def draw(
         identities,
         seed,
         frames=frames,
+        occlusion=occlusion,
         occluded=occluded,
         camera_shift=camera_shift,
         progress=progress_bar("Drawing", "tracklet"),

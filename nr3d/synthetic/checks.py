@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from nr3d.errors import ConfigError
@@ -19,6 +21,15 @@ def check_number(name: str, value: float, low: float, high: float) -> None:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
         raise ConfigError(f"{name} must be a number, got {value!r}")
     _check_range(name, float(value), low, high)
+
+
+def check_choice(name: str, value: str, choices: Iterable[str]) -> None:
+    """Check that a setting is one of some words."""
+    known = list(choices)
+    if value not in known:
+        raise ConfigError(
+            f"{name} is {value!r}, expected {' or '.join(known)}; choose another value for {name}"
+        )
 
 
 def _check_range(name: str, value: float, low: float, high: float) -> None:

@@ -13,11 +13,18 @@ from typing import Any, TypeAlias
 from nr3d.errors import DataError, writing
 from nr3d.files.atomic import sole_writer
 from nr3d.synthetic.cameras import sample_camera
-from nr3d.synthetic.checks import check_number
+from nr3d.synthetic.checks import check_choice, check_number
 from nr3d.synthetic.filming import Film, in_processes
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.people import Person, sample_people
-from nr3d.synthetic.settings import CAMERA_SHIFT, GENERATOR_VERSION, OCCLUDED
+from nr3d.synthetic.settings import (
+    CAMERA_SHIFT,
+    GENERATOR_VERSION,
+    OCCLUDED,
+    OCCLUSION,
+    OCCLUSIONS,
+)
+from nr3d.synthetic.truth import write_frames, write_occlusion
 
 Progress: TypeAlias = Callable[[Sequence[Tracklet]], Iterable[Tracklet]]
 """Function that wraps the list of tracklets while they are drawn, as ``tqdm`` does."""
@@ -25,8 +32,11 @@ Progress: TypeAlias = Callable[[Sequence[Tracklet]], Iterable[Tracklet]]
 _STRANGERS = 24
 _STRANGER_STREAM = 1
 _STAMP = "synthetic.json"
-_OCCLUSION = "occlusion.txt"
-_DEFAULTS: dict[str, Any] = {"occluded": OCCLUDED, "camera_shift": CAMERA_SHIFT}
+_DEFAULTS: dict[str, Any] = {
+    "occlusion": OCCLUSION,
+    "occluded": OCCLUDED,
+    "camera_shift": CAMERA_SHIFT,
+}
 """Settings that a stamp leaves out if they have these values."""
 
 
@@ -39,18 +49,22 @@ def write_dataset(
     layout: Layout,
     out: str | Path,
     *,
-    occluded: float,
+    occlusion: str,
+    occluded: float | None,
     camera_shift: float,
     progress: Progress | None,
 ) -> SyntheticSummary:
     """Draw a dataset; an existing one with the same settings is left as it is.
 
-    ``info/occlusion.txt`` in its folder lists which fraction of the person is hidden in each frame.
+    ``info/occlusion.txt`` in its folder lists which fraction of the person is hidden in each frame;
+    with heavy occlusion, ``info/frames.csv`` lists what is wrong with each.
 
     Args:
         layout: people and tracklets of the dataset, and the places of its files.
         out: folder that torchreid is given as ``root``.
-        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        occlusion: kind of occlusion, one of ``OCCLUSIONS``.
+        occluded: share of the tracklets that suffer from it, 0 to 1; None for the default share of
+            the kind.
         camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
             and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
         progress: function that wraps the list of tracklets while they are drawn.
@@ -59,11 +73,17 @@ def write_dataset(
         ConfigError: if an argument is out of its range.
         DataError: if the dataset's folder exists and holds something else.
     """
+    check_choice("occlusion", occlusion, OCCLUSIONS)
+    occluded = OCCLUSIONS[occlusion] if occluded is None else occluded
     check_number("occluded", occluded, 0.0, 1.0)
     check_number("camera_shift", camera_shift, 0.0, 4.0)
     settings = {"generator": GENERATOR_VERSION, **layout.settings()}
     # defaults are left out, so that settings that are added later do not change old stamps
-    given = {"occluded": float(occluded), "camera_shift": float(camera_shift)}
+    given = {
+        "occlusion": occlusion,
+        "occluded": float(occluded),
+        "camera_shift": float(camera_shift),
+    }
     settings |= {key: value for key, value in given.items() if value != _DEFAULTS[key]}
     root = Path(out)
     home = root / layout.folder
@@ -87,19 +107,22 @@ def write_dataset(
                 cameras = [
                     sample_camera(seed, i, camera_shift) for i in range(1, layout.cameras + 1)
                 ]
-                film = Film(layout, plan, cameras, sample_strangers(seed), occluded, folder)
+                strangers = sample_strangers(seed)
+                film = Film(layout, plan, cameras, strangers, occlusion, occluded, folder)
                 watched = iter(plan if progress is None else progress(plan))
                 with in_processes(film) as filmed:
-                    hidden = [shares for shares, _ in zip(filmed, watched, strict=True)]
+                    found = [truths for truths, _ in zip(filmed, watched, strict=True)]
                 info = folder / "info"
                 info.mkdir()
                 layout.write_tables(folder, plan)
-                lines = [
-                    f"{layout.label(tracklet, number)} {share:.2f}\n"
-                    for tracklet, shares in zip(plan, hidden, strict=True)
-                    for number, share in zip(tracklet.numbers, shares, strict=True)
+                listed = [
+                    (layout.label(tracklet, number), truth)
+                    for tracklet, truths in zip(plan, found, strict=True)
+                    for number, truth in zip(tracklet.numbers, truths, strict=True)
                 ]
-                (info / _OCCLUSION).write_bytes("".join(lines).encode())
+                write_occlusion(folder, listed)
+                if occlusion == "heavy":
+                    write_frames(folder, listed)
                 stamp = {"settings": settings, "counts": counts}
                 (info / _STAMP).write_bytes(
                     (json.dumps(stamp, indent=2, sort_keys=True) + "\n").encode()
@@ -108,29 +131,6 @@ def write_dataset(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     return summary
-
-
-def read_occlusion(folder: str | Path) -> dict[str, float]:
-    """Read which fraction of the person is hidden in each frame of a synthetic dataset.
-
-    Args:
-        folder: folder of the dataset itself, such as ``data/mars``.
-
-    Returns:
-        dict: fraction of the person that is hidden, 0 to 1, by the file name of the frame; for
-        PRID2011, whose file names repeat, by the path under ``multi_shot``.
-
-    Raises:
-        DataError: if the list is missing or damaged.
-    """
-    path = Path(folder) / "info" / _OCCLUSION
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return {name: float(share) for name, share in (line.rsplit(" ", 1) for line in lines)}
-    except FileNotFoundError:
-        raise DataError(f"There is no {path}: nr3d synthesize writes it with a dataset.") from None
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); draw the dataset again.") from error
 
 
 def _read_existing(home: Path, settings: dict[str, Any]) -> SyntheticSummary:

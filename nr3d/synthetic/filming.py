@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import cv2
@@ -19,8 +20,11 @@ from nr3d.synthetic.cameras import Camera
 from nr3d.synthetic.layout import Layout, Tracklet
 from nr3d.synthetic.people import Person
 from nr3d.synthetic.render import film_tracklet
+from nr3d.synthetic.troubles import Trouble, sample_troubles
+from nr3d.synthetic.truth import FrameTruth
 
 _TRACKLET = 103
+_TROUBLES = 106
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,8 @@ class Film:
         plan: tracklets of the dataset.
         cameras: cameras of the dataset, in the order of their numbers.
         strangers: people who walk in front or stand in the background.
-        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        occlusion: kind of occlusion: ``'usual'`` or ``'heavy'``.
+        occluded: share of the tracklets that suffer from it, 0 to 1.
         folder: folder of the dataset.
     """
 
@@ -43,25 +48,52 @@ class Film:
     plan: Sequence[Tracklet]
     cameras: Sequence[Camera]
     strangers: list[Person]
+    occlusion: str
     occluded: float
     folder: Path
 
-    def __call__(self, index: int) -> list[float]:
-        """Write the frames of a tracklet and return the hidden fraction of the person in each."""
+    @cached_property
+    def people(self) -> dict[str, dict[int, Person]]:
+        """People by half and identity, without distractors; there is one half of several splits."""
+        halves: dict[str, dict[int, Person]] = {}
+        for tracklet in self.plan:
+            if tracklet.pid != 0:
+                halves.setdefault(tracklet.split, {})[tracklet.pid] = tracklet.person
+        return halves
+
+    def troubles(self, tracklet: Tracklet) -> list[Trouble | None]:
+        """Sample what is wrong with each frame of a tracklet under heavy occlusion."""
+        names = (tracklet.pid, tracklet.camid, tracklet.number)
+        rng = np.random.default_rng([self.layout.film_seed, _TROUBLES, *names])
+        if rng.random() >= self.occluded:
+            return [None] * tracklet.frames
+        half = self.people[tracklet.split]
+        others = [(pid, person) for pid, person in half.items() if pid != tracklet.pid]
+        return sample_troubles(rng, tracklet.frames, others)
+
+    def __call__(self, index: int) -> list[FrameTruth]:
+        """Write the frames of a tracklet and return the truth of each."""
         tracklet = self.plan[index]
         camera = self.cameras[tracklet.camid - 1]
         names = (tracklet.pid, tracklet.camid, tracklet.number)
         rng = np.random.default_rng([self.layout.film_seed, _TRACKLET, *names])
         paths = [self.folder / self.layout.path(tracklet, n) for n in tracklet.numbers]
         paths[0].parent.mkdir(parents=True, exist_ok=True)
+        heavy = self.occlusion == "heavy"
         film = film_tracklet(
-            tracklet.person, camera, tracklet.frames, rng, self.strangers, self.occluded
+            tracklet.person,
+            camera,
+            tracklet.frames,
+            rng,
+            self.strangers,
+            0.0 if heavy else self.occluded,
+            self.troubles(tracklet) if heavy else None,
         )
-        hidden = []
+        truths = []
         for path, frame in zip(paths, film, strict=True):
             path.write_bytes(_encode(frame.image, path, self.layout.size, camera.quality))
-            hidden.append(frame.occluded)
-        return hidden
+            truths.append(frame.truth)
+        return truths
 
 
 def _encode(image: np.ndarray, path: Path, size: tuple[int, int], quality: int) -> bytes:
@@ -87,12 +119,12 @@ def _begin(film: Film) -> None:
     _of_this_process[:] = [film]
 
 
-def _film_here(index: int) -> list[float]:
+def _film_here(index: int) -> list[FrameTruth]:
     return _of_this_process[0](index)
 
 
 @contextlib.contextmanager
-def in_processes(film: Film) -> Iterator[Iterable[list[float]]]:
+def in_processes(film: Film) -> Iterator[Iterable[list[FrameTruth]]]:
     """Film all tracklets in one process per processor, or in this process if it cannot fork.
 
     Processes that are started anew would run the script of a user who has no main guard again. When
@@ -102,7 +134,7 @@ def in_processes(film: Film) -> Iterator[Iterable[list[float]]]:
         film: function that films a tracklet.
 
     Yields:
-        Iterable: for each tracklet, in the order of the plan, the hidden fractions of its frames.
+        Iterable: for each tracklet, in the order of the plan, the truths of its frames.
     """
     processes = os.cpu_count() or 1
     if processes == 1 or multiprocessing.get_start_method() != "fork":

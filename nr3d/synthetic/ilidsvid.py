@@ -11,7 +11,7 @@ import numpy as np
 from nr3d.synthetic.dataset import Progress, write_dataset
 from nr3d.synthetic.layout import SyntheticSummary, Tracklet
 from nr3d.synthetic.matlab import write_mat
-from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUDED
+from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUSION
 from nr3d.synthetic.two_cameras import TwoCameraLayout
 
 _FIRST_FRAME = 105
@@ -60,7 +60,8 @@ def write_ilidsvid(
     seed: int = 0,
     *,
     frames: tuple[int, int] = (6, 10),
-    occluded: float = OCCLUDED,
+    occlusion: str = OCCLUSION,
+    occluded: float | None = None,
     camera_shift: float = CAMERA_SHIFT,
     progress: Progress | None = None,
 ) -> SyntheticSummary:
@@ -78,7 +79,13 @@ def write_ilidsvid(
         identities: number of people in both halves together, 4 to 999.
         seed: seed of the dataset, any whole number from 0.
         frames: least and greatest number of frames in a tracklet, 1 to 999.
-        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        occlusion: ``'usual'``: something passes in front of the person for a few frames; or
+            ``'heavy'``: about half the frames of a tracklet show another person in front of or
+            instead of the tracked one, only background or a small part of the person, and
+            ``info/frames.csv`` says what is wrong with each (:func:`~nr3d.synthetic.read_frames`);
+            as the splits differ, the other person may be of the other half in some of them.
+        occluded: share of the tracklets that suffer from it, 0 to 1; None for 0.2 in ``'usual'``
+            and 0.9 in ``'heavy'``.
         camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
             and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
         progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
@@ -96,6 +103,7 @@ def write_ilidsvid(
     return write_dataset(
         IlidsVidLayout(identities, seed, frames),
         out,
+        occlusion=occlusion,
         occluded=occluded,
         camera_shift=camera_shift,
         progress=progress,

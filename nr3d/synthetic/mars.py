@@ -12,7 +12,7 @@ from nr3d.synthetic.dataset import Progress, sample_strangers, write_dataset
 from nr3d.synthetic.layout import Layout, SyntheticSummary, Tracklet
 from nr3d.synthetic.matlab import write_mat
 from nr3d.synthetic.people import Person, sample_people
-from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUDED
+from nr3d.synthetic.settings import CAMERA_SHIFT, OCCLUSION
 
 
 class MarsLayout(Layout):
@@ -114,7 +114,8 @@ def write_mars(
     tracklets_per_camera: int = 2,
     cameras: int = 4,
     frames: tuple[int, int] = (6, 10),
-    occluded: float = OCCLUDED,
+    occlusion: str = OCCLUSION,
+    occluded: float | None = None,
     camera_shift: float = CAMERA_SHIFT,
     progress: Progress | None = None,
 ) -> SyntheticSummary:
@@ -135,7 +136,13 @@ def write_mars(
         tracklets_per_camera: number of tracklets of a person under each camera, 1 to 99.
         cameras: number of cameras, 2 to 6.
         frames: least and greatest number of frames in a tracklet, 1 to 999.
-        occluded: share of the tracklets in which something passes in front of the person, 0 to 1.
+        occlusion: ``'usual'``: something passes in front of the person for a few frames; or
+            ``'heavy'``: about half the frames of a tracklet show another person in front of or
+            instead of the tracked one, only background or a small part of the person, and
+            ``info/frames.csv`` says what is wrong with each (:func:`~nr3d.synthetic.read_frames`);
+            the other person is always of the same half.
+        occluded: share of the tracklets that suffer from it, 0 to 1; None for 0.2 in ``'usual'``
+            and 0.9 in ``'heavy'``.
         camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
             and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
         progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
@@ -153,6 +160,7 @@ def write_mars(
     return write_dataset(
         MarsLayout(identities, seed, frames, cameras, tracklets_per_camera),
         out,
+        occlusion=occlusion,
         occluded=occluded,
         camera_shift=camera_shift,
         progress=progress,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,8 +14,10 @@ from nr3d.synthetic.cameras import FRAME_HEIGHT, Camera, expose
 from nr3d.synthetic.fabric import Array
 from nr3d.synthetic.gait import Pose, walk
 from nr3d.synthetic.occluders import draw_occluder, sample_occluder
-from nr3d.synthetic.paint import Light, View, draw_parts
+from nr3d.synthetic.paint import Light, Part, View, draw_parts
 from nr3d.synthetic.people import Person
+from nr3d.synthetic.troubles import LEAST_COVER, Trouble
+from nr3d.synthetic.truth import FrameTruth
 
 
 @dataclass(frozen=True)
@@ -24,11 +26,11 @@ class Frame:
 
     Args:
         image: RGB image, uint8, of shape (256, 128, 3), before compression.
-        occluded: hidden fraction of the person's pixels, 0 to 1.
+        truth: hidden fraction of the person's pixels, and what hides them.
     """
 
     image: np.ndarray
-    occluded: float
+    truth: FrameTruth
 
 
 def _shadow(canvas: Array, pose: Pose, view: View, light: Light) -> None:
@@ -56,6 +58,38 @@ def _relight(light: Light, rng: np.random.Generator) -> Light:
     return Light(x / norm, y / norm, z / norm, ambient)
 
 
+def _crop(scene: Array, top: int, left: int, shape: tuple[int, int]) -> Array:
+    """Copy a part of a scene, which is reflected at its edges."""
+    (height, width), (rows, columns) = shape, scene.shape[:2]
+    if not (0 <= top <= rows - height and 0 <= left <= columns - width):
+        rows_over = (max(0, -top), max(0, top + height - rows))
+        columns_over = (max(0, -left), max(0, left + width - columns))
+        scene = np.pad(scene, (rows_over, columns_over, (0, 0)), "reflect")
+        top, left = max(0, top), max(0, left)
+    part: Array = scene[top : top + height, left : left + width].copy()
+    return part
+
+
+def _silhouette(parts: list[Part], view: View, light: Light, shape: tuple[int, int]) -> Array:
+    """Return the opacity of a person in the frame and in as large a space on each side of it."""
+    height, width = shape
+    around = replace(view, x=view.x + width, ground=view.ground + height)
+    opacity: Array = np.zeros((3 * height, 3 * width), np.float32)
+    draw_parts(np.zeros((*opacity.shape, 3), np.float32), opacity, parts, around, light)
+    return opacity
+
+
+def _closer(parts: list[Part], view: View, middle: float, cover: Array, light: Light) -> View:
+    """Return a view of a passer-by who is so close that they hide ``LEAST_COVER`` of the person."""
+    for _ in range(12):
+        front: Array = np.zeros_like(cover)
+        draw_parts(np.zeros((*cover.shape, 3), np.float32), front, parts, view, light)
+        if float((cover * front).sum()) >= LEAST_COVER * float(cover.sum()):
+            break
+        view = replace(view, scale=1.05 * view.scale, x=0.5 * (view.x + middle))
+    return view
+
+
 def film_tracklet(
     person: Person,
     camera: Camera,
@@ -63,6 +97,7 @@ def film_tracklet(
     rng: np.random.Generator,
     passers_by: list[Person],
     occluded: float,
+    troubles: Sequence[Trouble | None] | None = None,
 ) -> Iterator[Frame]:
     """Yield the frames of one person walking past one camera.
 
@@ -73,6 +108,7 @@ def film_tracklet(
         rng: random generator of the tracklet.
         passers_by: other people, who walk in front or stand in the background.
         occluded: probability that something passes in front of the person, 0 to 1.
+        troubles: trouble of each frame, or None for a good one; None if there are none.
 
     Yields:
         Frame: the next frame.
@@ -101,7 +137,7 @@ def film_tracklet(
     spot = float(rng.uniform(-0.1, 1.1)) * width
     wander = np.zeros(3)
     motion = abs(drift) * float(rng.uniform(0.0, 0.5))
-    for number in range(frames):
+    for number, trouble in enumerate(troubles or [None] * frames):
         wander = 0.7 * wander + rng.normal(0.0, (2.2 * unit, 1.8 * unit, 0.012))
         view = View(
             yaw + 0.04 * math.sin(0.7 * number),
@@ -110,21 +146,41 @@ def film_tracklet(
             0.5 * width + float(wander[0]),
             ground + float(wander[1]),
         )
+        gait = phase + person.cadence * number
+        pose = walk(person, gait)
+        parts = body_parts(person, pose)
         x = int(np.clip(left - drift * number, 0, room))
-        canvas = camera.background[top : top + height, x : x + width].copy()
+        across = down = 0
+        if trouble is not None:
+            whole = _silhouette(parts, view, light, camera.shape)
+            across, down = trouble.shift(whole, camera.shape)
+        canvas = _crop(camera.background, top + down, x + across, camera.shape)
         ignored = np.zeros((height, width), np.float32)
         if bystander is not None:
-            there = View(
-                behind.yaw, behind.pitch, behind.scale, spot + 2.0 * unit * number, behind.ground
+            there = replace(
+                behind, x=spot + 2.0 * unit * number - across, ground=behind.ground - down
             )
-            pose = walk(bystander, phase + 0.08 * number)
-            draw_parts(canvas, ignored, body_parts(bystander, pose), there, light)
-        pose = walk(person, phase + person.cadence * number)
-        _shadow(canvas, pose, view, light)
+            far = body_parts(bystander, walk(bystander, phase + 0.08 * number))
+            draw_parts(canvas, ignored, far, there, light)
+        shown = replace(view, x=view.x - across, ground=view.ground - down)
+        _shadow(canvas, pose, shown, light)
         cover = np.zeros((height, width), np.float32)
-        draw_parts(canvas, cover, body_parts(person, pose), view, light)
-        hidden = 0.0
+        draw_parts(canvas, cover, parts, shown, light)
+        truth = FrameTruth(0.0)
         if occluder is not None:
             front = draw_occluder(canvas, occluder, number, view, light, phase + 0.1 * number)
             hidden = float((cover * front).sum() / max(float(cover.sum()), 1.0))
-        yield Frame(expose(canvas, camera, gain, motion, rng), min(hidden, 1.0))
+            truth = FrameTruth(min(hidden, 1.0), occluder.kind)
+        elif trouble is not None:
+            front = np.zeros((height, width), np.float32)
+            if trouble.person is not None:
+                pose = walk(trouble.person, gait + trouble.phase)
+                other = body_parts(trouble.person, pose)
+                near = trouble.view(trouble.person, view, camera)
+                if trouble.kind == "passer-by":
+                    near = _closer(other, near, view.x, cover, light)
+                _shadow(canvas, pose, near, light)
+                draw_parts(canvas, front, other, near, light)
+            seen = float((cover * (1.0 - front)).sum() / max(float(whole.sum()), 1.0))
+            truth = FrameTruth(min(max(1.0 - seen, 0.0), 1.0), trouble.kind, trouble.pid)
+        yield Frame(expose(canvas, camera, gain, motion, rng), truth)

@@ -8,8 +8,14 @@ GENERATOR_VERSION = 1
 DATASETS = ("mars", "prid2011", "ilidsvid")
 """Names of the datasets whose layouts can be drawn."""
 
+OCCLUSION = "usual"
+"""Default kind of occlusion."""
+
 OCCLUDED = 0.2
 """Default share of the tracklets in which something passes in front of the person."""
+
+OCCLUSIONS = {"usual": OCCLUDED, "heavy": 0.9}
+"""Kinds of occlusion, with the default share of the tracklets that suffer from them."""
 
 CAMERA_SHIFT = 1.0
 """Default factor for the differences between the colours of the cameras."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from nr3d.cli import main
+from nr3d.synthetic import read_frames
 
 TINY = [
     *("train.max_epoch", "1", "train.batch_size", "4", "sampler.num_instances", "2"),
@@ -33,6 +34,30 @@ def test_a_drawn_dataset_trains_and_tests_by_the_command_that_is_told(
     assert (result["query"], result["gallery"]) == (2, 2)
 
 
+def test_heavy_occlusion_is_drawn_with_the_truth_of_each_frame(tmp_path, capsys):
+    words = ["synthesize", "--out", str(tmp_path), "--identities", "4", "--occlusion"]
+    assert main([*words, "heavy", "--occluded", "0.8"]) == 0
+    assert "2 people to train" in capsys.readouterr().out
+    stamp = json.loads((tmp_path / "mars" / "info" / "synthetic.json").read_text())
+    assert (stamp["settings"]["occlusion"], stamp["settings"]["occluded"]) == ("heavy", 0.8)
+    truths = read_frames(tmp_path / "mars")
+    assert len(truths) == stamp["counts"]["frames"]
+    assert 0.2 < sum(truth.kind != "clean" for truth in truths.values()) / len(truths) < 0.6
+    assert main([*words, "usual"]) == 2
+    err = capsys.readouterr().err
+    assert "occluded 0.8 instead of 0.2, occlusion 'heavy' instead of 'usual'" in err
+
+
+def test_help_explains_the_kinds_of_occlusion(capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["synthesize", "--help"])
+    assert caught.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--occlusion {usual,heavy}" in told
+    assert "info/frames.csv" in told
+    assert "(default: 0.2 if usual, 0.9 if heavy)" in told
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -54,3 +79,10 @@ def test_an_unknown_layout_is_refused_with_the_choices(tmp_path, capsys):
         main(["synthesize", "--out", str(tmp_path), "--dataset", "market"])
     assert caught.value.code == 2
     assert "mars" in capsys.readouterr().err
+
+
+def test_an_unknown_occlusion_is_refused_with_the_choices(tmp_path, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["synthesize", "--out", str(tmp_path), "--occlusion", "light"])
+    assert caught.value.code == 2
+    assert "heavy" in capsys.readouterr().err
