@@ -24,8 +24,8 @@ PREFIX = "attention_"
 Value = TypeVar("Value")
 
 ADVICE = (
-    "all frames of a clip have the same weight, as with a mean. Set not3d.attention live (paper is "
-    "the published form), lower the learning rate of the attention, or use not3d.aggregation mean."
+    "all frames of a clip have the same weight, as with a mean. Set not3d.attention live (or, with "
+    "it, another not3d.attention_lr_mult), or not3d.aggregation mean, which gives such features."
 )
 """What a flat attention means, and what to do."""
 
