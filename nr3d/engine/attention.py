@@ -24,8 +24,9 @@ PREFIX = "attention_"
 Value = TypeVar("Value")
 
 ADVICE = (
-    "all frames of a clip have the same weight, as with a mean. Set not3d.attention live (or, with "
-    "it, another not3d.attention_lr_mult), or not3d.aggregation mean, which gives such features."
+    "all frames of a clip have the same weight, so that the features are those of "
+    "not3d.aggregation mean. Set not3d.attention live or, if it is set, another "
+    "not3d.attention_lr_mult."
 )
 """What a flat attention means, and what to do."""
 
@@ -68,7 +69,7 @@ class AttentionWatch:
 
         Args:
             frames: T, number of frames of each clip.
-            erased: 1 where random erasing hit the frame, else 0, (B, T); None if nobody knows.
+            erased: 1 where random erasing hit the frame, else 0, (B, T); None if it is unknown.
 
         Returns:
             dict: scalars by name, see :func:`clip_figures`; empty while nothing is watched, and

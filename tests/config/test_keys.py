@@ -152,17 +152,9 @@ def test_what_a_store_is_bound_to_has_names_of_its_own() -> None:
     bound = [key.short for key in keys_that_change(Scope.FEATURES, Command.EXTRACT)]
     assert len(set(bound)) == len(bound)
     assert sorted(bound) == [
-        *("aggregation", "bad_frames", "combineall", "height", "max_test_clips", "model"),
-        *(
-            "norm_mean",
-            "norm_std",
-            "pooling_method",
-            "precision",
-            "sample_method",
-            "seq_len",
-            "split_id",
-            "width",
-        ),
+        *("aggregation", "attention", "bad_frames", "combineall", "height", "max_test_clips"),
+        *("model", "norm_mean", "norm_std", "pooling_method", "precision", "sample_method"),
+        *("seq_len", "split_id", "width"),
     ]
 
 

@@ -62,9 +62,9 @@ def test_a_training_says_it_once(trained: Path) -> None:
     assert "  attention 100% flat  lr " in printed
     (line,) = flat_lines(printed)
     assert line == (
-        "attention: flat for the whole of epoch 1: all frames of a clip have the same weight, as "
-        "with a mean. Set not3d.attention live (paper is the published form), lower the learning "
-        "rate of the attention, or use not3d.aggregation mean."
+        "attention: flat for the whole of epoch 1: all frames of a clip have the same weight, so "
+        "that the features are those of not3d.aggregation mean. Set not3d.attention live or, if it "
+        "is set, another not3d.attention_lr_mult."
     )
 
 

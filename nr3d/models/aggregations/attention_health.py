@@ -53,7 +53,7 @@ class AttentionHealth:
         return FLAT if self.flat >= FLAT_SHARE else ALIVE
 
     def summary(self) -> dict[str, Any]:
-        """Return the state and the figures that it depends on, for JSON."""
+        """Return the state and the figures that tests have too, as plain values for JSON."""
         return {"state": self.state, "flat": self.flat, "largest": self.largest}
 
     def __str__(self) -> str:
@@ -91,7 +91,7 @@ def clip_figures(weights: Tensor, erased: Tensor | None = None) -> Tensor:
     Args:
         weights: weights of the frames, (B, T) with at least two frames.
         erased: 1 or True where random erasing hit the frame, else 0 or False, (B, T); None if
-            nobody knows.
+            it is unknown.
 
     Returns:
         Tensor: (4,) in float32, means over the B clips in the order of :data:`FIGURES`: whether
