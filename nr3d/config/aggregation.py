@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-ATTENTION = "attention"
-"""The attention as published."""
+ATTENTION_FORMS = {"paper": "attention", "live": "live_attention"}
+"""Names of the aggregations that are forms of the attention, by the value of ``not3d.attention``.
+In ``not3d.aggregation``, the first of them stands for all."""
 
-LIVE_ATTENTION = "live_attention"
-"""The attention of ``not3d.attention live``."""
+ATTENTION, LIVE_ATTENTION = ATTENTION_FORMS["paper"], ATTENTION_FORMS["live"]
 
 
 def aggregation_of(aggregation: str, attention: str) -> str:
@@ -21,7 +21,7 @@ def aggregation_of(aggregation: str, attention: str) -> str:
         >>> aggregation_of("attention", "live"), aggregation_of("mean", "live")
         ('live_attention', 'mean')
     """
-    return LIVE_ATTENTION if (aggregation, attention) == (ATTENTION, "live") else aggregation
+    return ATTENTION_FORMS[attention] if aggregation == ATTENTION else aggregation
 
 
 def keys_of(aggregation: str) -> dict[str, str]:
@@ -33,9 +33,10 @@ def keys_of(aggregation: str) -> dict[str, str]:
     Examples:
         >>> keys_of("live_attention")
         {'not3d.aggregation': 'attention', 'not3d.attention': 'live'}
+        >>> keys_of("mean")
+        {'not3d.aggregation': 'mean'}
     """
-    if aggregation == LIVE_ATTENTION:
-        return {"not3d.aggregation": ATTENTION, "not3d.attention": "live"}
-    if aggregation == ATTENTION:
-        return {"not3d.aggregation": ATTENTION, "not3d.attention": "paper"}
+    for form, name in ATTENTION_FORMS.items():
+        if aggregation == name:
+            return {"not3d.aggregation": ATTENTION, "not3d.attention": form}
     return {"not3d.aggregation": aggregation}

@@ -35,6 +35,9 @@ class IdentityPassSampler(Sampler[int]):
         pids: identity of each tracklet.
         num_instances: number of tracklets of an identity in an epoch, at least 1. Paper: 4.
 
+    Raises:
+        ValueError: if ``num_instances`` is below 1.
+
     Examples:
         >>> sampler = IdentityPassSampler([0, 0, 0, 1, 1, 1], num_instances=2)
         >>> len(list(sampler)), len(sampler)
@@ -42,6 +45,8 @@ class IdentityPassSampler(Sampler[int]):
     """
 
     def __init__(self, pids: Sequence[int], num_instances: int) -> None:
+        if num_instances < 1:
+            raise ValueError(f"num_instances is {num_instances}, expected at least 1")
         self.num_instances = num_instances
         self.tracklets: dict[int, list[int]] = {}
         for index, pid in enumerate(pids):

@@ -18,7 +18,7 @@ def scale_attention_lr(optimizer: Optimizer, model: nn.Module, factor: float) ->
     Args:
         optimizer: optimizer of the model's parameters, changed in place. The new groups come
             before the others, so that the last group's rate is still that of the trunk.
-        model: network of nr3d's.
+        model: network of nr3d's, plain or in a wrapper that keeps it as ``module``.
         factor: factor of the aggregation's learning rate, at least 0. Default of
             ``not3d.attention_lr_mult`` is 0.01.
 
@@ -35,7 +35,7 @@ def scale_attention_lr(optimizer: Optimizer, model: nn.Module, factor: float) ->
     """
     if not factor >= 0:
         raise ValueError(f"factor is {factor}, expected at least 0")
-    network: Any = model.module if isinstance(model, nn.DataParallel) else model
+    network: Any = getattr(model, "module", model)
     own = {id(parameter) for parameter in network.aggregation.parameters()}
     scaled: list[dict[str, Any]] = []
     rest: list[dict[str, Any]] = []

@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from nr3d.config import steps_differing
+from nr3d.config.aggregation import ATTENTION_FORMS, keys_of
 from nr3d.engine.randomness import random_states, set_random_states
 from nr3d.engine.state import Progress, RunParts
 from nr3d.errors import WeightsError, parsing, reason_of, shown
@@ -179,6 +180,14 @@ def _progress_in(checkpoint: Mapping[str, Any], path: str | Path) -> Progress:
         )
 
 
+def _as_set(fact: str, value: Any) -> str:
+    """Return the value of a fact for a message; a form of the attention with its keys."""
+    if fact != "aggregation" or value not in ATTENTION_FORMS.values():
+        return shown(value)
+    keys = ", ".join(f"{key} {chosen}" for key, chosen in keys_of(value).items())
+    return f"{shown(value)} ({keys})"
+
+
 def _lay_out_as_parameters(optimizer: Optimizer) -> None:
     """Copy an optimizer's state into the memory layout of its parameters.
 
@@ -196,7 +205,7 @@ def _check_same_run(
     """Refuse another run's checkpoint, naming what differs; log tolerable differences."""
     theirs = facts_in(checkpoint, Path(path))
     differing = [
-        f"{key} {shown(theirs[key])}, here {shown(value)}"
+        f"{key} {_as_set(key, theirs[key])}, here {_as_set(key, value)}"
         for key, value in facts.items()
         if key in theirs
         and theirs[key] != value

@@ -60,7 +60,7 @@ def sums_of_tracklet(
 
     Args:
         frame_weights: share of each frame in the feature of its clip, (frames,); those of a clip
-            sum to 1.
+            sum to 1. If any is not finite, the tracklet counts as without clips.
         clips: positions of the frames of each clip, (n, T).
 
     Examples:
@@ -104,11 +104,17 @@ def sums_of_row(
     Args:
         settings: values by the short names of their keys, as in a feature store.
         frame_weights: as for :func:`sums_of_tracklet`.
-        clips: number of the clips. If the settings make another number of them, nothing is known.
+        clips: number of the clips.
+
+    Returns:
+        AttentionSums: sums over no clip if there are no frames, or if the settings lack something
+        or make another number of clips.
     """
     seq_len, method = settings.get("seq_len"), settings.get("sample_method")
     for name, value in (("video.seq_len", seq_len), ("not3d.test_sample_method", method)):
         if KEYS[name].kind.expected(value) is not None:
             return AttentionSums()
+    if not len(frame_weights):
+        return AttentionSums()
     places = clips_of_test(len(frame_weights), int(seq_len or 1), str(method))
     return sums_of_tracklet(frame_weights, places) if len(places) == clips else AttentionSums()

@@ -76,7 +76,7 @@ class ErasingAttentionLoss(nn.Module):
         reduction: 'mean' (paper) or 'sum'.
 
     Shape:
-        - scores: (B, T), at least 0
+        - scores: (B, T), at least 0: scores, or weights of the live attention
         - erased: (B, T), 0 or 1 of any type
         - output: (), float32, or float64 for float64 scores
 

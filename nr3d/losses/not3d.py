@@ -79,7 +79,7 @@ class Not3DLoss(Criterion):
     Shape:
         - logits: (B, K)
         - features: (B, D)
-        - attention_scores: (B, T), before the softmax
+        - attention_scores: (B, T), before the softmax; of the live attention, the weights
         - pids: (B,), from 0 to K-1
         - erased: (B, T), 0 or 1 of any type
         - output: the total, (), and a dict of the terms 'id', 'ranked_list', 'center' and

@@ -90,6 +90,11 @@ def test_a_pass_over_identities_has_each_once_with_its_tracklets() -> None:
     assert sampler.order() == again
 
 
+def test_a_pass_over_identities_takes_a_tracklet_or_more_of_each() -> None:
+    with pytest.raises(ValueError, match="num_instances is 0, expected at least 1"):
+        IdentityPassSampler(PIDS, num_instances=0)
+
+
 def test_a_pass_over_identities_drops_what_fills_no_batch() -> None:
     sampler = SeededSampler(IdentityPassSampler(PIDS, num_instances=2), 0, batch_size=6)
     assert len(list(sampler)) == len(sampler) == 6  # of 4 identities with 2 tracklets each

@@ -95,6 +95,14 @@ def test_the_erasing_loss_is_on_the_weights_of_the_live_form() -> None:
     assert terms["erasing_attention"].item() == pytest.approx(expected, rel=1e-5)
 
 
+def test_an_aggregation_that_names_another_input_of_the_loss_is_refused() -> None:
+    network = model("live_attention").train()
+    network.aggregation.erasing_on = "features"
+    told = "erasing_on of LiveAttention is 'features', expected 'scores' or 'weights'"
+    with pytest.raises(ValueError, match=told):
+        network(torch.rand(4, 2, 3, 32, 16))
+
+
 def test_both_forms_have_the_same_tensors() -> None:
     shapes = [
         {name: tensor.shape for name, tensor in model(name).state_dict().items()}
@@ -119,6 +127,10 @@ def test_the_attention_gets_a_rate_of_its_own(named: bool) -> None:
     assert own["weight_decay"] == rest["weight_decay"] == 0.125
     with pytest.raises(ValueError, match=r"factor is -1, expected at least 0"):
         scale_attention_lr(optimizer, network, -1)
+    wrapped = torch.nn.Sequential()
+    wrapped.module = network  # as DataParallel and DistributedDataParallel keep it
+    scale_attention_lr(optimizer, wrapped, 10)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
 
 
 def test_a_mean_without_parameters_leaves_the_groups_alone() -> None:

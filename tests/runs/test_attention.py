@@ -177,6 +177,9 @@ def test_the_clips_of_a_store_are_judged_by_its_settings(tmp_path: Path) -> None
     assert store_of(tmp_path / "mean.h5", even, aggregation="mean").attention is None
     assert store_of(tmp_path / "other.h5", even, aggregation="nobodys").attention is None
     assert store_of(tmp_path / "model.h5", even, model="nobodys").attention is None
+    nothing = store_of(tmp_path / "nothing.h5", []).load("query").attention
+    assert nothing is not None
+    assert nothing.clips == 0
     single = store_of(tmp_path / "single.h5", [1.0], [1.0])
     assert single.attention is None
     with h5py.File(single.path) as file:

@@ -41,7 +41,9 @@ def test_a_checkpoint_is_tested_as_what_it_was_trained_as(
     assert main(["test", *options, *words]) == 0
     assert "not3d.attention live" in capsys.readouterr().err
     assert main(["test", *options, *words, "not3d.attention", "paper"]) == 2
-    assert "live_attention" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "aggregates by live_attention, the model by attention" in printed
+    assert "the same model.name, not3d.aggregation and not3d.attention" in printed
 
 
 def test_bare_tensors_are_read_as_the_configuration_says(
@@ -57,6 +59,25 @@ def test_bare_tensors_are_read_as_the_configuration_says(
         with torch.inference_mode():
             weights = network.eval().embed(torch.rand(1, 4, 3, 64, 32)).weights
         assert bool((weights == 0.25).all()) == (name == "attention")
+
+
+def test_each_form_starts_from_the_other_as_far_as_it_can(trained: Path, tmp_path: Path) -> None:
+    live = VideoReID(18, num_classes=8, aggregation="live_attention")
+    paper = VideoReID(18, num_classes=8)
+    whole, trunk = (tmp_path / f"{name}.pth" for name in ("paper", "live"))
+    for path, model in ((whole, paper), (trunk, live)):
+        facts = {"architecture": "nr3d_resnet18_ibn", "aggregation": model.aggregation_name}
+        torch.save({"state_dict": model.state_dict(), "facts": facts}, path)
+    # The live form goes on from everything that the published one has learnt, if it lives.
+    report = load(VideoReID(18, num_classes=8, aggregation="live_attention"), whole)
+    assert not report.left
+    assert report.differs == (
+        "the file's network aggregates by attention, the model by live_attention"
+    )
+    # Scores that may be negative mean nothing under the last ReLU.
+    report = load(VideoReID(18, num_classes=8), trunk)
+    assert {key.split(".")[0] for key in report.left} == {"aggregation", "bottleneck", "classifier"}
+    assert {key.split(".")[0] for key in report.loaded} == {"backbone"}
 
 
 def test_an_export_says_which_attention_it_is(trained: Path, tmp_path: Path) -> None:
@@ -75,7 +96,8 @@ def test_a_run_is_resumed_in_its_own_form_only(
     words += ["model.resume", str(trained / "model-last.pth.tar")]
     options = ["train", "--config", "mars", "--root", str(mars_root)]
     assert main([*options, *words, "not3d.attention", "paper"]) == 2
-    assert "live_attention" in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert "'live_attention' (not3d.aggregation attention, not3d.attention live), here" in printed
     assert main([*options, *words]) == 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nr3d.config.aggregation import ATTENTION_FORMS
 from nr3d.config.scopes import IMAGES, Command, Key, Scope
 from nr3d.config.values import SHARE, WEIGHT, Choice, Number, Text, Whole
 
@@ -19,7 +20,7 @@ KEYS = (
     Key(
         "not3d.attention",
         "paper",
-        Choice(choices=("paper", "live")),
+        Choice(choices=tuple(ATTENTION_FORMS)),
         "form of the attention: as published, or one whose scores keep their gradient",
         Scope.STEPS | Scope.FEATURES,
         IMAGES,
@@ -28,7 +29,7 @@ KEYS = (
         "not3d.attention_lr_mult",
         0.01,
         Number(0, 1000),
-        "factor of the learning rate of the live attention",
+        "factor by which the learning rate of the live attention is multiplied",
         Scope.STEPS,
         _TRAIN,
     ),
@@ -53,7 +54,7 @@ KEYS = (
         "not3d.attention_init",
         "default",
         Choice(choices=("default", "kaiming")),
-        "initial values of the attention's layers; default: PyTorch's",
+        "initial values of the attention's layers, unless loaded; default: PyTorch's",
         Scope.WEIGHTS,
         _TRAIN,
     ),
@@ -69,7 +70,7 @@ KEYS = (
         "not3d.augment_per",
         "clip",
         Choice(choices=("clip", "frame")),
-        "what random_flip and random_crop are drawn for",
+        "unit for which random_flip and random_crop are drawn once",
         Scope.STEPS,
         _TRAIN,
     ),

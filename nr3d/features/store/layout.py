@@ -18,12 +18,12 @@ A store is an HDF5 file. Its datasets have one row for each tracklet, sorted by 
 ``frame_weights``, (F,) f4, holds the share of each frame in the feature of its clip, for the frames
 of all tracklets one after the other; the shares of a clip sum to 1. The file has the attributes
 ``format``, ``version``, ``dataset``, ``weights`` and ``weights_sha256``, and as JSON ``settings``
-(what the features depend on, and as ``tracklets`` what those of the test are if they are no
-video), ``config``, ``versions``, ``tracklets`` (the number of tracklets of
-each split in the dataset) and ``asked`` (the splits that were requested). The attribute ``crc32``
-covers the other attributes and the columns, see :func:`crc32_of_tables`. A split is complete if it
-has as many rows as ``tracklets`` says. Texts are UTF-8 of fixed length; bytes of a file
-name that are not UTF-8 are kept as they are.
+(what the features depend on, and as ``tracklets`` the kind of the tracklets if they are no video),
+``config``, ``versions``, ``tracklets`` (the number of tracklets of each split in the dataset) and
+``asked`` (the splits that were requested). The attribute ``crc32`` covers the other attributes and
+the columns, see :func:`crc32_of_tables`. A split is complete if it has as many rows as
+``tracklets`` says. Texts are UTF-8 of fixed length; bytes of a file name that are not UTF-8 are
+kept as they are.
 
 If the network attends, ``frame_weights`` has attributes of its own: ``attention`` holds the health
 of the attention as JSON (``state``, ``flat`` and ``largest``, see

@@ -6,11 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nr3d.config.aggregation import ATTENTION, LIVE_ATTENTION
 from nr3d.models.aggregations.clip_features import ClipFeatures, aggregate
 from nr3d.models.aggregations.registry import register_aggregation
 
 
-@register_aggregation("attention")
+@register_aggregation(ATTENTION)
 class SpatialTemporalAttention(nn.Module):
     r"""Weight a clip's frames by two-layer spatial-temporal attention.
 
@@ -97,7 +98,7 @@ class SpatialTemporalAttention(nn.Module):
         return seen
 
 
-@register_aggregation("live_attention")
+@register_aggregation(LIVE_ATTENTION)
 class LiveAttention(SpatialTemporalAttention):
     r"""Spatial-temporal attention that keeps learning: the same layers, without the last ReLU.
 
@@ -132,7 +133,7 @@ class LiveAttention(SpatialTemporalAttention):
         tensor([1.0000, 1.0000], grad_fn=<SumBackward1>)
     """
 
-    starts_from = ("attention",)
+    starts_from = (ATTENTION,)
     erasing_on = "weights"
 
     def score(self, over_time: Tensor) -> Tensor:

@@ -15,7 +15,8 @@ class ClipFeatures(NamedTuple):
     features: Tensor
     """(B, C), the weighted mean of the frames' pooled features."""
     scores: Tensor
-    """(B, T), the attention score of each frame before the softmax; never negative."""
+    """(B, T), the attention score of each frame before the softmax; at least 0 unless the
+    erasing-attention loss is taken on the weights."""
     weights: Tensor
     """(B, T), the share of each frame in the clip feature; each row sums to 1."""
 

@@ -18,8 +18,8 @@ def kaiming_(aggregation: nn.Module) -> None:
     :math:`1 / 3n`, for the biases too. An aggregation without convolutions stays as it is.
 
     Reference:
-        He et al. Delving Deep into Rectifiers. ICCV 2015. arXiv:1502.01852. Public code of Not 3D
-        Re-ID starts both layers of the attention like this; the paper does not say how they start.
+        He et al. Delving Deep into Rectifiers. ICCV 2015. arXiv:1502.01852. Public code of the
+        method starts both layers of the attention like this; the paper does not say how they start.
 
     Args:
         aggregation: the aggregation, before any weights are loaded into it.

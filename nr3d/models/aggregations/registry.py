@@ -107,8 +107,18 @@ def starts_from(aggregation: nn.Module) -> tuple[str, ...]:
 
 
 def erasing_on(aggregation: nn.Module) -> str:
-    """Return what the erasing-attention loss is taken on: ``'scores'`` or ``'weights'``."""
-    return str(getattr(aggregation, "erasing_on", "scores"))
+    """Return what the erasing-attention loss is taken on: ``'scores'`` or ``'weights'``.
+
+    Raises:
+        ValueError: if the aggregation declares something else.
+    """
+    found = getattr(aggregation, "erasing_on", "scores")
+    if found not in ("scores", "weights"):
+        raise ValueError(
+            f"erasing_on of {type(aggregation).__name__} is {found!r}, expected 'scores' or "
+            "'weights'"
+        )
+    return str(found)
 
 
 def layers_on_maps(aggregation: nn.Module) -> list[nn.Module] | None:
