@@ -9,7 +9,7 @@ from torch.optim import Optimizer
 
 
 def scale_attention_lr(optimizer: Optimizer, model: nn.Module, factor: float) -> None:
-    """Give the aggregation's parameters a learning rate of their own.
+    """Set the learning rate of the aggregation's parameters apart from that of the others.
 
     A unit of the spatial layer sums over a whole feature map, so that a step of Adam moves its
     output by the learning rate times the sum of the map's absolute values: 200,704 of them in the

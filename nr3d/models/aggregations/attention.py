@@ -115,17 +115,7 @@ class LiveAttention(SpatialTemporalAttention):
         Alsehaim and Breckon, as for :class:`SpatialTemporalAttention`. Deviation: no ReLU on the
         scores; the erasing-attention loss on the weights.
 
-    Args:
-        channels: C, the number of channels of the feature maps. Paper: 2048.
-        hidden: the number of channels between the two layers. Paper: 256.
-        map_size: the kernel size of the spatial layer, in rows and columns. Paper: (14, 7).
-
-    Shape:
-        - Input: :math:`(B, T, C, h, w)`
-        - Output: :class:`ClipFeatures` of :math:`(B, C)`, :math:`(B, T)`, :math:`(B, T)`
-
-    Raises:
-        ValueError: if the input is not five-dimensional.
+    Arguments, shapes and errors are those of :class:`SpatialTemporalAttention`.
 
     Examples:
         >>> attention = LiveAttention(512)
