@@ -32,6 +32,7 @@ from reporting import parser_of, write
 from nr3d.config import load_config
 from nr3d.data import ClipTransform
 from nr3d.engine import LAST
+from nr3d.files.atomic import write_text
 from nr3d.runs import building, training
 from nr3d.synthetic import read_occlusion, write_mars
 
@@ -134,7 +135,8 @@ def read_runs(path: Path, settings: Mapping[str, Any]) -> list[dict[str, Any]]:
                 f"{path} holds runs with {found['settings']} instead of {settings}: use those "
                 "settings, or give another --out."
             )
-    path.write_text("".join(f"{line}\n" for line in lines[:-1]), encoding="utf-8")
+    if lines[-1]:
+        write_text(path, "".join(f"{line}\n" for line in lines[:-1]))
     return runs
 
 
@@ -183,6 +185,10 @@ def main() -> None:
         with kept.open("a", encoding="utf-8") as file:
             file.write(json.dumps(runs[-1]) + "\n")
         print(json.dumps(runs[-1]), flush=True)
+    if not runs:
+        raise SystemExit(
+            f"{kept} has no completed run to report: leave out --report to train some."
+        )
     report(runs, args)
 
 

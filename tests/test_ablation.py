@@ -181,6 +181,12 @@ def test_runs_are_read_again_without_the_one_that_was_cut_off(ablation, tmp_path
         ablation.read_runs(path, {"identities": 9})
 
 
+def test_a_report_needs_a_run(ablation, arguments):
+    arguments("--report")
+    with pytest.raises(SystemExit, match=r"out.jsonl has no completed run to report"):
+        ablation.main()
+
+
 def test_tables_pair_the_seeds(ablation):
     def run(variant, seed, rank1):
         attention = {"ratio": 0.5, "auc": 0.75, "largest": 0.4, "flat": 0.0, "clips": 10}

@@ -9,6 +9,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from nr3d.engine.attention import record_of
 from nr3d.engine.records import append_record, drop_records_after
 from nr3d.engine.results import TestResult
 from nr3d.engine.scalars import ScalarLog
@@ -141,6 +142,7 @@ class Journal:
                 "protocol": result.protocol,
                 "distractors_dropped": result.distractors_dropped,
                 **result.figures,
+                **record_of(result.attention),
                 "bad_frames": bad_frames,
                 "seconds": round(result.extract_seconds + result.rank_seconds, 3),
             }

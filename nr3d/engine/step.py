@@ -99,8 +99,8 @@ class TrainingStep:
 
         Returns:
             dict: total loss, each unweighted loss term, and accuracy in percent; with several
-            processes, those of their joint batch. If the total is not finite, no optimizer was
-            stepped.
+            processes, those of their joint batch. While the attention is watched, its figures too.
+            If the total is not finite, no optimizer was stepped.
         """
         every = self.options.accumulation_steps
         first = position // every * every

@@ -97,6 +97,9 @@ def test_each_epoch_records_it(
     assert checkpoint["facts"]["attention"] == state
     assert engine.results["mars"].attention is not None
     assert engine.results["mars"].attention.state == state
+    (test,) = [record for record in read_records(tmp_path) if record["kind"] == "test"]
+    assert test["attention_flat"] == engine.results["mars"].attention.flat
+    assert test["attention_largest"] == engine.results["mars"].attention.largest
     curves = read(tmp_path)
     for name in ("flat", "largest"):
         values = [value for _, value in curves[f"Train/attention_{name}"]]
@@ -113,7 +116,8 @@ def test_a_mean_has_no_attention(
     engine = engine_of(mars_root, network("mean"))
     engine.run(save_dir=str(tmp_path), max_epoch=1, print_freq=0)
     assert "attention" not in capsys.readouterr().out.replace("loss_erasing_attention", "")
-    assert not [name for name in epochs(tmp_path)[0] if name.startswith("attention")]
+    for record in read_records(tmp_path):
+        assert not [name for name in record if name.startswith("attention")]
     assert engine.results["mars"].attention is None
     assert read_checkpoint(tmp_path / LAST)["facts"]["attention"] is None
 

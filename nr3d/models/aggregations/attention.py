@@ -111,11 +111,11 @@ class LiveAttention(SpatialTemporalAttention):
     all frames, the ReLU passes no gradient and the attention is the mean. Here the scores have no
     lower bound, and the erasing-attention loss is taken on the weights, whose sum is fixed.
 
+    Arguments, shapes and errors are those of :class:`SpatialTemporalAttention`.
+
     Reference:
         Alsehaim and Breckon, as for :class:`SpatialTemporalAttention`. Deviation: no ReLU on the
         scores; the erasing-attention loss on the weights.
-
-    Arguments, shapes and errors are those of :class:`SpatialTemporalAttention`.
 
     Examples:
         >>> attention = LiveAttention(512)
