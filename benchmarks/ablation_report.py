@@ -118,12 +118,13 @@ def draw(runs: Sequence[Run], names: Mapping[str, str], path: Path) -> None:
     grouped = by_variant(runs, names)
     rows = range(len(grouped))
     figure = Figure(figsize=(12, 1.4 + 0.42 * len(grouped)), layout="constrained")
-    kind, bad = ("attention", "occluded") if "attention" in runs[0] else ("attention_erased",) * 2
+    known = "attention" in runs[0]
+    kind, bad = ("attention", "occluded") if known else ("attention_erased", "erased")
     panels: list[tuple[str, Callable[[Run], float]]] = [
         ("rank-1, %", lambda run: 100 * run["rank-1"]),
         ("mAP, %", lambda run: 100 * run["mAP"]),
         ("mAP of erased queries, %", lambda run: 100 * run["erased"]["mAP"]),
-        (f"weight, {bad.removeprefix('attention_')} / clean", lambda run: run[kind]["ratio"]),
+        (f"weight, {bad} / clean", lambda run: run[kind]["ratio"]),
     ]
     axes = figure.subplots(1, len(panels), sharey=True)
     for axis, (title, value) in zip(axes, panels, strict=True):

@@ -42,7 +42,7 @@ def restricted_with_rest(frames: int, seq_len: int, rng: np.random.Generator) ->
     The chunks have ``frames // seq_len`` frames, at least one, and the last one has in addition all
     that are left, up to ``seq_len - 1``. A tracklet that is shorter than the clip repeats its last
     frame. Public code of the method draws like this. Arguments and result are those of
-    :func:`restricted_random`, which equals it where ``seq_len`` divides ``frames``.
+    :func:`restricted_random`, and so are the draws where ``seq_len`` divides ``frames``.
 
     Examples:
         >>> restricted_with_rest(7, 4, np.random.default_rng(0))

@@ -287,8 +287,8 @@ class VideoNot3DEngine(torchreid.engine.Engine):  # type: ignore[misc]
             data: training batch.
 
         Returns:
-            dict: total loss, each unweighted loss term, and accuracy in percent; with several
-            processes, those of their joint batch.
+            dict: total loss, each unweighted loss term, and accuracy in percent, within an epoch
+            also the figures of the attention; with several processes, those of their joint batch.
 
         Raises:
             Nr3dError: if the loss is not finite, the batch is a single clip, or there is too little

@@ -6,6 +6,7 @@ from nr3d.data.datasets.parts import SPLITS
 from nr3d.lazy import lazy
 
 if TYPE_CHECKING:
+    from nr3d.features.attention import AttentionSums
     from nr3d.features.collecting import TrackletFeature
     from nr3d.features.extraction import TrackletFeatures, extract, extract_each
     from nr3d.features.inference import Inference, InferenceOptions
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "PRECISIONS",
     "SPLITS",
+    "AttentionSums",
     "FeatureStore",
     "FeatureWriter",
     "Inference",
@@ -34,6 +36,7 @@ __all__ = [
 __getattr__, __dir__ = lazy(
     __name__,
     {
+        "AttentionSums": "attention",
         "TrackletFeature": "collecting",
         "TrackletFeatures": "extraction",
         "extract": "extraction",

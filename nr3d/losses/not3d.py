@@ -144,8 +144,8 @@ class Not3DLoss(Criterion):
             raise ValueError(f"label_smoothing must be from 0 to 1, got {label_smoothing}")
         if label_smoothing_over not in get_args(SmoothingOver):
             raise ValueError(
-                f"label_smoothing_over is {label_smoothing_over!r}, expected one of identities, "
-                "batch"
+                f"label_smoothing_over is {label_smoothing_over!r}, expected one of "
+                f"{', '.join(get_args(SmoothingOver))}"
             )
         if metric_loss not in ("ranked_list", "triplet"):
             raise ValueError(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -131,6 +133,25 @@ def test_the_attention_gets_a_rate_of_its_own(named: bool) -> None:
     wrapped.module = network  # as DataParallel and DistributedDataParallel keep it
     scale_attention_lr(optimizer, wrapped, 10)
     assert optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+
+
+def test_each_group_of_staged_rates_is_split() -> None:
+    network = model("live_attention")
+    late = {id(p) for p in (*network.classifier.parameters(), network.aggregation.spatial.weight)}
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in network.parameters() if id(p) not in late], "lr": 0.25},
+        {"params": [p for p in network.parameters() if id(p) in late], "lr": 0.5},
+    ]
+    optimizer = torch.optim.SGD(groups, lr=0.5)
+    scale_attention_lr(optimizer, network, 0.5)
+    assert [group["lr"] for group in optimizer.param_groups] == [0.125, 0.25, 0.25, 0.5]
+    attention = [*network.aggregation.parameters()]
+    spatial = network.aggregation.spatial.weight
+    own, of_late, _, last = (group["params"] for group in optimizer.param_groups)
+    assert {id(p) for p in own} == {id(p) for p in attention} - {id(spatial)}
+    assert len(of_late) == 1
+    assert of_late[0] is spatial
+    assert {id(p) for p in last} == late - {id(spatial)}
 
 
 def test_a_mean_without_parameters_leaves_the_groups_alone() -> None:
