@@ -119,8 +119,9 @@ class LiveAttention(SpatialTemporalAttention):
 
     Examples:
         >>> attention = LiveAttention(512)
-        >>> attention(torch.rand(2, 4, 512, 14, 7)).weights.sum(1)
-        tensor([1.0000, 1.0000], grad_fn=<SumBackward1>)
+        >>> found = attention(torch.rand(2, 4, 512, 14, 7))
+        >>> torch.equal(found.weights, found.scores.softmax(dim=1))
+        True
     """
 
     starts_from = (ATTENTION,)
