@@ -32,7 +32,7 @@ ADVICE = (
 
 
 class AttentionWatch:
-    """Takes the weights that an attention gives to the frames of the training clips.
+    """Watch over the weights that an attention gives to the frames of the training clips.
 
     Args:
         network: network; one whose aggregation does not attend is not watched.
