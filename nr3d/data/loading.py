@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted.dataset import initialise, is_converted, register_converted
+from nr3d.data.converted.dataset import (
+    PartialDataset,
+    initialise,
+    is_converted,
+    register_converted,
+)
 from nr3d.data.converted.index import INDEX, index_remedy
 from nr3d.data.datasets.parts import DISTRACTOR, PSEUDO, SINGLE, SPLITS, PseudoParts
 from nr3d.data.folders import is_name
@@ -119,7 +124,7 @@ def _assembled(
     """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
     # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
     own = registered_video_datasets().get(name)
-    plain: type[Any] = torchreid.data.VideoDataset
+    plain: type[Any] = PartialDataset
     kind: type[Any] = own if isinstance(own, type) else plain
     dataset = object.__new__(kind)
     combines = combineall and kind.combine_all is plain.combine_all

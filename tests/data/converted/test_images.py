@@ -25,7 +25,7 @@ def entries(folder: Path, *splits: str) -> list[Entry]:
     return [entry for entry in found if not splits or entry["split"] in splits]
 
 
-def manager(root: Path, sources: str, **options: Any) -> ClipDataManager:
+def manager(root: Path, sources: str | list[str], **options: Any) -> ClipDataManager:
     return ClipDataManager(
         root=root, sources=sources, height=16, width=8, batch_size_train=4, num_instances=2,
         seq_len=2, workers=0, **options,
@@ -282,6 +282,25 @@ def test_a_set_for_testing_only_tests_and_does_not_train(market: Path) -> None:
     assert everybody.num_train_pids == 3
     for name in ("market", "others"):
         assert {f.level for f in check_dataset(name, market.parent).findings} == {"note"}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_for_training_only_may_be_the_first_of_several(packed: bool, market: Path) -> None:
+    root = market.parent
+    convert(market, pattern="market1501", purpose="train")
+    convert(write_images(root / "more", market_names(range(11, 15))), pattern="market1501")
+    file = pack(root, "more", root / "more.h5").file if packed else ""
+    data = manager(root, "more", pack=file)
+    alone = len(data.train_tracklets)
+    for sources in (["market", "more"], ["more", "market"]):
+        data = manager(root, sources, targets="more", pack=file)
+        assert (data.num_train_pids, data.num_train_cams) == (8 + 2, 3 + 3)
+        assert len(data.train_tracklets) == 24 + alone
+        assert {dsetid for *_, dsetid in data.train_tracklets} == {0, 1}
+    stock = torchreid.data.VideoDataManager(
+        root=str(root), sources=["market", "more"], targets="more", height=16, width=8, workers=0
+    )
+    assert (stock.num_train_pids, stock.num_train_cams) == (10, 6)
 
 
 def test_one_purpose_needs_less(tmp_path: Path, own_datasets: dict[str, object]) -> None:
