@@ -11,7 +11,14 @@ from typing import Any
 
 from nr3d.data.converted.patterns import Pattern, check_by, pattern_of
 from nr3d.data.converted.tree import PlainTracklet
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, GivenOrder, Parts, PseudoParts
+from nr3d.data.datasets.parts import (
+    DISTRACTOR,
+    PURPOSES,
+    SPLITS,
+    GivenOrder,
+    Parts,
+    PseudoParts,
+)
 from nr3d.data.folders import is_name
 from nr3d.errors import DataError, shown
 from nr3d.files.json_files import read_json
@@ -32,9 +39,6 @@ _FORMATS: Mapping[bool, Mapping[str, Any]] = {
 In that one, ``frames`` are paths under the folder, and an empty ``identity`` is a distractor's.
 """
 
-PURPOSES = {"both": SPLITS, "train": ("train",), "test": ("query", "gallery")}
-"""Splits of a dataset by what it is for."""
-
 
 @dataclass(frozen=True)
 class Index:
@@ -51,7 +55,7 @@ class Index:
 
     @property
     def purpose(self) -> str:
-        """What the dataset is for, one of :data:`PURPOSES`."""
+        """What the dataset is for, one of :data:`nr3d.data.datasets.parts.PURPOSES`."""
         return str(self.made.get("purpose", "both"))
 
     @property

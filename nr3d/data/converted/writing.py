@@ -10,10 +10,11 @@ import numpy as np
 
 from nr3d.data.converted.dataset import refuse_taken, register_converted
 from nr3d.data.converted.grouping import Grouping, group
-from nr3d.data.converted.index import INDEX, PURPOSES, Index, strangers
+from nr3d.data.converted.index import INDEX, Index, strangers
 from nr3d.data.converted.patterns import check_by, pattern_of
 from nr3d.data.converted.selection import Selection, by_camera, select
 from nr3d.data.converted.tree import SHAPE, PlainTracklet, Tree, scan
+from nr3d.data.datasets.parts import PURPOSES
 from nr3d.errors import ConfigError, DataError, shown
 from nr3d.files.home import expanded
 from nr3d.files.new_files import refuse_over, write_new

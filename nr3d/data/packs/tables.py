@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.data.datasets.parts import SPLITS, GivenOrder
+from nr3d.data.datasets.parts import PURPOSES, SPLITS, GivenOrder
 from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.data.loading import load_dataset
 from nr3d.data.packs.reading import NO_SPLIT
@@ -77,13 +77,16 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     names = sorted({name(p) for part in SPLITS for paths, *_ in tracklets[part] for p in paths})
     index = {name: place for place, name in enumerate(names)}
     parts = {}
+    held = tuple(part for part in SPLITS if tracklets[part])
+    if not names or held not in PURPOSES.values():
+        lacking = next((part for part in SPLITS if part not in held), "train")
+        raise DataError(
+            f"Dataset {dataset!r} has no tracklet in its {lacking}, or no frame at all: a pack "
+            "holds a dataset to train on, to test on, or both."
+        )
     for part in SPLITS:
-        if not (names and tracklets[part]):
-            raise DataError(
-                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: a pack "
-                "holds a dataset to train and to test on."
-            )
-        paths, pids, camids, dsetids = zip(*tracklets[part], strict=True)
+        rows = tracklets[part]
+        paths, pids, camids, dsetids = zip(*rows, strict=True) if rows else ((),) * 4
         columns = {
             "pid": pids,
             "camid": camids,

@@ -303,6 +303,26 @@ def test_a_set_for_training_only_may_be_the_first_of_several(packed: bool, marke
     assert (stock.num_train_pids, stock.num_train_cams) == (10, 6)
 
 
+def test_a_set_for_one_purpose_is_packed(market: Path) -> None:
+    root = market.parent
+    convert(write_images(root / "others", market_names([11, 12, 13])), pattern="market1501",
+            purpose="test")  # fmt: skip
+    convert(market, pattern="market1501", purpose="train")
+    files = {name: pack(root, name, root / f"{name}.h5") for name in ("market", "others")}
+    assert [made.tracklets for made in files.values()] == [24, 9]
+    for name in files:
+        plain = manager(root, "market", targets="others")
+        packed = manager(root, "market", targets="others", pack=files[name].file)
+        assert packed.test_kinds == plain.test_kinds
+        for part, tracklets in plain.test_dataset["others"].items():
+            theirs = packed.test_dataset["others"][part]
+            assert [t[1:] for t in theirs] == [t[1:] for t in tracklets]
+        for one, other in zip(plain.train_loader, packed.train_loader, strict=True):
+            assert one["img"].equal(other["img"])
+    with pytest.raises(DataError, match="others has no training tracklet, since it was made for"):
+        manager(root, "others", pack=files["others"].file)
+
+
 def test_one_purpose_needs_less(tmp_path: Path, own_datasets: dict[str, object]) -> None:
     folder = write_images(tmp_path / "pair", market_names([1, 2], cameras=2))
     assert convert(folder, pattern="market1501", purpose="train").train_tracklets == 4
