@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from nr3d.checking.order import check_order
 from nr3d.data.converted.grouping import Grouping, group
-from nr3d.data.converted.index import INDEX, Index, index_remedy, parse_index, strangers
+from nr3d.data.converted.index import (
+    INDEX,
+    Index,
+    index_remedy,
+    options_in,
+    parse_index,
+    strangers,
+)
 from nr3d.data.converted.patterns import Pattern
 from nr3d.data.converted.reading import check_index
 from nr3d.data.converted.selection import select
@@ -29,10 +37,11 @@ def check_converted(report: Report) -> list[str]:
     try:
         index = parse_index(report.folder)
     except DataError as error:
-        _scanned(report)
+        if "pattern" not in options_in(report.folder):
+            _scanned(report)
         report.add("error", str(error), index_remedy(report.folder))
         return []
-    again = index_remedy(report.folder, index)
+    again = index_remedy(report.folder, index.made)
     pattern = index.pattern
     if pattern is None:
         tree = _scanned(report)
@@ -61,8 +70,14 @@ def check_converted(report: Report) -> list[str]:
     if pattern is None:
         check_order(report, [(one.place, one.frames) for one in listed], INDEX, again)
     else:
-        _check_given_order(report, listed, chosen.tracklets, again)
+        _check_against_names(report, listed, images.tracklets, again)
     named = [file for tracklet in listed for file in tracklet.files]
+    report.add(
+        "error",
+        f"Frames that {INDEX} names more than once",
+        again,
+        [file for file, times in Counter(named).items() if times > 1],
+    )
     report.add(
         "error",
         f"Frames of {INDEX} that are not on disk",
@@ -127,13 +142,25 @@ def _note_strangers(report: Report, skipped: Iterable[str]) -> None:
     )
 
 
-def _check_given_order(
+def _check_against_names(
     report: Report,
     listed: Sequence[PlainTracklet],
     grouped: Sequence[PlainTracklet],
     again: str,
 ) -> None:
-    """Report tracklets of images that the index has in another order than their names."""
+    """Report tracklets of images that the index has otherwise than the images' names say."""
+    shown = {file: (one.identity, one.camera) for one in grouped for file in one.files}
+    report.add(
+        "error",
+        f"Images that {INDEX} has under another person or camera than their names say",
+        again,
+        [
+            file
+            for one in listed
+            for file in one.files
+            if shown.get(file, (one.identity, one.camera)) != (one.identity, one.camera)
+        ],
+    )
     times = {file: time for one in grouped for time, file in enumerate(one.files)}
     order = [[times[file] for file in one.files if file in times] for one in listed]
     report.add(

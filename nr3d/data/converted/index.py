@@ -123,22 +123,41 @@ class Index:
         return f'{opened},\n  "tracklets": [\n    {body}\n  ]\n}}\n'
 
 
-def index_remedy(folder: Path, index: Index | None = None) -> str:
+def index_remedy(folder: Path, made: Mapping[str, Any] | None = None) -> str:
     """Return advice on how to make the index of a folder, or to replace it.
 
     Args:
         folder: folder of the dataset.
-        index: the index that is there, if it can be read, whose options are given again.
+        made: options of the index that is there, which are given again. Default is what can be
+            read of them.
     """
-    words = ["nr3d data convert", shlex.quote(str(folder))]
-    if index is not None and index.pattern is not None:
-        made = index.made
-        words += ["--pattern", shlex.quote(index.pattern.text), "--by", str(made.get("by"))]
-        words += ["--min-frames", str(index.min_frames), "--seed", str(made.get("seed", 0))]
-        words += [f"--{index.purpose}-only"] if index.purpose != "both" else []
+    made = options_in(folder) if made is None else made
+    words = [str(folder)]
+    for key, usual in _OPTIONS.items():
+        value = made.get(key, usual)
+        if type(value) is type(usual) and value != usual:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    if made.get("purpose", "both") in ("train", "test"):
+        words.append(f"--{made['purpose']}-only")
     if (folder / INDEX).exists():
         words.append("--replace")
-    return f"Make it: {' '.join(words)}"
+    return f"Make it: nr3d data convert {shlex.join(words)}"
+
+
+def options_in(folder: Path) -> Mapping[str, Any]:
+    """Return the options in the index of a folder, even of one that cannot be used.
+
+    They are empty where there is no index, or none that is JSON.
+    """
+    try:
+        content = read_json(folder / INDEX, _LARGEST)
+    except DataError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+_OPTIONS = {"pattern": "", "by": "", "min_frames": 1, "seed": 0, "train_share": 0.5}
+"""Options of :func:`nr3d.data.convert` that an index holds, with their usual values."""
 
 
 def parse_index(folder: Path) -> Index:
@@ -162,7 +181,9 @@ def parse_index(folder: Path) -> Index:
         if tree:
             made.pop("pattern", None)
         else:
-            check_by(str(made["by"]), pattern_of(str(made["pattern"])))
+            by = made["by"]
+            if check_by(by, pattern_of(made["pattern"])) != by:
+                raise ValueError(f"by {shown(by)}")
         if made.get("purpose", "both") not in PURPOSES:
             raise ValueError(f"purpose {shown(made['purpose'])}")
         if type(made.get("min_frames", 1)) is not int:
