@@ -115,7 +115,7 @@ def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping:
     try:
         images = group(report.folder, pattern, str(index.made["by"]))
     except DataError as error:
-        report.add("error", str(error), "Restore the images.")
+        report.add("error", str(error), "Restore the images, with the names that they had.")
         return Grouping(report.folder, pattern)
     _note_strangers(report, images.skipped)
     report.add(

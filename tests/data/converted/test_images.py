@@ -213,6 +213,8 @@ def test_a_bad_pattern_says_what_was_expected(text: str, message: str, market: P
         ({"by": "week", "pattern": "market1501"}, "by is 'week', expected one of camera, sequence"),
         ({"by": "sequence", "pattern": "dukemtmcreid"}, "'dukemtmcreid' has no group sequence"),
         ({"min_frames": 0}, "min_frames is 0, expected at least 1"),
+        ({"min_frames": 1.5}, "min_frames is 1.5, expected a whole number"),
+        ({"seed": True}, "seed is True, expected a whole number"),
         ({"purpose": "play"}, "purpose is 'play', expected one of both, train, test"),
         ({"train_share": 1.0, "pattern": "market1501"}, "between 0 and 1; .* by --train-only"),
     ],
@@ -245,8 +247,37 @@ def test_folders_without_people_are_refused(tmp_path: Path, market: Path) -> Non
     write_images(tmp_path / "two", market_names([1, 2]))
     with pytest.raises(DataError, match="two holds images of 2 people, expected at least 3"):
         convert(tmp_path / "two", pattern="market1501")
-    with pytest.raises(DataError, match="8 have no tracklet of at least 4 frames and 0 others"):
+    with pytest.raises(DataError, match="8 have no tracklet of at least 4 frames, which leaves 0"):
         convert(market, pattern="market1501", min_frames=4)
+    write_images(tmp_path / "alone", market_names(range(1, 5), cameras=1))
+    with pytest.raises(DataError, match=r"alone, 4 are under one camera only, .*: give images of"):
+        convert(tmp_path / "alone", pattern="market1501")
+    with pytest.raises(DataError, match=r"and a camera that are not empty, such as 0001_c1s1"):
+        convert(tmp_path / "alone", pattern="(?P<person>.*)(?P<camera>.*)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"), [("person", "2_c1s1_000001_01.jpg"), ("camera", "0002_c01s1_000001_01.jpg")]
+)
+def test_a_person_or_camera_of_two_names_is_refused(kind: str, image: str, market: Path) -> None:
+    write_images(market, [image])
+    pattern = r"(?P<person>\d+)_c(?P<camera>\d+)s(?P<frame>\d+_\d+)_\d+\.jpg"
+    with pytest.raises(DataError) as caught:
+        convert(market, pattern=pattern)
+    for told in (f"{market} has images of {kind} '", image, "which are the same number: rename"):
+        assert told in str(caught.value)
+    (market / image).unlink()
+    convert(market, pattern=pattern)
+    write_images(market, [image])
+    (error, *_) = check_dataset("market", market.parent, quick=True).of("error")
+    assert "which are the same number" in error.what
+    assert error.remedy == "Restore the images, with the names that they had."
+
+
+def test_a_set_for_training_counts_what_it_holds(market: Path) -> None:
+    write_images(market, ["0000_c9s1_000001_01.jpg"])
+    made = convert(market, pattern="market1501", purpose="train")
+    assert (made.cameras, made.frames, made.lone_images) == (3, 72, 0)
 
 
 def test_what_does_not_match_is_counted_and_left_out(market: Path) -> None:
