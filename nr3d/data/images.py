@@ -39,7 +39,7 @@ def read_images(name: str, root: Path, combineall: bool = False) -> Parts:
     folder = getattr(reader, "dataset_dir", None)
     if isinstance(folder, str) and not (root / folder).is_dir():
         url = getattr(reader, "dataset_url", None)
-        source = f" It is to be had at {url}, says torchreid." if url else ""
+        source = f" torchreid downloads it from {url}." if url else ""
         raise DataError(
             f"There is no folder {root / folder} of the dataset {name!r}: put the dataset there in "
             f"torchreid's layout, or give by --root the folder that holds {folder}. nr3d fetches "

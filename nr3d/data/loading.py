@@ -33,7 +33,7 @@ def load_datasets(
     split_id: int = 0,
     combineall: bool = False,
 ) -> dict[str, Any]:
-    """Load torchreid's video datasets, the packed one from its pack.
+    """Load torchreid's datasets, the packed one from its pack.
 
     Args:
         names: torchreid's names of the datasets.
@@ -161,7 +161,7 @@ def _combine(dataset: Any) -> None:
 
 
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
-    """Load one of torchreid's video datasets without printing anything.
+    """Load one of torchreid's datasets without printing anything.
 
     torchreid's datasets of images are read by :func:`nr3d.data.images.read_images`. The datasets of
     :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
@@ -196,6 +196,12 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     if name in registered_image_datasets():
         parts = read_images(name, root, combineall)
         return _assembled(name, *parts, combineall=False, kinds=(PSEUDO, SINGLE))
+    if name not in registered_video_datasets():
+        known = sorted({*registered_video_datasets(), *registered_image_datasets()})
+        raise DataError(
+            f"torchreid knows no dataset {name!r}, and there is no folder {root / name}: expected "
+            f"one of {', '.join(known)}, or the folder of a converted dataset."
+        )
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(

@@ -73,7 +73,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
 
     Args:
         root: folder that holds the datasets' folders.
-        sources: torchreid's names of the training datasets.
+        sources: torchreid's names of the training datasets, of video or of images, or folders of
+            converted datasets.
         targets: torchreid's names of the test datasets. Default is ``sources``.
         height: H, in pixels. Paper: 224.
         width: W, in pixels. Paper: 112.
