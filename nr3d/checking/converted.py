@@ -49,6 +49,8 @@ def check_converted(report: Report) -> list[str]:
         there = {file for tracklet in tree.tracklets for file in tracklet.files}
     else:
         images = _grouped(report, index, pattern)
+        if images is None:
+            return []
         chosen = select(images.tracklets, index.min_frames, several_cameras=True)
         there = {file for tracklet in images.tracklets for file in tracklet.files}
         there.update(images.junk, images.unmatched)
@@ -110,13 +112,16 @@ def _scanned(report: Report) -> Tree:
     return tree
 
 
-def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping:
-    """Return the images of a folder as its pattern groups them, and report the other files."""
+def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping | None:
+    """Return the images of a folder as its pattern groups them, and report the other files.
+
+    If they cannot be grouped, that is reported alone.
+    """
     try:
         images = group(report.folder, pattern, str(index.made["by"]))
     except DataError as error:
         report.add("error", str(error), "Restore the images, with the names that they had.")
-        return Grouping(report.folder, pattern)
+        return None
     _note_strangers(report, images.skipped)
     report.add(
         "note",

@@ -269,7 +269,7 @@ def test_a_person_or_camera_of_two_names_is_refused(kind: str, image: str, marke
     (market / image).unlink()
     convert(market, pattern=pattern)
     write_images(market, [image])
-    (error, *_) = check_dataset("market", market.parent, quick=True).of("error")
+    (error,) = check_dataset("market", market.parent).findings
     assert "which are the same number" in error.what
     assert error.remedy == "Restore the images, with the names that they had."
 
