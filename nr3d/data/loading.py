@@ -172,7 +172,7 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         name: torchreid's name of the dataset, of video or of images, or the folder of a converted
             dataset.
         root: folder that holds the datasets' folders.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         combineall: whether to train on train, query and gallery together.
 
     Raises:
@@ -194,7 +194,7 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         kinds = (PSEUDO, PSEUDO) if isinstance(parts, PseudoParts) else ("", "")
         return _assembled(name, *parts, combineall=combineall, kinds=kinds)
     if name in registered_image_datasets():
-        parts = read_images(name, root, combineall)
+        parts = read_images(name, root, split_id, combineall)
         return _assembled(name, *parts, combineall=False, kinds=(PSEUDO, SINGLE))
     if name not in registered_video_datasets():
         known = sorted({*registered_video_datasets(), *registered_image_datasets()})

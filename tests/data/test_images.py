@@ -144,6 +144,40 @@ def test_a_pack_of_images_gives_the_same(root: Path) -> None:
         assert torch.equal(one["img"], other["img"])
 
 
+@pytest.fixture
+def halves(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset of images with two splits, of which the second swaps training and test."""
+
+    class Halves(torchreid.data.ImageDataset):  # type: ignore[misc]
+        dataset_dir = "halves"
+
+        def __init__(self, root: str = "", split_id: int = 0, **kwargs: Any) -> None:
+            people = ([0, 1, 2], [3, 4])[:: -1 if split_id else 1]
+            train, test = (
+                [
+                    (f"{root}/halves/{pid:04d}_c{camera}.png", label, camera)
+                    for label, pid in enumerate(half)
+                    for camera in (0, 1)
+                ]
+                for half in people
+            )
+            super().__init__(train, test[::2], test[1::2], **kwargs)
+
+    write_images(root / "halves", [f"{pid:04d}_c{cam}.png" for pid in range(5) for cam in (0, 1)])
+    known = getattr(torchreid.data.datasets, "__image_datasets")
+    monkeypatch.setitem(known, "halves", Halves)
+
+
+@pytest.mark.usefixtures("halves")
+def test_the_split_is_that_of_the_configuration(root: Path) -> None:
+    for split_id, people in ((0, 3), (1, 2)):
+        assert manager(root, sources="halves", split_id=split_id).num_train_pids == people
+    packed = pack(root, "halves", root / "halves.h5", split_id=1).file
+    assert manager(root, sources="halves", split_id=1, pack=packed).num_train_pids == 2
+    with pytest.raises(ConfigError, match=r"data.split_id is 0, and .*halves.h5 holds split 1"):
+        manager(root, sources="halves", pack=packed)
+
+
 def test_torchreids_own_engines_take_no_images(root: Path) -> None:
     changes = ["data.root", str(root), "engine", "torchreid", "loss.name", "softmax"]
     changes += ["data.sources", "[market1501]", "data.targets", "[market1501]"]

@@ -13,12 +13,14 @@ import numpy.typing as npt
 
 from nr3d.data.datasets.parts import PURPOSES, SPLITS, GivenOrder
 from nr3d.data.datasets.splits import SPLIT_FILES
+from nr3d.data.images import has_image_splits
 from nr3d.data.loading import load_dataset
 from nr3d.data.packs.reading import NO_SPLIT
 from nr3d.data.packs.threads import spread
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.files.regular_files import look
+from nr3d.registry import registered_video_datasets
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
         }
         parts[part] = {key: np.array(column, np.int64) for key, column in columns.items()}
     length, modified = _look(root, dataset, names, workers)
-    split_id = split_id if dataset in SPLIT_FILES else NO_SPLIT
+    of_images = dataset not in registered_video_datasets() and has_image_splits(dataset)
+    split_id = split_id if dataset in SPLIT_FILES or of_images else NO_SPLIT
     source = hashlib.sha256(json.dumps([str(root), dataset, split_id, names]).encode())
     for table in (length, modified, *(table for part in SPLITS for table in parts[part].values())):
         source.update(table.tobytes())
