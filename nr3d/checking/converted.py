@@ -11,6 +11,7 @@ from nr3d.data.converted.index import (
     INDEX,
     Index,
     index_remedy,
+    is_of_images,
     options_in,
     parse_index,
     strangers,
@@ -37,18 +38,18 @@ def check_converted(report: Report) -> list[str]:
     try:
         index = parse_index(report.folder)
     except DataError as error:
-        if "pattern" not in options_in(report.folder):
+        if not is_of_images(options_in(report.folder)):
             _scanned(report)
         report.add("error", str(error), index_remedy(report.folder))
         return []
     again = index_remedy(report.folder, index.made)
-    pattern = index.pattern
-    if pattern is None:
+    images = None
+    if index.pattern is None:
         tree = _scanned(report)
         chosen = select(tree.tracklets, index.min_frames)
         there = {file for tracklet in tree.tracklets for file in tracklet.files}
     else:
-        images = _grouped(report, index, pattern)
+        images = _grouped(report, index, index.pattern)
         if images is None:
             return []
         chosen = select(images.tracklets, index.min_frames, several_cameras=True)
@@ -69,7 +70,7 @@ def check_converted(report: Report) -> list[str]:
         **{f"{split} {kind}": len(index.of(split)) for split in SPLITS},
         "frames": sum(len(tracklet.frames) for tracklet in listed),
     }
-    if pattern is None:
+    if images is None:
         check_order(report, [(one.place, one.frames) for one in listed], INDEX, again)
     else:
         _check_against_names(report, listed, images.tracklets, again)

@@ -39,7 +39,7 @@ def load_datasets(
         names: torchreid's names of the datasets.
         root: folder that holds the datasets' folders; it need not exist if all are packed.
         pack: path of the pack of one of the datasets; empty for none.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         combineall: whether to train on train, query and gallery together.
 
     Returns:

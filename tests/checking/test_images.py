@@ -112,6 +112,10 @@ def test_a_damaged_index_of_images_is_to_be_made_with_the_options_in_it(market: 
         f"Make it: nr3d data convert {market} --pattern '(?P<person>[0-9]+)_c(?P<camera>.).*' "
         "--by camera --seed 3 --test-only --replace"
     )
+    (market / INDEX).write_text(text.replace('"pattern": "(?P', '"pattern": "(?'))
+    (finding,) = check_dataset("market", market.parent).findings
+    told = f"nr3d data convert {market} --pattern PATTERN --seed 3 --test-only --replace"
+    assert finding.remedy == f"Make it: {told}"
     (market / INDEX).write_text(text.replace('"by": "camera"', '"by": ""'))
     (finding,) = check_dataset("market", market.parent).findings
     assert (finding.level, "by ''" in finding.what) == ("error", True)

@@ -133,7 +133,13 @@ def index_remedy(folder: Path, made: Mapping[str, Any] | None = None) -> str:
     """
     made = options_in(folder) if made is None else made
     words = [str(folder)]
-    for key, usual in _OPTIONS.items():
+    try:
+        by = check_by(made.get("by", ""), pattern_of(made.get("pattern", "")))
+        words += ["--pattern", made["pattern"], "--by", by]
+    except (TypeError, ValueError):
+        if is_of_images(made):
+            words += ["--pattern", "PATTERN"]
+    for key, usual in _USUAL.items():
         value = made.get(key, usual)
         if type(value) is type(usual) and value != usual:
             words += [f"--{key.replace('_', '-')}", str(value)]
@@ -156,8 +162,13 @@ def options_in(folder: Path) -> Mapping[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-_OPTIONS = {"pattern": "", "by": "", "min_frames": 1, "seed": 0, "train_share": 0.5}
-"""Options of :func:`nr3d.data.convert` that an index holds, with their usual values."""
+_USUAL = {"min_frames": 1, "seed": 0, "train_share": 0.5}
+"""Defaults of options of :func:`nr3d.data.convert` that an index holds."""
+
+
+def is_of_images(options: Mapping[str, Any]) -> bool:
+    """Return whether the options in an index say that it is one of images."""
+    return bool(options.get("format") == _FORMATS[True]["format"])
 
 
 def parse_index(folder: Path) -> Index:
@@ -203,6 +214,11 @@ def parse_index(folder: Path) -> Index:
     lacking = [split for split in PURPOSES[index.purpose] if not tracklets[split]]
     if lacking:
         raise DataError(f"{path} has no tracklet of split {', '.join(lacking)}")
+    extra = [split for split in SPLITS if tracklets[split] and split not in PURPOSES[index.purpose]]
+    if extra:
+        raise DataError(
+            f"{path} has tracklets of split {', '.join(extra)}, and its purpose is {index.purpose}"
+        )
     return index
 
 

@@ -57,7 +57,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     Args:
         root: folder that holds the datasets' folders.
         dataset: torchreid's name of the dataset, or the folder of a converted one.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         workers: number of threads.
 
     Raises:

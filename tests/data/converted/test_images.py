@@ -373,6 +373,7 @@ CHANGES = {
     "a pattern without groups": ('"pattern": "market1501"', '"pattern": "x"'),
     "no number of frames": ('"min_frames": 1', '"min_frames": "x"'),
     "an unknown purpose": ('"min_frames": 1', '"min_frames": 1, "purpose": "x"'),
+    "tracklets of another purpose": ('"min_frames": 1', '"min_frames": 1, "purpose": "train"'),
     "an unknown format": ('"nr3d-images"', '"nr3d-pictures"'),
 }  # fmt: skip
 
@@ -384,5 +385,7 @@ def test_a_damaged_index_is_refused(change: str, market: Path) -> None:
     old, new = CHANGES[change]
     assert old in text
     (market / INDEX).write_text(text.replace(old, new, 1))
-    with pytest.raises(DataError, match=rf"{INDEX} (cannot be used|is ).*Make it: nr3d data conv"):
+    with pytest.raises(
+        DataError, match=rf"{INDEX} (cannot be used|is |has ).*Make it: nr3d data conv"
+    ):
         read_index(market)
