@@ -204,7 +204,7 @@ class Pack:
                 raise ValueError(f"its table of {part} has frames that are not there")
         held = tuple(part for part in SPLITS if len(self._parts[part]["pid"]))
         if held not in PURPOSES.values():
-            raise ValueError(f"of its splits, only {' and '.join(held) or 'none'} has tracklets")
+            raise ValueError(f"it has tracklets of {' and '.join(held) or 'no split'} only")
 
     def _digest(self) -> str:
         frames = {"offset": self.offset, "length": self.length, "path": self.names}

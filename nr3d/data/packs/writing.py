@@ -164,8 +164,7 @@ def _begin(partial: Path, tables: PackTables) -> None:
         dataset = tables.dataset.encode("utf-8", "surrogateescape")
         file.attrs.create("dataset", dataset, dtype=h5py.string_dtype("utf-8"))
         for name, column in columns.items():
-            checked = {"compression": "gzip", "fletcher32": True} if len(column) else {}
-            file.create_dataset(name, data=column, **checked)
+            file.create_dataset(name, data=column, compression="gzip", fletcher32=True)
         file.create_dataset("frames/crc32", data=np.zeros(len(names), "<u4"))
         # HDF5 gives the room for the bytes a place in the file when its last byte is written.
         room = file.create_dataset("bytes", (total,), np.uint8)
