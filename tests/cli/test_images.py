@@ -116,6 +116,12 @@ def test_sets_for_one_purpose_train_test_and_say_what_they_are(
     found = json.loads(Path("store.json").read_text())["results"]["others"]
     assert found["tracklets"] == "pseudo-tracklets"
 
+    store = ["--out", "people.h5", *used(Command.EXTRACT, [*SMALL, "data.targets", "[people]"])]
+    assert run(Command.EXTRACT, *weights, *store) == 0
+    assert "people.h5 holds 12 train tracklets" in capsys.readouterr().out
+    assert main(["test", "--features", "people.h5"]) == 2
+    assert "people.h5 has no query tracklet, since people has none" in capsys.readouterr().err
+
     swapped = ["data.sources", "[others]", "data.targets", "[people]", "data.save_dir", "log2"]
     assert run(Command.TRAIN, *SMALL, *swapped) == 2
     assert "others has no training tracklet, since it was made for" in capsys.readouterr().err
