@@ -199,8 +199,8 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
     if name not in registered_video_datasets():
         known = sorted({*registered_video_datasets(), *registered_image_datasets()})
         raise DataError(
-            f"torchreid knows no dataset {name!r}, and there is no folder {root / name}: expected "
-            f"one of {', '.join(known)}, or the folder of a converted dataset."
+            f"torchreid knows no dataset {name!r}, and there is no folder {root / name}: the name "
+            f"is expected to be one of {', '.join(known)}, or that of a converted dataset's folder."
         )
     try:
         with quiet():
