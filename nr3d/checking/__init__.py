@@ -59,7 +59,8 @@ def check_dataset(
             "--root on the command line or root= in Python."
         )
     report = Report(name, root / layout_of(name).folder)
-    if name in registered_image_datasets() and not (report.folder / INDEX).exists():
+    own = name in LAYOUTS or (report.folder / INDEX).exists()
+    if not own and name in registered_image_datasets():
         raise ConfigError(
             f"There is no check for {name!r}, a dataset of images that torchreid reads itself: "
             f"expected one of {', '.join(LAYOUTS)}, or the folder of a converted dataset."

@@ -39,6 +39,9 @@ _FORMATS: Mapping[bool, Mapping[str, Any]] = {
 In that one, ``frames`` are paths under the folder, and an empty ``identity`` is a distractor's.
 """
 
+_USUAL = {"min_frames": 1, "seed": 0, "train_share": 0.5}
+"""Defaults of options of :func:`nr3d.data.convert` that an index holds."""
+
 
 @dataclass(frozen=True)
 class Index:
@@ -160,10 +163,6 @@ def options_in(folder: Path) -> Mapping[str, Any]:
     except DataError:
         return {}
     return content if isinstance(content, dict) else {}
-
-
-_USUAL = {"min_frames": 1, "seed": 0, "train_share": 0.5}
-"""Defaults of options of :func:`nr3d.data.convert` that an index holds."""
 
 
 def is_of_images(options: Mapping[str, Any]) -> bool:
