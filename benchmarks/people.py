@@ -44,6 +44,7 @@ from reporting import parser_of, write
 
 from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, evenly
 from nr3d.data.converted.index import read_index
+from nr3d.data.datasets.parts import DISTRACTOR
 from nr3d.data.loading import load_dataset
 from nr3d.errors import Nr3dError
 from nr3d.features import Inference, InferenceOptions, extract
@@ -71,7 +72,7 @@ class People:
         query, gallery = self.tracklets["query"], self.tracklets["gallery"]
         both = [*query, *gallery]
         return {
-            "people": len({pid for _, pid, _, _ in both}),
+            "people": len({pid for _, pid, _, _ in both} - {DISTRACTOR}),
             "query": len(query),
             "gallery": len(gallery),
             "frames": sum(len(paths) for paths, *_ in both),
@@ -168,8 +169,10 @@ def figures_of(network: Network, people: People) -> dict[str, Any]:
         "query": (query.features, gallery.features, query.labels, gallery.labels)
     }
     features, labels = torch.cat([query.features, gallery.features]), query.labels + gallery.labels
-    # A tracklet is no answer to itself: it has the query's camera, and is left out with it.
-    sets["every"] = (features, features, labels, labels)
+    # A distractor is no query. A tracklet is no answer to itself: it has the query's
+    # camera, and is left out with it.
+    asking = labels.pids != DISTRACTOR
+    sets["every"] = (features[torch.from_numpy(asking)], features, labels[asking], labels)
     return {
         protocol: {metric: _ranked(*sets[protocol], metric) for metric in METRICS}
         for protocol in PROTOCOLS

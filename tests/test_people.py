@@ -151,6 +151,18 @@ def test_every_tracklet_is_searched_for_among_all_others(people, market):
     )
 
 
+def test_distractors_are_searched_and_do_not_search(people, tmp_path):
+    folder = draw_people(tmp_path / "people", 1, 3)
+    for camera in (1, 2):
+        name = f"0000_c{camera}s1_000001_01.png"
+        (folder / name).write_bytes((folder / "0001_c1s1_000000_01.png").read_bytes())
+    convert(folder, pattern="market1501", purpose="test")
+    own = people.read_people(folder, 0)
+    assert (own.counts()["people"], own.counts()["gallery"]) == (3, 5)
+    found = people.figures_of(people.raw_pixels(), own)["every"]["euclidean"]
+    assert (found["valid_queries"], found["gallery"]) == (6, 8)
+
+
 def test_long_tracklets_are_shortened_evenly_and_keep_their_order(people, tmp_path):
     folder = draw_people(tmp_path / "long", 1, 3, frames=5)
     convert(folder, pattern="market1501", min_frames=2, purpose="test")

@@ -10,11 +10,13 @@ from nr3d.checking.frames import Progress, check_readable
 from nr3d.checking.ilidsvid import check_ilidsvid
 from nr3d.checking.mars import check_mars
 from nr3d.checking.prid2011 import check_prid2011
+from nr3d.data.converted.index import INDEX
 from nr3d.data.datasets.findings import LEVELS, Finding, Report
 from nr3d.data.folders import is_name
 from nr3d.data.layouts import LAYOUTS, layout_of, refuse_other_name
 from nr3d.errors import ConfigError, DataError
 from nr3d.files.home import expanded
+from nr3d.registry import registered_image_datasets
 
 _CHECKS: dict[str, Callable[[Report], list[str]]] = {
     "mars": check_mars,
@@ -57,6 +59,12 @@ def check_dataset(
             "--root on the command line or root= in Python."
         )
     report = Report(name, root / layout_of(name).folder)
+    own = name in LAYOUTS or (report.folder / INDEX).exists()
+    if not own and name in registered_image_datasets():
+        raise ConfigError(
+            f"There is no check for {name!r}, a dataset of images that torchreid reads itself: "
+            f"expected one of {', '.join(LAYOUTS)}, or the folder of a converted dataset."
+        )
     refuse_other_name(name, report.folder)
     if name not in LAYOUTS and not (is_name(name) and report.folder.is_dir()):
         raise ConfigError(

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from nr3d.checking.order import check_order
 from nr3d.data.converted.grouping import Grouping, group
-from nr3d.data.converted.index import INDEX, Index, index_remedy, parse_index, strangers
+from nr3d.data.converted.index import (
+    INDEX,
+    Index,
+    index_remedy,
+    is_of_images,
+    options_in,
+    parse_index,
+    strangers,
+)
 from nr3d.data.converted.patterns import Pattern
 from nr3d.data.converted.reading import check_index
 from nr3d.data.converted.selection import select
@@ -29,17 +38,20 @@ def check_converted(report: Report) -> list[str]:
     try:
         index = parse_index(report.folder)
     except DataError as error:
-        _scanned(report)
+        if not is_of_images(options_in(report.folder)):
+            _scanned(report)
         report.add("error", str(error), index_remedy(report.folder))
         return []
-    again = index_remedy(report.folder, index)
-    pattern = index.pattern
-    if pattern is None:
+    again = index_remedy(report.folder, index.made)
+    images = None
+    if index.pattern is None:
         tree = _scanned(report)
         chosen = select(tree.tracklets, index.min_frames)
         there = {file for tracklet in tree.tracklets for file in tracklet.files}
     else:
-        images = _grouped(report, index, pattern)
+        images = _grouped(report, index, index.pattern)
+        if images is None:
+            return []
         chosen = select(images.tracklets, index.min_frames, several_cameras=True)
         there = {file for tracklet in images.tracklets for file in tracklet.files}
         there.update(images.junk, images.unmatched)
@@ -58,11 +70,17 @@ def check_converted(report: Report) -> list[str]:
         **{f"{split} {kind}": len(index.of(split)) for split in SPLITS},
         "frames": sum(len(tracklet.frames) for tracklet in listed),
     }
-    if pattern is None:
+    if images is None:
         check_order(report, [(one.place, one.frames) for one in listed], INDEX, again)
     else:
-        _check_given_order(report, listed, chosen.tracklets, again)
+        _check_against_names(report, listed, images.tracklets, again)
     named = [file for tracklet in listed for file in tracklet.files]
+    report.add(
+        "error",
+        f"Frames that {INDEX} names more than once",
+        again,
+        [file for file, times in Counter(named).items() if times > 1],
+    )
     report.add(
         "error",
         f"Frames of {INDEX} that are not on disk",
@@ -95,13 +113,16 @@ def _scanned(report: Report) -> Tree:
     return tree
 
 
-def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping:
-    """Return the images of a folder as its pattern groups them, and report the other files."""
+def _grouped(report: Report, index: Index, pattern: Pattern) -> Grouping | None:
+    """Return the images of a folder as its pattern groups them, and report the other files.
+
+    If they cannot be grouped, that is reported alone.
+    """
     try:
         images = group(report.folder, pattern, str(index.made["by"]))
     except DataError as error:
-        report.add("error", str(error), "Restore the images.")
-        return Grouping(report.folder, pattern)
+        report.add("error", str(error), "Restore the images, with the names that they had.")
+        return None
     _note_strangers(report, images.skipped)
     report.add(
         "note",
@@ -127,13 +148,25 @@ def _note_strangers(report: Report, skipped: Iterable[str]) -> None:
     )
 
 
-def _check_given_order(
+def _check_against_names(
     report: Report,
     listed: Sequence[PlainTracklet],
     grouped: Sequence[PlainTracklet],
     again: str,
 ) -> None:
-    """Report tracklets of images that the index has in another order than their names."""
+    """Report tracklets of images that the index has otherwise than the images' names say."""
+    shown = {file: (one.identity, one.camera) for one in grouped for file in one.files}
+    report.add(
+        "error",
+        f"Images that {INDEX} has under another person or camera than their names say",
+        again,
+        [
+            file
+            for one in listed
+            for file in one.files
+            if shown.get(file, (one.identity, one.camera)) != (one.identity, one.camera)
+        ],
+    )
     times = {file: time for one in grouped for time, file in enumerate(one.files)}
     order = [[times[file] for file in one.files if file in times] for one in listed]
     report.add(

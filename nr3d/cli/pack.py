@@ -28,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=0,
         metavar="N",
-        help="split of PRID2011 and iLIDS-VID (default: %(default)s)",
+        help="split of PRID2011, iLIDS-VID and others that have several (default: %(default)s)",
     )
     parser.add_argument(
         "--workers",

@@ -119,11 +119,12 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _figures(entry: WeightsEntry) -> str:
-    """Return the figures on one line, each with its dataset, protocol and kind."""
+    """Return the figures on one line, each with its dataset and how it was measured."""
     return (
         "; ".join(
             ", ".join(f"{name} {share:.2%}" for name, share in metric.values.items())
-            + f" ({metric.dataset}, {metric.protocol}, {metric.kind})"
+            + f" ({metric.dataset}, {metric.protocol}, {metric.kind}"
+            + (f", {metric.tracklets})" if metric.tracklets else ")")
             for metric in entry.metrics
         )
         or "-"

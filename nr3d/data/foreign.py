@@ -1,4 +1,4 @@
-"""What surrounds a reading of files by torchreid's own code or a user's."""
+"""Dataset readers of torchreid and of users: their printed lines and their errors."""
 
 from __future__ import annotations
 

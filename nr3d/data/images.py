@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,7 +15,13 @@ from nr3d.errors import DataError, Nr3dError
 from nr3d.registry import registered_image_datasets
 
 
-def read_images(name: str, root: Path, combineall: bool = False) -> Parts:
+def has_image_splits(name: str) -> bool:
+    """Return whether a name is that of a dataset of images with several splits."""
+    reader = registered_image_datasets().get(name)
+    return reader is not None and "split_id" in inspect.signature(reader).parameters
+
+
+def read_images(name: str, root: Path, split_id: int = 0, combineall: bool = False) -> Parts:
     """Read a dataset of images by torchreid's own reader, and make tracklets of its images.
 
     All training images of a person in one camera become one pseudo-tracklet, sorted by name. A
@@ -27,6 +34,7 @@ def read_images(name: str, root: Path, combineall: bool = False) -> Parts:
     Args:
         name: torchreid's name of the dataset.
         root: folder that holds the datasets' folders.
+        split_id: number of the split, from 0, of a dataset that has several.
         combineall: whether to train on train, query and gallery together.
 
     Returns:
@@ -39,7 +47,7 @@ def read_images(name: str, root: Path, combineall: bool = False) -> Parts:
     folder = getattr(reader, "dataset_dir", None)
     if isinstance(folder, str) and not (root / folder).is_dir():
         url = getattr(reader, "dataset_url", None)
-        source = f" It is to be had at {url}, says torchreid." if url else ""
+        source = f" torchreid downloads it from {url}." if url else ""
         raise DataError(
             f"There is no folder {root / folder} of the dataset {name!r}: put the dataset there in "
             f"torchreid's layout, or give by --root the folder that holds {folder}. nr3d fetches "
@@ -48,7 +56,8 @@ def read_images(name: str, root: Path, combineall: bool = False) -> Parts:
     try:
         with quiet(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of older layouts, which are read all the same
-            found = reader(root=str(root), combineall=combineall, verbose=False)
+            split = {"split_id": split_id} if has_image_splits(name) else {}
+            found = reader(root=str(root), combineall=combineall, verbose=False, **split)
     except Nr3dError:
         raise
     # Readers of torchreid and of the user raise any kind of error.

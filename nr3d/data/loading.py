@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nr3d.data.converted.dataset import initialise, is_converted, register_converted
+from nr3d.data.converted.dataset import (
+    PartialDataset,
+    initialise,
+    is_converted,
+    register_converted,
+)
 from nr3d.data.converted.index import INDEX, index_remedy
 from nr3d.data.datasets.parts import DISTRACTOR, PSEUDO, SINGLE, SPLITS, PseudoParts
 from nr3d.data.folders import is_name
@@ -28,13 +33,13 @@ def load_datasets(
     split_id: int = 0,
     combineall: bool = False,
 ) -> dict[str, Any]:
-    """Load torchreid's video datasets, the packed one from its pack.
+    """Load torchreid's datasets, the packed one from its pack.
 
     Args:
         names: torchreid's names of the datasets.
         root: folder that holds the datasets' folders; it need not exist if all are packed.
         pack: path of the pack of one of the datasets; empty for none.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         combineall: whether to train on train, query and gallery together.
 
     Returns:
@@ -119,7 +124,7 @@ def _assembled(
     """Return torchreid's dataset object with given tracklets, bypassing its reading of files."""
     # The dataset's class may combine all in its own way; only the tracklets are read by nr3d.
     own = registered_video_datasets().get(name)
-    plain: type[Any] = torchreid.data.VideoDataset
+    plain: type[Any] = PartialDataset
     kind: type[Any] = own if isinstance(own, type) else plain
     dataset = object.__new__(kind)
     combines = combineall and kind.combine_all is plain.combine_all
@@ -156,7 +161,7 @@ def _combine(dataset: Any) -> None:
 
 
 def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -> Any:
-    """Load one of torchreid's video datasets without printing anything.
+    """Load one of torchreid's datasets without printing anything.
 
     torchreid's datasets of images are read by :func:`nr3d.data.images.read_images`. The datasets of
     :mod:`nr3d.data.layouts` are read by nr3d and not by torchreid, to the same
@@ -167,7 +172,7 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         name: torchreid's name of the dataset, of video or of images, or the folder of a converted
             dataset.
         root: folder that holds the datasets' folders.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         combineall: whether to train on train, query and gallery together.
 
     Raises:
@@ -189,8 +194,14 @@ def load_dataset(name: str, root: str | Path, split_id: int, combineall: bool) -
         kinds = (PSEUDO, PSEUDO) if isinstance(parts, PseudoParts) else ("", "")
         return _assembled(name, *parts, combineall=combineall, kinds=kinds)
     if name in registered_image_datasets():
-        parts = read_images(name, root, combineall)
+        parts = read_images(name, root, split_id, combineall)
         return _assembled(name, *parts, combineall=False, kinds=(PSEUDO, SINGLE))
+    if name not in registered_video_datasets():
+        known = sorted({*registered_video_datasets(), *registered_image_datasets()})
+        raise DataError(
+            f"torchreid knows no dataset {name!r}, and there is no folder {root / name}: the name "
+            f"is expected to be one of {', '.join(known)}, or that of a converted dataset's folder."
+        )
     try:
         with quiet():
             return torchreid.data.datasets.init_video_dataset(

@@ -73,7 +73,8 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
 
     Args:
         root: folder that holds the datasets' folders.
-        sources: torchreid's names of the training datasets.
+        sources: torchreid's names of the training datasets, of video or of images, or folders of
+            converted datasets.
         targets: torchreid's names of the test datasets. Default is ``sources``.
         height: H, in pixels. Paper: 224.
         width: W, in pixels. Paper: 112.
@@ -81,7 +82,7 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         norm_mean: means of red, green and blue, from 0 to 1. Default is ImageNet's.
         norm_std: standard deviations of red, green and blue. Default is ImageNet's.
         use_gpu: whether to pin the memory of the batches if there is a GPU.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         combineall: whether to train on train, query and gallery together.
         batch_size_train: B, number of clips in a training batch of all processes together.
             Paper: 64.

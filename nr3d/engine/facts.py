@@ -59,8 +59,11 @@ def facts_of_tests(
         for name, result in results.items()
         if result.protocol == protocol and not result.distractors_dropped
     }
+    kinds = {name: result.tracklets for name, result in usable.items() if result.tracklets}
     return {
         "dist_metric": dist_metric,
         "protocol": protocol,
         "results": {name: result.figures for name, result in usable.items()},
+        # Kinds of the tracklets that are no video.
+        **({"tracklets": kinds} if kinds else {}),
     }

@@ -109,6 +109,12 @@ def evaluate_features(path: str | Path, changes: Sequence[str] = ()) -> dict[str
     cfg = _ranking_config(store, changes)
     check(cfg)
     store.require("query", "gallery")
+    for split in ("query", "gallery"):
+        if not store.counts.get(split):
+            raise FeatureStoreError(
+                f"{store.path} has no {split} tracklet, since {store.origin.dataset} has none to "
+                "test: give the store of a dataset that is not for training only."
+            )
     kind = str(store.origin.settings.get("tracklets", ""))
     judgement = judge(
         store.origin.dataset,

@@ -113,6 +113,6 @@ def read_frames(folder: str | Path) -> dict[str, FrameTruth]:
         raise DataError(
             f"{path} is damaged ({_OCCLUSION} does not name {error}); draw the dataset again."
         ) from error
-    except ValueError as error:
+    except (ValueError, csv.Error) as error:
         raise DataError(f"{path} is damaged ({error}); draw the dataset again.") from error
     return truths

@@ -63,12 +63,15 @@ class Metric:
             (queries in the gallery, precision by steps) or ``imagenet-val`` (one central crop).
         kind: ``reported`` by the authors, or ``measured`` with this package.
         values: figures in 0..1 by name (``rank-1``, ``mAP``, ``top-1``).
+        tracklets: kind of the tracklets if they are no video, one of
+            :data:`nr3d.data.datasets.parts.KINDS`; None if they are.
     """
 
     dataset: str
     protocol: str
     kind: str
     values: Mapping[str, float]
+    tracklets: str | None = None
 
 
 @dataclass(frozen=True)

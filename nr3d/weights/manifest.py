@@ -90,8 +90,15 @@ def entry_of_checkpoint(
         if isinstance(config, Mapping):
             content["config"] = _without_places(config)
         protocol = facts.get("protocol", "torchreid")
+        kinds = facts.get("tracklets") or {}
         content["metrics"] = [
-            {"dataset": dataset, "protocol": protocol, "kind": "measured", "values": figures}
+            {
+                "dataset": dataset,
+                "protocol": protocol,
+                "kind": "measured",
+                "values": figures,
+                **({"tracklets": kinds[dataset]} if dataset in kinds else {}),
+            }
             for dataset, figures in (facts.get("results") or {}).items()
         ]
         content["versions"] = checkpoint.get("versions")
@@ -143,7 +150,7 @@ def check_beside(path: Path) -> None:
                 )
 
 
-_NOT_OF_AN_ENTRY = ("architecture", "protocol", "results")
+_NOT_OF_AN_ENTRY = ("architecture", "protocol", "results", "tracklets")
 """Facts of a checkpoint that an entry states in another form."""
 
 

@@ -253,7 +253,8 @@ def parse_source(value: object) -> Source:
 def _metrics(value: object) -> tuple[Metric, ...]:
     found = []
     for item in _list(value):
-        if not isinstance(item, Mapping) or set(item) != {"dataset", "protocol", "kind", "values"}:
+        known = {"dataset", "protocol", "kind", "values"}
+        if not isinstance(item, Mapping) or set(item) - {"tracklets"} != known:
             raise _BadValueError(
                 f"holds {shown(item)}, expected dataset, protocol, kind and values"
             )
@@ -267,6 +268,7 @@ def _metrics(value: object) -> tuple[Metric, ...]:
                 _one_of(*INDEX_PROTOCOLS)(item["protocol"]),
                 _one_of(*KINDS)(item["kind"]),
                 {name: float(share) for name, share in values.items()},
+                _text(item["tracklets"]) if "tracklets" in item else None,
             )
         )
     return tuple(found)

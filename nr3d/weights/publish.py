@@ -12,6 +12,7 @@ from typing import Any
 from torch import nn
 
 from nr3d.config import yaml_text
+from nr3d.data.datasets.parts import KINDS, NO_VIDEO
 from nr3d.errors import WeightsError, reason_of, shown, writing
 from nr3d.files.atomic import flush_to_disk, replacing, sole_writer
 from nr3d.files.home import expanded
@@ -319,7 +320,9 @@ def _figures(metrics: tuple[Metric, ...]) -> list[str]:
     rows[1] += "|"
     for metric in metrics:
         figures = [f"{metric.values[n]:.2%}" if n in metric.values else "-" for n in names]
-        rows.append(
-            f"| {metric.dataset} | {metric.protocol} | {metric.kind} | {' | '.join(figures)} |"
-        )
+        dataset = f"{metric.dataset} ({metric.tracklets})" if metric.tracklets else metric.dataset
+        rows.append(f"| {dataset} | {metric.protocol} | {metric.kind} | {' | '.join(figures)} |")
+    for kind in dict.fromkeys(metric.tracklets for metric in metrics if metric.tracklets):
+        what = f" ({KINDS[kind]})" if kind in KINDS else ""
+        rows += ["", f"Of {kind}{what}: {NO_VIDEO}."]
     return rows

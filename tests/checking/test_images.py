@@ -32,7 +32,8 @@ def test_the_check_knows_images(market: Path) -> None:
 
 
 AGAIN = (
-    "nr3d data convert {folder} --pattern market1501 --by camera --min-frames 2 --seed 0 --replace"
+    "nr3d data convert {folder} --pattern market1501 --by camera --min-frames 2 --train-share 0.25 "
+    "--replace"
 )
 FIRST = "0002_c1s1_000051_01.jpg"
 
@@ -68,6 +69,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
         ),
         *("warning", f"Tracklets whose frames are not in time order in {INDEX}", "0002/1", AGAIN),
     ),
+    "an image under another person": (
+        lambda folder: (folder / INDEX).write_text(
+            (folder / INDEX).read_text().replace(f'"{FIRST}"', '"0003_c1s1_000051_01.jpg"')
+        ),
+        *("error", f"Images that {INDEX} has under another person or camera than their names say"),
+        *("0003_c1s1_000051_01.jpg", AGAIN),
+    ),
+    "an image twice": (
+        lambda folder: (folder / INDEX).write_text(
+            (folder / INDEX).read_text().replace(f'"{FIRST}"', f'"{FIRST}", "{FIRST}"')
+        ),
+        *("error", f"Frames that {INDEX} names more than once", FIRST, AGAIN),
+    ),
     "unreadable": (
         lambda folder: (folder / FIRST).write_bytes(b"\xff\xd8\xff"),
         *("error", "Frames that cannot be read", FIRST, "data.bad_frames skip"),
@@ -79,9 +93,40 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str, str, str, str]] = {
 def test_a_damage_is_found_and_named_with_its_mend(
     damage: str, market: Path, only: Callable[..., Finding]
 ) -> None:
-    convert(market, pattern="market1501", min_frames=2)
+    convert(market, pattern="market1501", min_frames=2, train_share=0.25)
     do, level, what, place, remedy = DAMAGES[damage]
     do(market)
     finding = only(check_dataset("market", market.parent), level, what)
     assert remedy.format(folder=market) in finding.remedy
     assert any(found.startswith(place) for found in finding.places), finding.places
+
+
+def test_a_damaged_index_of_images_is_to_be_made_with_the_options_in_it(market: Path) -> None:
+    """A folder of images is not measured by the shape of a tree."""
+    convert(market, pattern=r"(?P<person>[0-9]+)_c(?P<camera>.).*", seed=3, purpose="test")
+    text = (market / INDEX).read_text()
+    (market / INDEX).write_text(text.replace('"split": "gallery"', '"split": "galery"'))
+    (finding,) = check_dataset("market", market.parent).findings
+    assert (finding.level, "galery" in finding.what) == ("error", True)
+    assert finding.remedy == (
+        f"Make it: nr3d data convert {market} --pattern '(?P<person>[0-9]+)_c(?P<camera>.).*' "
+        "--by camera --seed 3 --test-only --replace"
+    )
+    (market / INDEX).write_text(text.replace('"pattern": "(?P', '"pattern": "(?'))
+    (finding,) = check_dataset("market", market.parent).findings
+    told = f"nr3d data convert {market} --pattern PATTERN --seed 3 --test-only --replace"
+    assert finding.remedy == f"Make it: {told}"
+    (market / INDEX).write_text(text.replace('"by": "camera"', '"by": ""'))
+    (finding,) = check_dataset("market", market.parent).findings
+    assert (finding.level, "by ''" in finding.what) == ("error", True)
+
+
+def test_the_options_of_a_tree_are_given_again_too(
+    shop: Path, only: Callable[..., Finding]
+) -> None:
+    convert(shop, seed=2, train_share=0.25, min_frames=2)
+    (shop / "p1" / "door" / "take1" / "9.jpg").unlink()
+    finding = only(check_dataset("shop", shop.parent), "error", "Frames of")
+    assert finding.remedy.endswith(
+        f"nr3d data convert {shop} --min-frames 2 --seed 2 --train-share 0.25 --replace"
+    )

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nr3d.cli import main
-from nr3d.config import Command
+from nr3d.config import Command, read_yaml
 from nr3d.data.converted.index import INDEX
 from tests.conftest import market_names, used, write_images
 
@@ -66,7 +66,9 @@ def run(command: Command, *words: str) -> int:
     return main([command.name.lower(), "--config", "synthetic", "--root", ".", *words])
 
 
-def test_sets_for_one_purpose_train_test_and_say_what_they_are(base: Path, capsys: Output) -> None:
+def test_sets_for_one_purpose_train_test_and_say_what_they_are(
+    base: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
     convert = ["data", "convert", "--pattern", "market1501"]
     assert main([*convert, "people", "--train-only"]) == 0
     assert "4 identities to train (12 pseudo-tracklets), 3 cameras" in capsys.readouterr().out
@@ -91,6 +93,20 @@ def test_sets_for_one_purpose_train_test_and_say_what_they_are(base: Path, capsy
     assert found["tracklets"] == "pseudo-tracklets"
     assert found["mAP"] == pytest.approx(result["results"]["others"]["mAP"])
 
+    name = "nr3d_resnet18_ibn.people"
+    assert main(["weights", "export", weights[1], "--name", name, "--out", "published"]) == 0
+    (metric,) = read_yaml(Path(f"published/{name}.yaml"))[name]["metrics"]
+    assert (metric["dataset"], metric["tracklets"]) == ("others", "pseudo-tracklets")
+    card = Path(f"published/{name}.md").read_text()
+    assert "| others (pseudo-tracklets) | torchreid | measured |" in card
+    assert f"{NO_VIDEO}.\n" in card
+    monkeypatch.setenv("NR3D_WEIGHTS_INDEX", str(base / "weights.yaml"))
+    source = f"published/{name}.safetensors"
+    assert main(["weights", "add", f"published/{name}.yaml", "--source", source]) == 0
+    capsys.readouterr()
+    assert main(["weights", "list"]) == 0
+    assert "(others, torchreid, measured, pseudo-tracklets)" in capsys.readouterr().out
+
     store = ["--out", "features.h5", *used(Command.EXTRACT, [*SMALL, *apart])]
     assert run(Command.EXTRACT, *weights, *store) == 0
     capsys.readouterr()
@@ -99,6 +115,12 @@ def test_sets_for_one_purpose_train_test_and_say_what_they_are(base: Path, capsy
     assert NO_VIDEO in out
     found = json.loads(Path("store.json").read_text())["results"]["others"]
     assert found["tracklets"] == "pseudo-tracklets"
+
+    store = ["--out", "people.h5", *used(Command.EXTRACT, [*SMALL, "data.targets", "[people]"])]
+    assert run(Command.EXTRACT, *weights, *store) == 0
+    assert "people.h5 holds 12 train tracklets" in capsys.readouterr().out
+    assert main(["test", "--features", "people.h5"]) == 2
+    assert "people.h5 has no query tracklet, since people has none" in capsys.readouterr().err
 
     swapped = ["data.sources", "[others]", "data.targets", "[people]", "data.save_dir", "log2"]
     assert run(Command.TRAIN, *SMALL, *swapped) == 2

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import torch
 
+from nr3d.checking import check_dataset
 from nr3d.config import load_config
 from nr3d.data import ClipDataManager, convert, pack
 from nr3d.data.datasets.parts import DISTRACTOR
@@ -86,20 +87,44 @@ def test_a_missing_dataset_is_refused_and_not_fetched(root: Path) -> None:
         assert str(caught.value).startswith(
             f"There is no folder {root / folder} of the dataset {name!r}: put the dataset there"
         )
-        assert "nr3d fetches no dataset. It is to be had at http" in str(caught.value)
+        assert "nr3d fetches no dataset. torchreid downloads it from http" in str(caught.value)
         assert not (root / folder).exists()
     (root / "dukemtmc-reid").mkdir()
     with pytest.raises(DataError, match=r"'dukemtmcreid' cannot be loaded from .* is not found"):
         load_dataset("dukemtmcreid", root, 0, combineall=False)
 
 
-def test_a_dataset_that_torchreid_only_trains_on_has_no_test(root: Path) -> None:
+def test_an_unknown_name_is_refused_with_the_names_of_both_kinds(root: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load_dataset("market", root, 0, combineall=False)
+    for told in (
+        f"no dataset 'market', and there is no folder {root / 'market'}",
+        "mars",
+        "msmt17",
+    ):
+        assert told in str(caught.value)
+
+
+def test_torchreids_datasets_of_images_are_not_checked(root: Path) -> None:
+    """They have neither the shape of a tree nor an index."""
+    with pytest.raises(ConfigError, match="no check for 'market1501', a dataset of images that"):
+        check_dataset("market1501", root)
+    convert(write_images(root / "msmt17", market_names(range(2, 6))), pattern="market1501")
+    assert check_dataset("msmt17", root).of("error") == []
+
+
+def test_a_dataset_that_torchreid_only_trains_on_has_no_test(
+    root: Path, own_datasets: dict[str, object]
+) -> None:
     images = [f"p{person}_s{image}_1.jpg" for person in (1, 2) for image in (10, 9)]
     write_images(root / "cuhksysu" / "cropped_images", images)
     data = manager(root, sources="cuhksysu", targets="market1501")
     assert [len(paths) for paths, *_ in data.train_tracklets] == [2, 2]
     assert "s9_" in data.train_tracklets[0][0][0]
     assert load_dataset("cuhksysu", root, 0, combineall=False).gallery == []
+    data = manager(root, sources=["cuhksysu", "market1501"], targets="market1501")
+    assert data.num_train_pids == 2 + 6
+    assert pack(root, "cuhksysu", root / "cuhksysu.h5").tracklets == 2
 
 
 def test_a_converted_folder_keeps_a_name_that_torchreid_has_for_images(
@@ -117,6 +142,40 @@ def test_a_pack_of_images_gives_the_same(root: Path) -> None:
     assert from_pack.test_kinds == plain.test_kinds
     for one, other in zip(plain.train_loader, from_pack.train_loader, strict=True):
         assert torch.equal(one["img"], other["img"])
+
+
+@pytest.fixture
+def halves(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dataset of images with two splits, of which the second swaps training and test."""
+
+    class Halves(torchreid.data.ImageDataset):  # type: ignore[misc]
+        dataset_dir = "halves"
+
+        def __init__(self, root: str = "", split_id: int = 0, **kwargs: Any) -> None:
+            people = ([0, 1, 2], [3, 4])[:: -1 if split_id else 1]
+            train, test = (
+                [
+                    (f"{root}/halves/{pid:04d}_c{camera}.png", label, camera)
+                    for label, pid in enumerate(half)
+                    for camera in (0, 1)
+                ]
+                for half in people
+            )
+            super().__init__(train, test[::2], test[1::2], **kwargs)
+
+    write_images(root / "halves", [f"{pid:04d}_c{cam}.png" for pid in range(5) for cam in (0, 1)])
+    known = getattr(torchreid.data.datasets, "__image_datasets")
+    monkeypatch.setitem(known, "halves", Halves)
+
+
+@pytest.mark.usefixtures("halves")
+def test_the_split_is_that_of_the_configuration(root: Path) -> None:
+    for split_id, people in ((0, 3), (1, 2)):
+        assert manager(root, sources="halves", split_id=split_id).num_train_pids == people
+    packed = pack(root, "halves", root / "halves.h5", split_id=1).file
+    assert manager(root, sources="halves", split_id=1, pack=packed).num_train_pids == 2
+    with pytest.raises(ConfigError, match=r"data.split_id is 0, and .*halves.h5 holds split 1"):
+        manager(root, sources="halves", pack=packed)
 
 
 def test_torchreids_own_engines_take_no_images(root: Path) -> None:

@@ -270,6 +270,7 @@ def test_an_unknown_kind_of_occlusion_is_refused(tmp_path, name):
         ("frame,kind,other\na.jpg,passer-by,him\n", "'him'"),
         ("frame,kind,other\nb.jpg,clean,\n", r"occlusion.txt does not name 'b\.jpg'"),
         ("frame,kind,other\n", r"it does not name a\.jpg"),
+        (f'frame,kind,other\n"{"a" * 150_000}', "damaged .field larger than field limit"),
     ],
 )
 def test_a_missing_or_damaged_list_of_frames_is_named(tmp_path, text, words):

@@ -57,7 +57,7 @@ KEYS = (
         "data.split_id",
         0,
         Whole(0, 9999),
-        "split of PRID2011 and iLIDS-VID, from 0",
+        "split of PRID2011, iLIDS-VID and others that have several, from 0",
         Scope.STEPS | Scope.FEATURES,
         IMAGES,
         own=True,

@@ -1,1 +1,1 @@
-"""Datasets converted from a plain tree of frames, ``identity/camera/tracklet/frame``."""
+"""Datasets converted from a tree ``identity/camera/tracklet/frame``, or from named images."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +15,33 @@ from nr3d.host import torchreid
 from nr3d.registry import registered_video_datasets
 
 
-class ConvertedDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
+class PartialDataset(torchreid.data.VideoDataset):  # type: ignore[misc]
+    """torchreid's dataset of video whose splits may be empty; :func:`initialise` sets one up."""
+
+    def __add__(self, other: Any) -> Any:
+        """Return this dataset with the training tracklets of another too, as torchreid's does."""
+        # torchreid's own makes a dataset anew, and looks into the first query.
+        both = copy.copy(self)
+        both.train = [
+            *self.train,
+            *(
+                (
+                    paths,
+                    pid + self.num_train_pids,
+                    camid + self.num_train_cams,
+                    dsetid + self.num_datasets,
+                )
+                for paths, pid, camid, dsetid in other.train
+            ),
+        ]
+        both.num_train_pids = self.get_num_pids(both.train)
+        both.num_train_cams = self.get_num_cams(both.train)
+        both.num_datasets = self.get_num_datasets(both.train)
+        both.data = getattr(both, both.mode)
+        return both
+
+
+class ConvertedDataset(PartialDataset):
     """torchreid's dataset of a converted tree: the frames that its index names.
 
     Training identities, test identities and cameras are each numbered from 0, in the order of their

@@ -11,7 +11,7 @@ from nr3d.data.converted.patterns import Pattern, known_patterns
 from nr3d.data.converted.tree import PlainTracklet
 from nr3d.data.folders import is_litter, look_into
 from nr3d.data.frames import by_number, is_image
-from nr3d.errors import DataError, printable
+from nr3d.errors import DataError, printable, shown
 
 
 @dataclass
@@ -49,16 +49,20 @@ def group(folder: Path, pattern: Pattern, by: str) -> Grouping:
             :data:`nr3d.data.converted.patterns.BY`.
 
     Raises:
-        DataError: if no image matches the pattern; the message shows one.
+        DataError: if no image matches the pattern, or a person or camera has two names, such as
+            2 and 0002; the message shows an image.
     """
     found = Grouping(folder, pattern)
     groups: dict[tuple[str, str, str], list[tuple[str, Mapping[str, str]]]] = {}
+    examples: dict[tuple[str, str], str] = {}
     for path in _images(folder, found.skipped):
         values = pattern.read(path)
         if values is None:
             found.unmatched.append(path)
             continue
         person = values["person"]
+        for kind in ("person", "camera"):
+            examples.setdefault((kind, values[kind]), path)
         if person in pattern.junk:
             found.junk.append(path)
         elif person in pattern.distractors:
@@ -70,6 +74,7 @@ def group(folder: Path, pattern: Pattern, by: str) -> Grouping:
 
     if not groups:
         _refuse_unmatched(found)
+    _refuse_two_names(folder, examples)
 
     def time(image: tuple[str, Mapping[str, str]]) -> tuple[object, ...]:
         path, values = image
@@ -106,6 +111,25 @@ def _images(folder: Path, skipped: list[str]) -> list[str]:
     return images
 
 
+def _refuse_two_names(folder: Path, examples: Mapping[tuple[str, str], str]) -> None:
+    """Refuse persons, and cameras, whose names are the same number in other digits.
+
+    Args:
+        folder: folder of the images.
+        examples: path of an image of each person and camera, by the kind and the name.
+    """
+    first: dict[tuple[str, tuple[object, ...]], str] = {}
+    for kind, name in examples:
+        other = first.setdefault((kind, tuple(by_number(name))), name)
+        if other != name:
+            one, two = (printable(examples[kind, each]) for each in (other, name))
+            raise DataError(
+                f"{folder} has images of {kind} {shown(other)} ({one}) and of {kind} "
+                f"{shown(name)} ({two}), which are the same number: rename the images, or give a "
+                "pattern of which the names differ."
+            )
+
+
 def _refuse_unmatched(found: Grouping) -> None:
     """Refuse a folder of which no image shows a person, with an example of its images."""
     where, text = found.folder, found.pattern.text
@@ -117,12 +141,14 @@ def _refuse_unmatched(found: Grouping) -> None:
             f"pattern {text}. Give the folder that holds the images of people."
         )
     example = found.unmatched[0]
+    empty = found.pattern.expression.fullmatch(example) is not None
+    said = " with a person and a camera that are not empty" if empty else ""
     advice = "Give a pattern that fits"
     folder, _, name = example.rpartition("/")
     if folder and found.pattern.read(name) is not None:
         advice = f"Give the folder {where / folder}, or a pattern that fits"
     raise DataError(
         f"None of the {len(found.unmatched):,} images in {where} matches the pattern "
-        f"{printable(text)}, such as {printable(example)}. {advice}: one of {known_patterns()}, or "
-        "a regular expression of the whole path."
+        f"{printable(text)}{said}, such as {printable(example)}. {advice}: one of "
+        f"{known_patterns()}, or a regular expression of the whole path."
     )

@@ -11,7 +11,14 @@ from typing import Any
 
 from nr3d.data.converted.patterns import Pattern, check_by, pattern_of
 from nr3d.data.converted.tree import PlainTracklet
-from nr3d.data.datasets.parts import DISTRACTOR, SPLITS, GivenOrder, Parts, PseudoParts
+from nr3d.data.datasets.parts import (
+    DISTRACTOR,
+    PURPOSES,
+    SPLITS,
+    GivenOrder,
+    Parts,
+    PseudoParts,
+)
 from nr3d.data.folders import is_name
 from nr3d.errors import DataError, shown
 from nr3d.files.json_files import read_json
@@ -32,8 +39,8 @@ _FORMATS: Mapping[bool, Mapping[str, Any]] = {
 In that one, ``frames`` are paths under the folder, and an empty ``identity`` is a distractor's.
 """
 
-PURPOSES = {"both": SPLITS, "train": ("train",), "test": ("query", "gallery")}
-"""Splits of a dataset by what it is for."""
+_USUAL = {"min_frames": 1, "seed": 0, "train_share": 0.5}
+"""Defaults of options of :func:`nr3d.data.convert` that an index holds."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +58,7 @@ class Index:
 
     @property
     def purpose(self) -> str:
-        """What the dataset is for, one of :data:`PURPOSES`."""
+        """What the dataset is for, one of :data:`nr3d.data.datasets.parts.PURPOSES`."""
         return str(self.made.get("purpose", "both"))
 
     @property
@@ -119,22 +126,48 @@ class Index:
         return f'{opened},\n  "tracklets": [\n    {body}\n  ]\n}}\n'
 
 
-def index_remedy(folder: Path, index: Index | None = None) -> str:
+def index_remedy(folder: Path, made: Mapping[str, Any] | None = None) -> str:
     """Return advice on how to make the index of a folder, or to replace it.
 
     Args:
         folder: folder of the dataset.
-        index: the index that is there, if it can be read, whose options are given again.
+        made: options of the index that is there, which are given again. Default is what can be
+            read of them.
     """
-    words = ["nr3d data convert", shlex.quote(str(folder))]
-    if index is not None and index.pattern is not None:
-        made = index.made
-        words += ["--pattern", shlex.quote(index.pattern.text), "--by", str(made.get("by"))]
-        words += ["--min-frames", str(index.min_frames), "--seed", str(made.get("seed", 0))]
-        words += [f"--{index.purpose}-only"] if index.purpose != "both" else []
+    made = options_in(folder) if made is None else made
+    words = [str(folder)]
+    try:
+        by = check_by(made.get("by", ""), pattern_of(made.get("pattern", "")))
+        words += ["--pattern", made["pattern"], "--by", by]
+    except (TypeError, ValueError):
+        if is_of_images(made):
+            words += ["--pattern", "PATTERN"]
+    for key, usual in _USUAL.items():
+        value = made.get(key, usual)
+        if type(value) is type(usual) and value != usual:
+            words += [f"--{key.replace('_', '-')}", str(value)]
+    if made.get("purpose", "both") in ("train", "test"):
+        words.append(f"--{made['purpose']}-only")
     if (folder / INDEX).exists():
         words.append("--replace")
-    return f"Make it: {' '.join(words)}"
+    return f"Make it: nr3d data convert {shlex.join(words)}"
+
+
+def options_in(folder: Path) -> Mapping[str, Any]:
+    """Return the options in the index of a folder, even of one that cannot be used.
+
+    They are empty where there is no index, or none that is JSON.
+    """
+    try:
+        content = read_json(folder / INDEX, _LARGEST)
+    except DataError:
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def is_of_images(options: Mapping[str, Any]) -> bool:
+    """Return whether the options in an index say that it is one of images."""
+    return bool(options.get("format") == _FORMATS[True]["format"])
 
 
 def parse_index(folder: Path) -> Index:
@@ -158,7 +191,9 @@ def parse_index(folder: Path) -> Index:
         if tree:
             made.pop("pattern", None)
         else:
-            check_by(str(made["by"]), pattern_of(str(made["pattern"])))
+            by = made["by"]
+            if check_by(by, pattern_of(made["pattern"])) != by:
+                raise ValueError(f"by {shown(by)}")
         if made.get("purpose", "both") not in PURPOSES:
             raise ValueError(f"purpose {shown(made['purpose'])}")
         if type(made.get("min_frames", 1)) is not int:
@@ -178,6 +213,11 @@ def parse_index(folder: Path) -> Index:
     lacking = [split for split in PURPOSES[index.purpose] if not tracklets[split]]
     if lacking:
         raise DataError(f"{path} has no tracklet of split {', '.join(lacking)}")
+    extra = [split for split in SPLITS if tracklets[split] and split not in PURPOSES[index.purpose]]
+    if extra:
+        raise DataError(
+            f"{path} has tracklets of split {', '.join(extra)}, and its purpose is {index.purpose}"
+        )
     return index
 
 

@@ -24,7 +24,7 @@ def read_converted(report: Report, _: int = 0) -> Parts | None:
         DataError: if the index is missing or is no index.
     """
     index = read_index(report.folder)
-    check_index(report, index, index_remedy(report.folder, index))
+    check_index(report, index, index_remedy(report.folder, index.made))
     return None if report.of("error") else index.parts(report.folder)
 
 

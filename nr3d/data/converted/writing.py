@@ -10,10 +10,11 @@ import numpy as np
 
 from nr3d.data.converted.dataset import refuse_taken, register_converted
 from nr3d.data.converted.grouping import Grouping, group
-from nr3d.data.converted.index import INDEX, PURPOSES, Index, strangers
+from nr3d.data.converted.index import INDEX, Index, strangers
 from nr3d.data.converted.patterns import check_by, pattern_of
 from nr3d.data.converted.selection import Selection, by_camera, select
 from nr3d.data.converted.tree import SHAPE, PlainTracklet, Tree, scan
+from nr3d.data.datasets.parts import PURPOSES, SPLITS
 from nr3d.errors import ConfigError, DataError, shown
 from nr3d.files.home import expanded
 from nr3d.files.new_files import refuse_over, write_new
@@ -133,10 +134,11 @@ def convert(
             f"train_share is {train_share}, expected a number between 0 and 1; a dataset for one "
             "purpose alone is made by --train-only or --test-only (purpose='train' or 'test')"
         )
-    if seed < 0:
-        raise ConfigError(f"seed is {seed}, expected at least 0")
-    if min_frames < 1:
-        raise ConfigError(f"min_frames is {min_frames}, expected at least 1")
+    for name, number, least in (("seed", seed, 0), ("min_frames", min_frames, 1)):
+        if type(number) is not int:
+            raise ConfigError(f"{name} is {shown(number)}, expected a whole number")
+        if number < least:
+            raise ConfigError(f"{name} is {number}, expected at least {least}")
     if purpose not in PURPOSES:
         raise ConfigError(f"purpose is {shown(purpose)}, expected one of {', '.join(PURPOSES)}")
     if by and not pattern:
@@ -166,9 +168,9 @@ def convert(
     images = source if isinstance(source, Grouping) else None
     selection = select(source.tracklets, min_frames, several_cameras=images is not None)
     _refuse_few(folder, selection, images, purpose, min_frames)
-    tracklets = selection.tracklets
     rng = np.random.default_rng(seed)
-    index = Index(_divide(tracklets, rng, train_share, purpose, images is not None), made)
+    divided = _divide(selection.tracklets, rng, train_share, purpose, images is not None)
+    index = Index(divided, made)
     write_new(path, index.text(), replace=replace)
     register_converted(folder.parent, folder.name)
     tests = index.of("query", "gallery")
@@ -179,11 +181,11 @@ def convert(
         train_identities=len({tracklet.identity for tracklet in index.of("train")}),
         test_identities=len(tested),
         distractors=sum(len(cameras) == 1 for cameras in tested.values()),
-        cameras=len({tracklet.camera for tracklet in tracklets}),
+        cameras=len({tracklet.camera for tracklet in index.of(*SPLITS)}),
         train_tracklets=len(index.of("train")),
         query=len(index.of("query")),
         gallery=len(index.of("gallery")),
-        frames=sum(len(tracklet.frames) for tracklet in tracklets),
+        frames=sum(len(tracklet.frames) for tracklet in index.of(*SPLITS)),
         skipped=tuple(strangers(source.skipped)),
         pseudo=index.pseudo,
         short=len(selection.short),
@@ -216,11 +218,16 @@ def _refuse_few(
     few = len(identities) < _FEWEST[purpose]
     held = f"only {', '.join(identities)}" if identities else "no folder"
     if few and (selection.lost or selection.alone):
+        short = f"{len(selection.lost)} have no tracklet of at least {min_frames} frames"
+        alone = f"{len(selection.alone)} {'others ' if selection.lost else ''}are "
+        alone += f"{'left ' if selection.short else ''}under one camera only"
+        out = [short] * bool(selection.lost) + [alone] * bool(selection.alone)
+        remedy = "set min_frames lower, or give more people"
+        if not selection.short:
+            remedy = "give images of more people, each under several cameras"
         raise DataError(
-            f"Of the people in {folder}, {len(selection.lost)} have no tracklet of at least "
-            f"{min_frames} frames and {len(selection.alone)} others are left under one camera, "
-            f"which leaves {len(identities)}, expected at least {_FEWEST[purpose]}: set "
-            "min_frames lower, or give more people."
+            f"Of the people in {folder}, {' and '.join(out)}, which leaves {len(identities)}, "
+            f"expected at least {_FEWEST[purpose]}: {remedy}."
         )
     if few and images is not None:
         raise DataError(

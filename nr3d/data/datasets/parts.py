@@ -41,6 +41,9 @@ DISTRACTOR = -1
 SPLITS = ("train", "query", "gallery")
 """Names of the parts, in torchreid's order."""
 
+PURPOSES = {"both": SPLITS, "train": ("train",), "test": ("query", "gallery")}
+"""Splits of a dataset by what it is for."""
+
 
 class Parts(NamedTuple):
     """The tracklets of a dataset.

@@ -15,7 +15,8 @@ bytes:
 ``train/frame``    (F,) int64          indices of the frames
 =================  ==================  ===========================================================
 
-``query`` and ``gallery`` have the same as ``train``. The file's attributes are ``format``
+``query`` and ``gallery`` have the same as ``train``; the tables of ``train``, or of these two, are
+empty in a pack for one purpose. The file's attributes are ``format``
 ("nr3d-pack"), ``version`` (1), ``complete`` (1, or 0 while it is being written), ``dataset``,
 ``split_id`` (-1 for a dataset without splits), ``nr3d`` (the version that wrote it), ``source``
 (SHA-256 of the root, the tables, and the files' sizes and times) and ``tables`` (SHA-256 of the
@@ -46,7 +47,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.data.datasets.parts import KINDS, SPLITS, GivenOrder
+from nr3d.data.datasets.parts import KINDS, PURPOSES, SPLITS, GivenOrder
 from nr3d.errors import DataError, printable, shown
 from nr3d.files.hdf5 import reading
 from nr3d.files.home import expanded
@@ -195,12 +196,15 @@ class Pack:
             raise ValueError("it has frames that lie outside of it")
         for part, table in self._parts.items():
             start, frame = table["start"], table["frame"]
-            if not 0 < len(table["pid"]) == len(table["camid"]) == len(table["dsetid"]):
+            if not len(table["pid"]) == len(table["camid"]) == len(table["dsetid"]):
                 raise ValueError(f"its tables of {part} are empty or not of one length")
             if len(start) != len(table["pid"]) + 1 or start[0] != 0 or start[-1] != len(frame):
                 raise ValueError(f"its tables of {part} do not fit each other")
             if (np.diff(start) < 0).any() or ((frame < 0) | (frame >= frames)).any():
                 raise ValueError(f"its table of {part} has frames that are not there")
+        held = tuple(part for part in SPLITS if len(self._parts[part]["pid"]))
+        if held not in PURPOSES.values():
+            raise ValueError(f"it has tracklets of {' and '.join(held) or 'no split'} only")
 
     def _digest(self) -> str:
         frames = {"offset": self.offset, "length": self.length, "path": self.names}

@@ -11,14 +11,16 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from nr3d.data.datasets.parts import SPLITS, GivenOrder
+from nr3d.data.datasets.parts import PURPOSES, SPLITS, GivenOrder
 from nr3d.data.datasets.splits import SPLIT_FILES
+from nr3d.data.images import has_image_splits
 from nr3d.data.loading import load_dataset
 from nr3d.data.packs.reading import NO_SPLIT
 from nr3d.data.packs.threads import spread
 from nr3d.errors import DataError
 from nr3d.files.home import expanded
 from nr3d.files.regular_files import look
+from nr3d.registry import registered_video_datasets
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     Args:
         root: folder that holds the datasets' folders.
         dataset: torchreid's name of the dataset, or the folder of a converted one.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         workers: number of threads.
 
     Raises:
@@ -77,13 +79,16 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
     names = sorted({name(p) for part in SPLITS for paths, *_ in tracklets[part] for p in paths})
     index = {name: place for place, name in enumerate(names)}
     parts = {}
+    held = tuple(part for part in SPLITS if tracklets[part])
+    if not names or held not in PURPOSES.values():
+        lacking = next((part for part in SPLITS if part not in held), "train")
+        raise DataError(
+            f"Dataset {dataset!r} has no tracklet in its {lacking}, or no frame at all: a pack "
+            "holds a dataset to train on, to test on, or both."
+        )
     for part in SPLITS:
-        if not (names and tracklets[part]):
-            raise DataError(
-                f"Dataset {dataset!r} has no tracklet in its {part}, or no frame at all: a pack "
-                "holds a dataset to train and to test on."
-            )
-        paths, pids, camids, dsetids = zip(*tracklets[part], strict=True)
+        rows = tracklets[part]
+        paths, pids, camids, dsetids = zip(*rows, strict=True) if rows else ((),) * 4
         columns = {
             "pid": pids,
             "camid": camids,
@@ -93,7 +98,8 @@ def list_frames(root: str | Path, dataset: str, split_id: int, workers: int) -> 
         }
         parts[part] = {key: np.array(column, np.int64) for key, column in columns.items()}
     length, modified = _look(root, dataset, names, workers)
-    split_id = split_id if dataset in SPLIT_FILES else NO_SPLIT
+    of_images = dataset not in registered_video_datasets() and has_image_splits(dataset)
+    split_id = split_id if dataset in SPLIT_FILES or of_images else NO_SPLIT
     source = hashlib.sha256(json.dumps([str(root), dataset, split_id, names]).encode())
     for table in (length, modified, *(table for part in SPLITS for table in parts[part].values())):
         source.update(table.tobytes())

@@ -68,9 +68,9 @@ def pack(
 
     Args:
         root: folder that holds the datasets' folders.
-        dataset: torchreid's name of a video dataset, or the folder of a converted one.
+        dataset: torchreid's name of the dataset, or the folder of a converted one.
         out: path of the file to write.
-        split_id: number of the split of PRID2011 and iLIDS-VID, from 0.
+        split_id: number of the split of a dataset that has several, from 0.
         workers: number of threads that read and write. Default is the number of CPUs.
         replace: whether to replace an existing file.
         progress: function that wraps an iterable of frames, given their number, to show how far the

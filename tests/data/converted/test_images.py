@@ -25,7 +25,7 @@ def entries(folder: Path, *splits: str) -> list[Entry]:
     return [entry for entry in found if not splits or entry["split"] in splits]
 
 
-def manager(root: Path, sources: str, **options: Any) -> ClipDataManager:
+def manager(root: Path, sources: str | list[str], **options: Any) -> ClipDataManager:
     return ClipDataManager(
         root=root, sources=sources, height=16, width=8, batch_size_train=4, num_instances=2,
         seq_len=2, workers=0, **options,
@@ -109,7 +109,7 @@ def test_short_tracklets_and_people_left_under_one_camera_are_left_out(market: P
     for name in market_names([3])[3:8]:
         (market / name).unlink()
     for name in market_names([4]):
-        (market / name).unlink(missing_ok=name.startswith("x"))
+        (market / name).unlink()
     write_images(market, ["0004_c1s1_000001_01.jpg", "0004_c2s1_000001_01.jpg"])
     made = convert(market, pattern="market1501", min_frames=3)
     assert (made.short, made.lost, made.alone) == (1 + 1 + 2, 1, 1)
@@ -213,6 +213,8 @@ def test_a_bad_pattern_says_what_was_expected(text: str, message: str, market: P
         ({"by": "week", "pattern": "market1501"}, "by is 'week', expected one of camera, sequence"),
         ({"by": "sequence", "pattern": "dukemtmcreid"}, "'dukemtmcreid' has no group sequence"),
         ({"min_frames": 0}, "min_frames is 0, expected at least 1"),
+        ({"min_frames": 1.5}, "min_frames is 1.5, expected a whole number"),
+        ({"seed": True}, "seed is True, expected a whole number"),
         ({"purpose": "play"}, "purpose is 'play', expected one of both, train, test"),
         ({"train_share": 1.0, "pattern": "market1501"}, "between 0 and 1; .* by --train-only"),
     ],
@@ -245,8 +247,37 @@ def test_folders_without_people_are_refused(tmp_path: Path, market: Path) -> Non
     write_images(tmp_path / "two", market_names([1, 2]))
     with pytest.raises(DataError, match="two holds images of 2 people, expected at least 3"):
         convert(tmp_path / "two", pattern="market1501")
-    with pytest.raises(DataError, match="8 have no tracklet of at least 4 frames and 0 others"):
+    with pytest.raises(DataError, match="8 have no tracklet of at least 4 frames, which leaves 0"):
         convert(market, pattern="market1501", min_frames=4)
+    write_images(tmp_path / "alone", market_names(range(1, 5), cameras=1))
+    with pytest.raises(DataError, match=r"alone, 4 are under one camera only, .*: give images of"):
+        convert(tmp_path / "alone", pattern="market1501")
+    with pytest.raises(DataError, match=r"and a camera that are not empty, such as 0001_c1s1"):
+        convert(tmp_path / "alone", pattern="(?P<person>.*)(?P<camera>.*)")
+
+
+@pytest.mark.parametrize(
+    ("kind", "image"), [("person", "2_c1s1_000001_01.jpg"), ("camera", "0002_c01s1_000001_01.jpg")]
+)
+def test_a_person_or_camera_of_two_names_is_refused(kind: str, image: str, market: Path) -> None:
+    write_images(market, [image])
+    pattern = r"(?P<person>\d+)_c(?P<camera>\d+)s(?P<frame>\d+_\d+)_\d+\.jpg"
+    with pytest.raises(DataError) as caught:
+        convert(market, pattern=pattern)
+    for told in (f"{market} has images of {kind} '", image, "which are the same number: rename"):
+        assert told in str(caught.value)
+    (market / image).unlink()
+    convert(market, pattern=pattern)
+    write_images(market, [image])
+    (error,) = check_dataset("market", market.parent).findings
+    assert "which are the same number" in error.what
+    assert error.remedy == "Restore the images, with the names that they had."
+
+
+def test_a_set_for_training_counts_what_it_holds(market: Path) -> None:
+    write_images(market, ["0000_c9s1_000001_01.jpg"])
+    made = convert(market, pattern="market1501", purpose="train")
+    assert (made.cameras, made.frames, made.lone_images) == (3, 72, 0)
 
 
 def test_what_does_not_match_is_counted_and_left_out(market: Path) -> None:
@@ -284,6 +315,45 @@ def test_a_set_for_testing_only_tests_and_does_not_train(market: Path) -> None:
         assert {f.level for f in check_dataset(name, market.parent).findings} == {"note"}
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_set_for_training_only_may_be_the_first_of_several(packed: bool, market: Path) -> None:
+    root = market.parent
+    convert(market, pattern="market1501", purpose="train")
+    convert(write_images(root / "more", market_names(range(11, 15))), pattern="market1501")
+    file = pack(root, "more", root / "more.h5").file if packed else ""
+    data = manager(root, "more", pack=file)
+    alone = len(data.train_tracklets)
+    for sources in (["market", "more"], ["more", "market"]):
+        data = manager(root, sources, targets="more", pack=file)
+        assert (data.num_train_pids, data.num_train_cams) == (8 + 2, 3 + 3)
+        assert len(data.train_tracklets) == 24 + alone
+        assert {dsetid for *_, dsetid in data.train_tracklets} == {0, 1}
+    stock = torchreid.data.VideoDataManager(
+        root=str(root), sources=["market", "more"], targets="more", height=16, width=8, workers=0
+    )
+    assert (stock.num_train_pids, stock.num_train_cams) == (10, 6)
+
+
+def test_a_set_for_one_purpose_is_packed(market: Path) -> None:
+    root = market.parent
+    convert(write_images(root / "others", market_names([11, 12, 13])), pattern="market1501",
+            purpose="test")  # fmt: skip
+    convert(market, pattern="market1501", purpose="train")
+    files = {name: pack(root, name, root / f"{name}.h5") for name in ("market", "others")}
+    assert [made.tracklets for made in files.values()] == [24, 9]
+    for name in files:
+        plain = manager(root, "market", targets="others")
+        packed = manager(root, "market", targets="others", pack=files[name].file)
+        assert packed.test_kinds == plain.test_kinds
+        for part, tracklets in plain.test_dataset["others"].items():
+            theirs = packed.test_dataset["others"][part]
+            assert [t[1:] for t in theirs] == [t[1:] for t in tracklets]
+        for one, other in zip(plain.train_loader, packed.train_loader, strict=True):
+            assert one["img"].equal(other["img"])
+    with pytest.raises(DataError, match="others has no training tracklet, since it was made for"):
+        manager(root, "others", pack=files["others"].file)
+
+
 def test_one_purpose_needs_less(tmp_path: Path, own_datasets: dict[str, object]) -> None:
     folder = write_images(tmp_path / "pair", market_names([1, 2], cameras=2))
     assert convert(folder, pattern="market1501", purpose="train").train_tracklets == 4
@@ -303,6 +373,7 @@ CHANGES = {
     "a pattern without groups": ('"pattern": "market1501"', '"pattern": "x"'),
     "no number of frames": ('"min_frames": 1', '"min_frames": "x"'),
     "an unknown purpose": ('"min_frames": 1', '"min_frames": 1, "purpose": "x"'),
+    "tracklets of another purpose": ('"min_frames": 1', '"min_frames": 1, "purpose": "train"'),
     "an unknown format": ('"nr3d-images"', '"nr3d-pictures"'),
 }  # fmt: skip
 
@@ -314,5 +385,7 @@ def test_a_damaged_index_is_refused(change: str, market: Path) -> None:
     old, new = CHANGES[change]
     assert old in text
     (market / INDEX).write_text(text.replace(old, new, 1))
-    with pytest.raises(DataError, match=rf"{INDEX} (cannot be used|is ).*Make it: nr3d data conv"):
+    with pytest.raises(
+        DataError, match=rf"{INDEX} (cannot be used|is |has ).*Make it: nr3d data conv"
+    ):
         read_index(market)

@@ -312,6 +312,11 @@ def swapped(file: Path) -> None:
         opened.move("other", "gallery")
 
 
+def without_queries(file: Path) -> None:
+    for name, rows in {"pid": 0, "camid": 0, "dsetid": 0, "start": 1, "frame": 0}.items():
+        with_table(f"query/{name}", lambda table, rows=rows: table[:rows])(file)
+
+
 OTHER = "its dataset, split or tables are not those that were packed"
 
 
@@ -329,6 +334,7 @@ OTHER = "its dataset, split or tables are not those that were packed"
         (with_table("frames/length", lambda table: table[1:]), "frames are not of one length"),
         (with_table("query/frame", lambda table: table - 1), "query has frames that are not there"),
         (with_table("train/start", lambda table: table[::-1].copy()), "do not fit each other"),
+        (without_queries, "it has tracklets of train and gallery only"),
         (with_table("train/pid", lambda table: table[:0]), "of train are empty or not of one"),
         (with_table("train/pid", lambda table: table / 2), "pid' is float64 of 1 dimensions"),
         (with_table("train/frame", lambda table: np.tile(table, 99)), "rows, and 15,361 fit"),
