@@ -12,7 +12,7 @@ from nr3d.synthetic.fabric import Array
 from nr3d.synthetic.paint import View
 from nr3d.synthetic.people import Person
 
-TROUBLES = {"passer-by": 0.25, "other person": 0.1, "background": 0.2, "half box": 0.45}
+TROUBLES = {"passer-by": 0.25, "other person": 0.1, "background": 0.2, "partial box": 0.45}
 """Kinds of trouble, with their shares of the bad stretches."""
 
 LEAST_COVER = 0.6
@@ -28,7 +28,7 @@ class Trouble:
     Args:
         kind: kind of trouble, one of ``TROUBLES``.
         side: direction in which the box is away from the tracked person, in columns and rows.
-        away: distance of the box as a fraction of its size, or, of a half box, the fraction of the
+        away: distance of the box as a fraction of its size, or, of a partial box, the fraction of the
             person that is still inside.
         pid: identity of the other person in the box; None if there is none.
         person: appearance of the other person; None if there is none.
@@ -61,7 +61,7 @@ class Trouble:
         """
         height, width = shape
         right, down = self.side
-        if self.kind != "half box":
+        if self.kind != "partial box":
             return right * round(self.away * width), down * round(self.away * height)
         # the box ends where it still holds the wanted fraction of the person
         start, end, sums = (width, 2 * width, 0) if right else (height, 2 * height, 1)
@@ -112,7 +112,7 @@ def _sample_trouble(rng: np.random.Generator, others: Sequence[tuple[int, Person
     side = (int(rng.choice([-1, 1])), 0)
     if kind == "background":
         return Trouble(kind, side, float(rng.uniform(1.1, 2.0)))
-    if kind == "half box":
+    if kind == "partial box":
         side = _SIDES[int(rng.integers(len(_SIDES)))]
         return Trouble(kind, side, float(rng.uniform(0.1, 0.3)))
     pid, person = others[int(rng.integers(len(others)))]

@@ -22,7 +22,7 @@ class FrameTruth:
     Args:
         hidden: fraction of the person that is hidden or outside the frame, 0 to 1.
         kind: ``'clean'`` or the kind of trouble: ``'passer-by'``, ``'other person'``,
-            ``'background'`` or ``'half box'``. While a tracklet with the usual occlusion is
+            ``'background'`` or ``'partial box'``. While a tracklet with the usual occlusion is
             filmed, the kind of the occluder.
         other: identity of the other person whom the frame shows; None if there is none.
     """

@@ -99,7 +99,7 @@ def test_every_kind_hides_as_much_as_it_says(truths):
         "passer-by": (0.6, 1.0),
         "other person": (0.85, 1.0),
         "background": (1.0, 1.0),
-        "half box": (2 / 3, 0.95),
+        "partial box": (2 / 3, 0.95),
     }
     for truth in truths.values():
         low, high = limits[truth.kind]
