@@ -28,8 +28,8 @@ class Trouble:
     Args:
         kind: kind of trouble, one of ``TROUBLES``.
         side: direction in which the box is away from the tracked person, in columns and rows.
-        away: distance of the box as a fraction of its size, or, of a partial box, the fraction of the
-            person that is still inside.
+        away: distance of the box as a fraction of its size, or, of a partial box, the fraction of
+            the person that is still inside.
         pid: identity of the other person in the box; None if there is none.
         person: appearance of the other person; None if there is none.
         turn: difference between the directions of the other and the tracked person, in radians.
