@@ -6,8 +6,8 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from nr3d.config import check_values
-from nr3d.config.aggregation import LIVE_ATTENTION, aggregation_of
+from nr3d.config import KEYS, check_values
+from nr3d.config.aggregation import ATTENTION_FORMS, LIVE_ATTENTION, aggregation_of
 from nr3d.errors import ConfigError, shown
 from nr3d.losses import CRITERIA
 from nr3d.models import AGGREGATIONS, ARCHITECTURES
@@ -66,6 +66,18 @@ def aggregation_in(cfg: CfgNode) -> str:
     if chosen == "default":
         chosen = ARCHITECTURES[cfg.model.name].aggregation
     return aggregation_of(chosen, cfg.not3d.attention)
+
+
+def settled(cfg: CfgNode) -> CfgNode:
+    """Return a configuration in which keys without an effect have their defaults.
+
+    ``not3d.attention`` has none on a network with another aggregation, whose features must not
+    count as others for it.
+    """
+    key = KEYS["not3d.attention"]
+    if aggregation_in(cfg) in ATTENTION_FORMS.values() or cfg.not3d.attention == key.default:
+        return cfg
+    return changed(cfg, key.name, key.default)
 
 
 def changed(cfg: CfgNode, key: str, value: Any) -> CfgNode:

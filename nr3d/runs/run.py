@@ -19,7 +19,7 @@ from nr3d.errors import DataError
 from nr3d.host import torchreid
 from nr3d.models import VideoReID
 from nr3d.runs.building import AnyEngine, build_datamanager, build_engine, build_model
-from nr3d.runs.configuration import changed, check
+from nr3d.runs.configuration import changed, check, settled
 from nr3d.runs.folder import check_save_dir
 
 
@@ -58,7 +58,7 @@ class Run:
     """
 
     def __init__(self, cfg: CfgNode, command: Command) -> None:
-        self.cfg = cfg
+        self.cfg = settled(cfg)
         self.command = command
 
     @property

@@ -268,6 +268,7 @@ def test_other_settings_are_refused(
     [
         (["data.combineall", "True"], "combineall was False, is now True"),
         (["data.split_id", "1"], "split_id was 0, is now 1"),
+        (["not3d.attention", "live"], "attention was 'paper', is now 'live'"),
         (["not3d.test_sample_method", "evenly"], "sample_method was 'dense', is now 'evenly'"),
         (["video.pooling_method", "average"], "pooling_method is 'average', expected one of avg"),
         (["data.norm_mean", "[0.5]"], "data.norm_mean is [0.5], expected 3 numbers"),
@@ -286,6 +287,18 @@ def test_what_would_give_other_features_is_refused(
     assert extract(mars_root, weights, store, *change) == 2
     assert told in capsys.readouterr().err
     assert store.read_bytes() == before
+
+
+def test_the_form_of_an_attention_that_is_not_there_changes_nothing(
+    mars_root: Path, tmp_path: Path
+) -> None:
+    path, out = tmp_path / "mean.pth", tmp_path / "features.h5"
+    torch.save(nr3d.models.VideoReID(18, 8, aggregation="mean").state_dict(), path)
+    mean = ["not3d.aggregation", "mean"]
+    assert extract(mars_root, path, out, *mean, "--split", "query") == 0
+    assert extract(mars_root, path, out, *mean, "not3d.attention", "live") == 0
+    assert FeatureStore(out).complete
+    assert FeatureStore(out).origin.settings["attention"] == "paper"
 
 
 def test_a_store_of_an_earlier_version_is_bound_by_its_configuration(
