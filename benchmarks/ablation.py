@@ -49,6 +49,9 @@ VARIANTS: dict[str, tuple[str, list[str]]] = {
     "no_center": ("live, no center loss", [*LIVE, "not3d.center_weight", "0.0"]),
     "triplet": ("live, triplet instead of ranked list", [*LIVE, "not3d.metric_loss", "triplet"]),
     "no_ibn": ("live, no IBN", [*LIVE, "model.name", "nr3d_resnet18"]),
+    "rate_0.001": ("live, rate × 0.001", [*LIVE, "not3d.attention_lr_mult", "0.001"]),
+    "rate_0.1": ("live, rate × 0.1", [*LIVE, "not3d.attention_lr_mult", "0.1"]),
+    "kaiming": ("live, Kaiming initialisation", [*LIVE, "not3d.attention_init", "kaiming"]),
 }
 """Variants by name: title in the tables, and changes to the configuration."""
 

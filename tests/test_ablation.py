@@ -137,6 +137,9 @@ def test_a_trained_network_is_judged_whole(ablation, tmp_path):
         ("no_center", {"not3d.center_weight": 0.0}),
         ("triplet", {"not3d.metric_loss": "triplet"}),
         ("no_ibn", {"model.name": "nr3d_resnet18"}),
+        ("rate_0.001", {"not3d.attention_lr_mult": 0.001}),
+        ("rate_0.1", {"not3d.attention_lr_mult": 0.1}),
+        ("kaiming", {"not3d.attention_init": "kaiming"}),
     ],
 )
 def test_a_variant_differs_from_the_full_recipe_by_its_part_alone(
