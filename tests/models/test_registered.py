@@ -18,6 +18,7 @@ from nr3d.models import (
     TRUNKS,
     ClipFeatures,
     FrameTrunk,
+    LiveAttention,
     MeanAggregation,
     SpatialTemporalAttention,
     VideoReID,
@@ -34,6 +35,7 @@ from nr3d.weights import LAYOUTS, Layout, register_layout
 def test_the_parts_of_the_package_are_registered() -> None:
     assert list(AGGREGATIONS.items()) == [
         ("attention", SpatialTemporalAttention),
+        ("live_attention", LiveAttention),
         ("mean", MeanAggregation),
     ]
     assert list(TRUNKS.items()) == [("resnet", FrameTrunk)]
