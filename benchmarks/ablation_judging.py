@@ -14,6 +14,7 @@ import torch
 
 from nr3d.data import ClipTransform, FrameLoader, TestTracklets, Tracklet, dense_clips
 from nr3d.features import Inference, InferenceOptions, extract_each
+from nr3d.features.attention import weights_in_clips
 from nr3d.metrics import Labels, rank
 from nr3d.models import VideoReID
 from nr3d.models.aggregations.attention_health import are_flat
@@ -143,13 +144,12 @@ def attention(
     """
     found: list[dict[str, float]] = []
     for row, (paths, *_) in zip(rows, tracklets, strict=True):
-        clips = torch.tensor(dense_clips(len(paths), seq_len))  # (n, T)
+        places = dense_clips(len(paths), seq_len)
+        clips = torch.tensor(places)  # (n, T)
         shares = torch.tensor([hidden[path] for path in paths])[clips]
         occluded, clean = shares >= HIDDEN, shares < CLEAN
         both = occluded.any(dim=1) & clean.any(dim=1)
-        # A frame that is repeated to fill its clip has the sum of its weights there.
-        weights = torch.from_numpy(row.frame_weights) / clips.flatten().bincount()
-        weights = weights[clips][both]  # (n, T)
+        weights = torch.from_numpy(weights_in_clips(row.frame_weights, places))[both]  # (n, T)
         for weight, dark, light in zip(weights, occluded[both], clean[both], strict=True):
             above = weight[light][:, None] - weight[dark][None]
             found.append(

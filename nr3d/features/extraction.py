@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from nr3d import parallel
 from nr3d.data import FrameLoader, Tracklet
-from nr3d.features.attention import AttentionSums, sums_of_tracklet
+from nr3d.features.attention import AttentionSums, sums_of_tracklets
 from nr3d.features.collecting import Collector, Complete, Pooling, TrackletFeature, collector_of
 from nr3d.features.inference import Inference
 from nr3d.features.stock import StockFrames
@@ -74,10 +74,8 @@ def extract(
     features = [torch.from_numpy(row.feature) for row in rows]
     attention = None
     if inference.model.attends:
-        attention = AttentionSums()
-        for row in rows:
-            clips = frames.tracklets.clips(len(row.frame_weights))
-            attention += sums_of_tracklet(row.frame_weights, clips)
+        shares = [row.frame_weights for row in rows]
+        attention = sums_of_tracklets(shares, frames.tracklets.clips)
     return TrackletFeatures(
         torch.stack(features) if features else torch.empty(0, 0),
         Labels.of([t[1] for t in tracklets], [t[2] for t in tracklets]),

@@ -79,16 +79,8 @@ def write_ilidsvid(
         identities: number of people in both halves together, 4 to 999.
         seed: seed of the dataset, any whole number from 0.
         frames: least and greatest number of frames in a tracklet, 1 to 999.
-        occlusion: ``'usual'``: something passes in front of the person for a few frames; or
-            ``'heavy'``: about half the frames of a tracklet show another person in front of or
-            instead of the tracked one, only background or a small part of the person, and
-            ``info/frames.csv`` says what is wrong with each (:func:`~nr3d.synthetic.read_frames`);
-            as the splits differ, the other person may be of the other half in some of them.
-        occluded: share of the tracklets that suffer from it, 0 to 1; None for 0.2 in ``'usual'``
-            and 0.9 in ``'heavy'``.
-        camera_shift: factor for the differences between the cameras' colour casts, exposure, gamma
-            and haze, 0 to 4; 0 makes all cameras the same, 2 doubles their deviations.
-        progress: function that wraps the list of tracklets while they are drawn, as ``tqdm`` does.
+        occlusion, occluded, camera_shift, progress: as for :func:`~nr3d.synthetic.write_mars`. As
+            the splits differ, heavy occlusion may show a person of the other half in some of them.
 
     Raises:
         ConfigError: if an argument is out of its range.

@@ -27,13 +27,15 @@ def batch(dtype: torch.dtype = torch.float64, size: int = 8) -> Batch:
     return *floats, pids, erased
 
 
-def id_oracle(logits: Tensor, pids: Tensor, smoothing: float = 0.1) -> Tensor:
-    """Cross entropy to (1 - ε) · one-hot + ε / K, one class at a time."""
+def id_oracle(
+    logits: Tensor, pids: Tensor, smoothing: float = 0.1, over: int | None = None
+) -> Tensor:
+    """Cross entropy to (1 - ε) · one-hot + ε / ``over``, by default K, one class at a time."""
     total = logits.new_zeros(())
     for row, pid in zip(logits, pids, strict=True):
         partition = sum(torch.exp(value) for value in row)
         for k, value in enumerate(row):
-            target = (1 - smoothing) * (k == pid) + smoothing / len(row)
+            target = (1 - smoothing) * (k == pid) + smoothing / (over or len(row))
             total = total - target * torch.log(torch.exp(value) / partition)
     return total / len(logits)
 
@@ -99,17 +101,6 @@ def test_id_loss_is_the_one_of_torchreid(smoothing):
     torch.testing.assert_close(terms["id"], theirs(logits, pids).detach())
 
 
-def smoothed_over_the_batch(logits: Tensor, pids: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy to (1 - ε) · one-hot + ε / B, one class at a time."""
-    total = logits.new_zeros(())
-    for row, pid in zip(logits, pids, strict=True):
-        partition = sum(torch.exp(value) for value in row)
-        for k, value in enumerate(row):
-            target = (1 - smoothing) * (k == pid) + smoothing / len(logits)
-            total = total - target * torch.log(torch.exp(value) / partition)
-    return total / len(logits)
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.3])
 def test_labels_smoothed_over_the_batch(smoothing):
     inputs = batch()
@@ -118,7 +109,7 @@ def test_labels_smoothed_over_the_batch(smoothing):
         K, D, label_smoothing=smoothing, label_smoothing_over="batch", **only("id")
     ).double()
     total, terms = loss(*inputs)
-    expected = smoothed_over_the_batch(logits, pids, smoothing)
+    expected = id_oracle(logits, pids, smoothing, over=len(logits))
     torch.testing.assert_close(terms["id"], expected.detach())
     torch.testing.assert_close(
         torch.autograd.grad(total, logits), torch.autograd.grad(expected, logits)

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import FeatureStoreError, shown
-from nr3d.features.attention import AttentionSums, attends_by, sums_of_row
+from nr3d.features.attention import AttentionSums, attends_by, sums_of_rows
 from nr3d.features.store.dtypes import DTYPES
 from nr3d.features.store.layout import (
     FACTS,
@@ -142,9 +142,8 @@ class Contents:
         """
         if not self.attends:
             return None
-        settings, clips = self.header.origin.binding, self.columns["clips"][places].tolist()
-        each = (sums_of_row(settings, *row) for row in zip(weights, clips, strict=True))
-        return sum(each, AttentionSums())
+        clips = self.columns["clips"][places].tolist()
+        return sums_of_rows(self.header.origin.binding, weights, clips)
 
     def places(self, split: str) -> npt.NDArray[np.intp]:
         """Return the row numbers of a split, in the order of the dataset."""

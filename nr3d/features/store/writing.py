@@ -17,7 +17,7 @@ import numpy as np
 
 from nr3d.data.datasets.parts import SPLITS
 from nr3d.errors import DataError, FeatureStoreError, reason_of
-from nr3d.features.attention import AttentionSums, attends_by, sums_of_row
+from nr3d.features.attention import attends_by, sums_of_rows
 from nr3d.features.store.contents import reading
 from nr3d.features.store.layout import NUMBERS, TEXTS, Columns, Header, Origin, crc32_of_tables
 from nr3d.features.store.row import Row, encoded
@@ -77,7 +77,6 @@ class FeatureWriter:
         self.header = Header(origin, tuple(split for split in SPLITS if split in splits))
         self._rows: list[Row] = []
         self._crc32: dict[tuple[str, int], int] = {}
-        self._sums: dict[tuple[str, int], AttentionSums] = {}
         self._stored = 0
         self._current, self._room_unknown = False, True
         self._written, self._took = 0.0, 0.0
@@ -298,9 +297,7 @@ class FeatureWriter:
         for name, value in attributes.items():
             text = encoded(value) if isinstance(value, str) else b""
             if text:
-                file.attrs.create(
-                    name, np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
-                )
+                _put_text(file.attrs, name, text)
             else:
                 file.attrs[name] = value
         file.attrs["crc32"] = np.uint32(crc32)
@@ -315,9 +312,7 @@ class FeatureWriter:
         health = self._attention()
         if health is not None:
             text = json.dumps(health.summary()).encode()
-            weights.attrs.create(
-                "attention", np.bytes_(text), dtype=h5py.string_dtype("utf-8", len(text))
-            )
+            _put_text(weights.attrs, "attention", text)
             weights.attrs["attention_crc32"] = np.uint32(zlib.crc32(text))
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
@@ -331,10 +326,8 @@ class FeatureWriter:
         settings = self.header.origin.binding
         if not attends_by(settings):
             return None
-        for row in self._rows:
-            if row.key not in self._sums:
-                self._sums[row.key] = sums_of_row(settings, row.frame_weights, row.clips)
-        return sum((self._sums[row.key] for row in self._rows), AttentionSums()).health
+        shares = [row.frame_weights for row in self._rows]
+        return sums_of_rows(settings, shares, [row.clips for row in self._rows]).health
 
     def _columns(self) -> Columns:
         rows = self._rows
@@ -349,6 +342,14 @@ class FeatureWriter:
             columns[name] = np.array(texts, "S") if texts else np.empty(0, "S1")
         columns["crc32"] = np.array([self._crc32[row.key] for row in rows], "<u4")
         return columns
+
+
+def _put_text(attributes: h5py.AttributeManager, name: str, text: bytes) -> None:
+    """Write a text, which is not empty, as an attribute of fixed length."""
+    import h5py
+
+    kind = h5py.string_dtype("utf-8", len(text))
+    attributes.create(name, np.bytes_(text), dtype=kind)
 
 
 def _differences(before: Origin, now: Origin) -> str:
