@@ -98,6 +98,8 @@ def run_epochs(engine: VideoNot3DEngine, run: RunArguments) -> None:
         engine.journal.say(f"Elapsed {elapsed}")
     finally:
         engine.journal.close()
+        # The wrapper holds the process group, whose threads must end before the interpreter does.
+        engine.step.model = engine.model
 
 
 def begin(engine: VideoNot3DEngine, start_epoch: int, save_dir: str, *, freezes: bool) -> None:

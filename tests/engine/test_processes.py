@@ -141,6 +141,31 @@ def test_the_command_trains_in_two_processes_and_one_reports(
     assert len(list(out.glob("events.*"))) == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the names of threads under /proc")
+def test_no_thread_of_the_process_group_outlives_a_training(
+    mars_root: Path, tmp_path: Path
+) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from nr3d.cli import main\n"
+        "code = main(sys.argv[1:])\n"
+        "names = [path.read_text() for path in Path('/proc/self/task').glob('*/comm')]\n"
+        "sys.exit(code or [name for name in names if 'gloo' in name] or 0)\n"
+    )
+    words = command(mars_root, tmp_path / "run", "train.batch_size", "8")
+    at = words.index("nr3d")
+    done = subprocess.run(
+        [*words[: at - 1], str(script), *words[at + 1 :]],  # in place of -m nr3d
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(mars_root: Path, tmp_path: Path) -> None:
     done = subprocess.run(
         command(mars_root, tmp_path / "run", "train.batch_size", "6"),
