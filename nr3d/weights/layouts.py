@@ -30,8 +30,8 @@ class Layout:
         trunk_only: True if files hold only a trunk, and no other part of a video model.
         last_relu: False if the trunk's last block is linear, so that the same tensors in a trunk
             with ReLUs would be a different network.
-        aggregation: the name of the aggregation to assume if a file has no tensors of one; None if
-            unknown.
+        aggregation: the name of the aggregation of these files' networks; None if their tensors
+            tell.
     """
 
     name: str

@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from nr3d.config.aggregation import ATTENTION_FORMS, keys_of
 from nr3d.errors import WeightsError, shown
 from nr3d.files.home import expanded
 from nr3d.weights.checkpoint import read_checkpoint
@@ -203,7 +204,8 @@ def load_content(
     renamed, unused = _rename(state, layout, path)
     unused |= outside
     said = entry or entry_in(content, path)
-    match = _match(model, layout, _named_aggregation(said, content, path), renamed, own)
+    named_aggregation = _named_aggregation(said, content, path)
+    match = _match(model, layout, named_aggregation, renamed, own)
     keys = {name: key for key, name in renamed.items()}
     left = {key: match.why for key in own if match.leaves(key, keys)}
     unused |= {key: match.why for key, name in renamed.items() if match.leaves(name, own)}
@@ -237,7 +239,26 @@ def load_content(
         if said.feature is not None:
             model.feature = said.feature  # type: ignore[assignment]
     logger.info("%s", report)
+    if layout is not None and not (layout.aggregation or named_aggregation) and report.whole:
+        _tell_form(model, path)
     return report
+
+
+def _tell_form(model: nn.Module, path: Path) -> None:
+    """Warn that nothing in a file tells which form of the attention its network was trained with.
+
+    All forms have the same tensors.
+    """
+    form = keys_of(str(getattr(model, "aggregation_name", None))).get("not3d.attention")
+    if form is not None:
+        others = " or ".join(other for other in ATTENTION_FORMS if other != form)
+        logger.warning(
+            "%s does not tell the form of its attention and is read as not3d.attention %s: if it "
+            "was trained as %s, build that form.",
+            path,
+            form,
+            others,
+        )
 
 
 def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
@@ -372,9 +393,9 @@ def aggregation_in(names: Iterable[str], layout: Layout, model: nn.Module) -> st
         layout: the layout of the file.
         model: the network to load; its own aggregation is preferred.
     """
-    tensors = _in_aggregation(names)
-    if not tensors and layout.aggregation is not None:
+    if layout.aggregation is not None:
         return layout.aggregation
+    tensors = _in_aggregation(names)
     if tensors == _in_aggregation(model.state_dict()):
         mine: str | None = getattr(model, "aggregation_name", None)
         return mine

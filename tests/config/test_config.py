@@ -17,6 +17,7 @@ def test_shipped_configs() -> None:
         "ilidsvid_from_mars_ilidsvid",
         "mars",
         "mars_ilidsvid",
+        "mars_paper",
         "mars_reference",
         "prid2011",
         "prid2011_from_mars",
@@ -49,9 +50,26 @@ def test_the_papers_recipe(name: str) -> None:
     assert cfg.not3d.metric_loss == "ranked_list"
 
 
+@pytest.mark.parametrize("name", shipped_configs())
+def test_the_attention_keeps_learning_unless_the_name_says_otherwise(name: str) -> None:
+    published = name in ("mars_paper", "mars_reference")
+    assert load_config(name).not3d.attention == ("paper" if published else "live")
+
+
+def test_the_paper_differs_by_its_attention_alone() -> None:
+    assert _differences("mars", "mars_paper") == {
+        "data.save_dir": "log/mars_paper",
+        "not3d.attention": "paper",
+    }
+
+
+def _differences(name: str, other: str) -> dict[str, object]:
+    first, second = (dict(leaves(as_mapping(load_config(each)))) for each in (name, other))
+    return {key: value for key, value in second.items() if value != first[key]}
+
+
 def test_the_public_codes_recipe_differs_from_the_papers_in_what_it_names() -> None:
-    paper, code = (dict(leaves(as_mapping(load_config(n)))) for n in ("mars", "mars_reference"))
-    assert {key: value for key, value in code.items() if value != paper[key]} == {
+    assert _differences("mars_paper", "mars_reference") == {
         "data.save_dir": "log/mars_reference",
         "video.sample_method": "restricted_rest",
         "train.stepsize": [39, 69],

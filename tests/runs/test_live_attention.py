@@ -47,7 +47,7 @@ def test_a_checkpoint_is_tested_as_what_it_was_trained_as(
 
 
 def test_bare_tensors_are_read_as_the_configuration_says(
-    trained: Path, mars_root: Path, tmp_path: Path
+    trained: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = torch.load(trained / "model-last.pth.tar", weights_only=True)["state_dict"]
     # Far below zero, the scores of the published form are all 0.
@@ -55,7 +55,10 @@ def test_bare_tensors_are_read_as_the_configuration_says(
     torch.save(state, tmp_path / "bare.pth")
     for name in ("attention", "live_attention"):
         network = VideoReID(18, num_classes=8, aggregation=name)
+        caplog.clear()
         assert load(network, tmp_path / "bare.pth", whole=True).whole
+        form = "paper" if name == "attention" else "live"
+        assert f"is read as not3d.attention {form}" in caplog.text
         with torch.inference_mode():
             weights = network.eval().embed(torch.rand(1, 4, 3, 64, 32)).weights
         assert bool((weights == 0.25).all()) == (name == "attention")

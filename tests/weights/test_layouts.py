@@ -149,6 +149,15 @@ def test_a_foreign_file_gives_the_features_of_its_own_network(
     assert len(extra) == (1 if layout == "not3d" else 0)
 
 
+@pytest.mark.parametrize("theirs", [Vprt, Authors])
+def test_their_attention_is_the_published_one(theirs: type[Attending], tmp_path: Path) -> None:
+    torch.save(theirs(5).state_dict(), tmp_path / "chk")
+    live = ours(18, ibn=theirs is Authors, aggregation="live_attention")
+    with pytest.raises(WeightsError, match="aggregates by attention, the model by live_attention"):
+        load(live, tmp_path / "chk", whole=True)
+    assert "different features" in str(load(live, tmp_path / "chk"))
+
+
 def test_vkds_last_block_is_linear() -> None:
     """Its code takes every ReLU of the block, so that the map is negative in places."""
     model = vkd()

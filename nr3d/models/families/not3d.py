@@ -43,6 +43,7 @@ register_layout(
             (r"((bottleneck|classifier)\..+)", r"\1"),
         ),
         ((r"class_\d+\..+", "a further classifier, for another training set"),),
+        aggregation="attention",
     )
 )
 
@@ -63,5 +64,6 @@ register_layout(
             (r"classifier\.bn\.(.+)", r"bottleneck.\1"),
             (r"classifier\.classifier\.(.+)", r"classifier.\1"),
         ),
+        aggregation="attention",
     )
 )
