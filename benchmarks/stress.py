@@ -39,7 +39,7 @@ SMALL = [
 ]
 TRAINING = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "train.batch_size", "4"),
-    *("sampler.num_instances", "2", "not3d.aggregation", "mean", "train.precision", "float32"),
+    *("sampler.num_instances", "2", "model.aggregation", "mean", "train.precision", "float32"),
     *("train.checkpoint_steps", "2", "test.eval_freq", "1"),
 ]
 

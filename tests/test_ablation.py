@@ -132,7 +132,7 @@ def test_a_trained_network_is_judged_whole(ablation, tmp_path):
     [
         ("live", {}),
         ("paper", {"not3d.attention": "paper"}),
-        ("mean", {"not3d.attention": "paper", "not3d.aggregation": "mean"}),
+        ("mean", {"not3d.attention": "paper", "model.aggregation": "mean"}),
         ("no_erasing_attention", {"not3d.erasing_attention_weight": 0.0}),
         ("no_center", {"not3d.center_weight": 0.0}),
         ("triplet", {"not3d.metric_loss": "triplet"}),

@@ -32,7 +32,7 @@ SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
     *("data.width", "16", "train.batch_size", "4", "sampler.num_instances", "2"),
     *("video.seq_len", "2", "data.workers", "0", "train.max_epoch", "1"),
-    *("not3d.aggregation", "mean"),  # half of the parameters to write
+    *("model.aggregation", "mean"),  # half of the parameters to write
 ]
 
 

@@ -8,7 +8,7 @@ from nr3d.config.comparing import (
     steps_differing,
 )
 from nr3d.config.files import read_yaml, yaml_text
-from nr3d.config.keys import KEYS, default_config, keys_that_change
+from nr3d.config.keys import KEYS, default_config, keys_that_change, present_name
 from nr3d.config.loading import as_mapping, config_of, load_config, shipped_configs
 from nr3d.config.scopes import Command, Key, Scope
 from nr3d.files.atomic import write_text
@@ -27,6 +27,7 @@ __all__ = [
     "keys_that_change",
     "leaves",
     "load_config",
+    "present_name",
     "read_yaml",
     "refuse_unused",
     "shipped_configs",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 ATTENTION_FORMS = {"paper": "attention", "live": "live_attention"}
 """Names of the aggregations that are forms of the attention, by the value of ``not3d.attention``.
-In ``not3d.aggregation``, the first of them stands for all."""
+In ``model.aggregation``, the first of them stands for all."""
 
 ATTENTION, LIVE_ATTENTION = ATTENTION_FORMS["paper"], ATTENTION_FORMS["live"]
 
@@ -13,7 +13,7 @@ def aggregation_of(aggregation: str, attention: str) -> str:
     """Return the name of the aggregation that keys select.
 
     Args:
-        aggregation: value of ``not3d.aggregation``, or the network's own aggregation if that is
+        aggregation: value of ``model.aggregation``, or the network's own aggregation if that is
             ``default``.
         attention: value of ``not3d.attention``, ``paper`` or ``live``.
 
@@ -32,11 +32,11 @@ def keys_of(aggregation: str) -> dict[str, str]:
 
     Examples:
         >>> keys_of("live_attention")
-        {'not3d.aggregation': 'attention', 'not3d.attention': 'live'}
+        {'model.aggregation': 'attention', 'not3d.attention': 'live'}
         >>> keys_of("mean")
-        {'not3d.aggregation': 'mean'}
+        {'model.aggregation': 'mean'}
     """
     for form, name in ATTENTION_FORMS.items():
         if aggregation == name:
-            return {"not3d.aggregation": ATTENTION, "not3d.attention": form}
-    return {"not3d.aggregation": aggregation}
+            return {"model.aggregation": ATTENTION, "not3d.attention": form}
+    return {"model.aggregation": aggregation}

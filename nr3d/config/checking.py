@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from nr3d.config.comparing import leaves
-from nr3d.config.keys import KEYS
+from nr3d.config.keys import KEYS, present_name
 from nr3d.config.scopes import Command, Key
 from nr3d.config.values import MisfitError
 from nr3d.errors import ConfigError, shown
@@ -48,7 +48,7 @@ def refuse_unused(changes: Sequence[str], command: Command) -> None:
             the commands that use it.
     """
     for name in changes[::2]:
-        key = KEYS.get(name)
+        key = KEYS.get(present_name(name))
         if key is not None and not key.commands & command:
             raise ConfigError(
                 f"{command} does not use {name} ({key.about}), which {key.commands} would: leave "

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from nr3d.config.keys import KEYS, keys_that_change
+from nr3d.config.keys import KEYS, keys_that_change, present_name
 from nr3d.config.scopes import Command, Key, Scope
 from nr3d.errors import shown
 
 
 def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield the keys of nested sections, joined by dots, and their values.
+    """Yield the keys of nested sections, joined by dots and by their present names, with values.
 
     Examples:
         >>> list(leaves({"train": {"lr": 1}}))
@@ -22,7 +22,7 @@ def leaves(content: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             if isinstance(value, Mapping):
                 yield from leaves(value, f"{prefix}{key}.")
             else:
-                yield f"{prefix}{key}", value
+                yield present_name(f"{prefix}{key}"), value
 
 
 def differing(before: Any, now: Any, keys: Iterable[Key]) -> list[str]:

@@ -12,6 +12,19 @@ KEYS: dict[str, Key] = {
 }
 """All keys by name, in the order of the table."""
 
+_FORMER_NAMES = {"not3d.aggregation": "model.aggregation"}
+"""Present names of keys by their names in earlier configurations, which may still use them."""
+
+
+def present_name(name: str) -> str:
+    """Return the name of a key from the one that earlier configurations may have for it.
+
+    Examples:
+        >>> present_name("not3d.aggregation"), present_name("train.lr")
+        ('model.aggregation', 'train.lr')
+    """
+    return _FORMER_NAMES.get(name, name)
+
 
 def keys_that_change(scope: Scope, command: Command) -> list[Key]:
     """Return the keys that a command uses and that affect a scope.

@@ -11,7 +11,7 @@ from yacs.config import CfgNode
 
 from nr3d.config.comparing import leaves
 from nr3d.config.files import read_yaml
-from nr3d.config.keys import KEYS, default_config
+from nr3d.config.keys import KEYS, default_config, present_name
 from nr3d.config.values import LONGEST_TEXT, MisfitError
 from nr3d.errors import ConfigError, shown
 from nr3d.files.home import expanded
@@ -114,7 +114,8 @@ def _changed(cfg: CfgNode, changes: Sequence[str]) -> CfgNode:
             f"KEY VALUE pairs expected after the options, got {len(changes)} words: "
             f"{shown(' '.join(changes), 300)}. The last key has no value."
         )
-    for name, text in zip(changes[::2], changes[1::2], strict=True):
+    for given, text in zip(changes[::2], changes[1::2], strict=True):
+        name = present_name(given)
         where = "the command line"
         if len(text) > LONGEST_TEXT:
             raise ConfigError(

@@ -25,7 +25,7 @@ Value = TypeVar("Value")
 
 ADVICE = (
     "all frames of a clip have the same weight, so that the features are those of "
-    "not3d.aggregation mean. Set not3d.attention live or, if it is set, another "
+    "model.aggregation mean. Set not3d.attention live or, if it is set, another "
     "not3d.attention_lr_mult."
 )
 """What a flat attention means, and what to do."""

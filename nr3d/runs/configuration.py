@@ -29,10 +29,10 @@ def check(cfg: CfgNode) -> None:
             f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
         )
     aggregations = ("default", *(name for name in AGGREGATIONS if name != LIVE_ATTENTION))
-    live = cfg.not3d.aggregation == LIVE_ATTENTION
-    if cfg.not3d.aggregation not in aggregations:
+    live = cfg.model.aggregation == LIVE_ATTENTION
+    if cfg.model.aggregation not in aggregations:
         raise ConfigError(
-            f"not3d.aggregation is {shown(cfg.not3d.aggregation)}, expected one of "
+            f"model.aggregation is {shown(cfg.model.aggregation)}, expected one of "
             f"{', '.join(aggregations)}{'; set not3d.attention live' if live else ''}"
         )
     if cfg.not3d.epoch_over == "identities" and (
@@ -62,7 +62,7 @@ def check(cfg: CfgNode) -> None:
 
 def aggregation_in(cfg: CfgNode) -> str:
     """Return the name of the aggregation that a configuration selects."""
-    chosen = cfg.not3d.aggregation
+    chosen = cfg.model.aggregation
     if chosen == "default":
         chosen = ARCHITECTURES[cfg.model.name].aggregation
     return aggregation_of(chosen, cfg.not3d.attention)

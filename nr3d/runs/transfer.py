@@ -9,7 +9,7 @@ from pathlib import Path
 from yacs.config import CfgNode
 
 from nr3d import parallel
-from nr3d.config import KEYS, Command, load_config
+from nr3d.config import KEYS, Command, load_config, present_name
 from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.engine import BEST
 from nr3d.errors import ConfigError
@@ -59,7 +59,7 @@ def load_plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
     cfg = load_config(name_or_path, changes)
     if not cfg.transfer.config or cfg.model.load_weights:
         return Plan(cfg)
-    pairs = zip(changes[::2], changes[1::2], strict=True)
+    pairs = zip(map(present_name, changes[::2]), changes[1::2], strict=True)
     shared = [
         word for key, value in pairs if key in KEYS and not KEYS[key].own for word in (key, value)
     ]

@@ -231,7 +231,7 @@ def load_content(
     if whole and not report.whole:
         raise WeightsError(
             f"{path} does not give this model its features. {report} Build the network that it "
-            "was trained as: the same model.name, not3d.aggregation and not3d.attention."
+            "was trained as: the same model.name, model.aggregation and not3d.attention."
         )
     model.load_state_dict(used, strict=False)  # checked above
     if said is not None and report.whole and ours:

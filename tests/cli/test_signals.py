@@ -27,7 +27,7 @@ from tests.conftest import used
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.pretrained", "False", "data.height", "32"),
     *("data.width", "16", "train.batch_size", "4", "sampler.num_instances", "2"),
-    *("video.seq_len", "2", "data.workers", "0", "not3d.aggregation", "mean"),
+    *("video.seq_len", "2", "data.workers", "0", "model.aggregation", "mean"),
     *("train.precision", "float32", "test.precision", "float32"),
 ]
 

@@ -10,7 +10,7 @@ from nr3d.synthetic import read_frames
 TINY = [
     *("train.max_epoch", "1", "train.batch_size", "4", "sampler.num_instances", "2"),
     *("data.height", "32", "data.width", "16", "video.seq_len", "2"),
-    *("not3d.aggregation", "mean"),  # half the parameters to write to the disk
+    *("model.aggregation", "mean"),  # half the parameters to write to the disk
 ]
 
 

@@ -129,7 +129,7 @@ def test_work_that_nobody_reads_of_is_done(
     words = ["train", "--config", "synthetic", "--root", str(mars_root), "data.height", "32"]
     words += ["data.width", "16", "train.batch_size", "8", "sampler.num_instances", "2"]
     words += ["video.seq_len", "2", "data.workers", "0", "train.max_epoch", "1"]
-    words += ["not3d.aggregation", "mean", "train.print_freq", "1"]
+    words += ["model.aggregation", "mean", "train.print_freq", "1"]
     assert main([*words, "data.save_dir", str(tmp_path / "log")]) == 0
     assert capsys.readouterr().err == (
         "nr3d: nobody reads standard output; the rest was not printed\n"

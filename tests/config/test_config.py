@@ -6,7 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from nr3d.config import as_mapping, default_config, leaves, load_config, shipped_configs
+from nr3d.config import (
+    as_mapping,
+    config_of,
+    default_config,
+    features_settings,
+    leaves,
+    load_config,
+    shipped_configs,
+)
 from nr3d.errors import ConfigError
 
 
@@ -87,6 +95,20 @@ def test_the_public_codes_recipe_differs_from_the_papers_in_what_it_names() -> N
         "not3d.erasing_attention_reduction": "sum",
         "not3d.max_test_clips": 41,
     }
+
+
+def test_a_key_is_known_by_its_former_name(tmp_path: Path) -> None:
+    (tmp_path / "old.yaml").write_text("base: mars\nnot3d:\n  aggregation: mean\n")
+    stored = config_of({"not3d": {"aggregation": "mean"}})
+    given = load_config("mars", ["not3d.aggregation", "mean"])
+    for cfg in (load_config(tmp_path / "old.yaml"), stored, given):
+        assert cfg.model.aggregation == "mean"
+        assert "aggregation" not in cfg.not3d
+    assert features_settings({"not3d": {"aggregation": "mean"}})["aggregation"] == "mean"
+    twice = "not3d:\n  aggregation: mean\nmodel:\n  aggregation: attention\n"
+    (tmp_path / "twice.yaml").write_text(twice)
+    with pytest.raises(ConfigError, match=r"model.aggregation stands twice in .*twice.yaml"):
+        load_config(tmp_path / "twice.yaml")
 
 
 def test_changes_in_pythons_and_yamls_words() -> None:

@@ -131,7 +131,7 @@ def train(root: str, save_dir: Path) -> int:
         "data.transforms": "['random_flip', 'random_crop', 'random_erase']",
         "data.save_dir": save_dir,
         "video.seq_len": 2,
-        "not3d.aggregation": "mean",  # half of the parameters to write
+        "model.aggregation": "mean",  # half of the parameters to write
         "sampler.num_instances": 2,
         "train.batch_size": 8,
         "train.max_epoch": 2,

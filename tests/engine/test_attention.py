@@ -92,7 +92,7 @@ def test_each_epoch_records_it(
     if flat:
         assert said[0].startswith("attention: flat for the whole of epoch 1: ")
         assert "not3d.attention live" in said[0]
-        assert "not3d.aggregation mean" in said[0]
+        assert "model.aggregation mean" in said[0]
     checkpoint = read_checkpoint(tmp_path / LAST)
     assert checkpoint["facts"]["attention"] == state
     assert engine.results["mars"].attention is not None

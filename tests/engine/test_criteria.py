@@ -22,7 +22,7 @@ SMALL: dict[str, Any] = {
     "data.cache_frames": False,
     "sampler.num_instances": 2,
     "video.seq_len": 2,
-    "not3d.aggregation": "mean",
+    "model.aggregation": "mean",
     "train.batch_size": 8,
     "train.max_epoch": 2,
     "train.stepsize": "[1]",

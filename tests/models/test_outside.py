@@ -61,7 +61,7 @@ def test_a_network_from_outside_goes_through_every_command(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    network = ["model.name", architecture, "not3d.aggregation", aggregation]
+    network = ["model.name", architecture, "model.aggregation", aggregation]
     data = ["--config", "synthetic", "--root", mars_root]
     log, best = tmp_path / "log", tmp_path / "log" / "model-best.pth.tar"
     train = ["train", *data, *network, *SMALL, *TRAINED, "data.save_dir", log]

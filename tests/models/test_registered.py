@@ -127,11 +127,11 @@ def test_torchreid_and_the_configuration_know_what_was_registered() -> None:
     assert model.classifier.out_features == 625
     assert VideoReID(18, aggregation="greatest").frame_wise
     configuration.check(
-        load_config("mars", ["not3d.aggregation", "gated", "model.name", "small_clips"])
+        load_config("mars", ["model.aggregation", "gated", "model.name", "small_clips"])
     )
     known = "expected one of default, attention, mean, greatest, gated"
-    with pytest.raises(ConfigError, match=f"not3d.aggregation is 'max', {known}"):
-        configuration.check(load_config("mars", ["not3d.aggregation", "max"]))
+    with pytest.raises(ConfigError, match=f"model.aggregation is 'max', {known}"):
+        configuration.check(load_config("mars", ["model.aggregation", "max"]))
 
 
 @pytest.mark.usefixtures("outside")

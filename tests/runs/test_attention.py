@@ -26,7 +26,7 @@ from tests.attentions import saved
 
 SMALL = [
     *("--config", "synthetic", "model.name", "nr3d_resnet18_ibn"),
-    *("not3d.aggregation", "attention", "data.height", "32", "data.width", "16"),
+    *("model.aggregation", "attention", "data.height", "32", "data.width", "16"),
     *("data.workers", "0", "video.seq_len", "2", "test.precision", "float32"),
 ]
 TRAINING = [
@@ -63,7 +63,7 @@ def test_a_training_says_it_once(trained: Path) -> None:
     (line,) = flat_lines(printed)
     assert line == (
         "attention: flat for the whole of epoch 1: all frames of a clip have the same weight, so "
-        "that the features are those of not3d.aggregation mean. Set not3d.attention live or, if it "
+        "that the features are those of model.aggregation mean. Set not3d.attention live or, if it "
         "is set, another not3d.attention_lr_mult."
     )
 

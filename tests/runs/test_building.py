@@ -201,7 +201,7 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
     (
         {
             "model.name": "nr3d_resnet18_ibn",
-            "not3d.aggregation": "mean",
+            "model.aggregation": "mean",
             "train.precision": "fp16",
             "train.channels_last": False,
             "train.accumulation_steps": 3,
@@ -216,7 +216,7 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
         },
         {
             "model.name": lambda run: run.engine.model.architecture,
-            "not3d.aggregation": lambda run: next(
+            "model.aggregation": lambda run: next(
                 name
                 for name, kind in AGGREGATIONS.items()
                 if isinstance(run.engine.model.aggregation, kind)

@@ -29,7 +29,7 @@ from tests.features.store.version_1 import as_version_1
 from tests.runs.killed_extraction import MOMENTS
 
 SMALL = [
-    *("model.name", "nr3d_resnet18_ibn", "not3d.aggregation", "attention"),
+    *("model.name", "nr3d_resnet18_ibn", "model.aggregation", "attention"),
     *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
     *("test.batch_size", "7", "test.precision", "float32"),
 ]
@@ -294,7 +294,7 @@ def test_the_form_of_an_attention_that_is_not_there_changes_nothing(
 ) -> None:
     path, out = tmp_path / "mean.pth", tmp_path / "features.h5"
     torch.save(nr3d.models.VideoReID(18, 8, aggregation="mean").state_dict(), path)
-    mean = ["not3d.aggregation", "mean"]
+    mean = ["model.aggregation", "mean"]
     assert extract(mars_root, path, out, *mean, "--split", "query") == 0
     assert extract(mars_root, path, out, *mean, "not3d.attention", "live") == 0
     assert FeatureStore(out).complete

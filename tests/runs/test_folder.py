@@ -181,7 +181,7 @@ def test_a_full_disk_leaves_a_run_its_last_checkpoint(
     out = tmp_path / "log"
     options = ["train", "--config", "synthetic", "--root", str(mars_root), "data.height", "32"]
     options += ["data.width", "16", "train.batch_size", "8", "sampler.num_instances", "2"]
-    options += ["video.seq_len", "2", "data.workers", "0", "not3d.aggregation", "mean"]
+    options += ["video.seq_len", "2", "data.workers", "0", "model.aggregation", "mean"]
     options += ["data.save_dir", str(out), "train.max_epoch"]
     assert main([*options, "1"]) == 0
     last = out / "model-last.pth.tar"

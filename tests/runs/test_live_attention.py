@@ -18,7 +18,7 @@ from nr3d.runs.run import opened
 from nr3d.weights import load
 from tests.runs.conftest import SMALL
 
-LIVE = [*SMALL, "not3d.aggregation", "default", "not3d.attention", "live"]
+LIVE = [*SMALL, "model.aggregation", "default", "not3d.attention", "live"]
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +43,7 @@ def test_a_checkpoint_is_tested_as_what_it_was_trained_as(
     assert main(["test", *options, *words, "not3d.attention", "paper"]) == 2
     printed = capsys.readouterr().err
     assert "aggregates by live_attention, the model by attention" in printed
-    assert "the same model.name, not3d.aggregation and not3d.attention" in printed
+    assert "the same model.name, model.aggregation and not3d.attention" in printed
 
 
 def test_bare_tensors_are_read_as_the_configuration_says(
@@ -100,12 +100,12 @@ def test_a_run_is_resumed_in_its_own_form_only(
     options = ["train", "--config", "mars", "--root", str(mars_root)]
     assert main([*options, *words, "not3d.attention", "paper"]) == 2
     printed = capsys.readouterr().err
-    assert "'live_attention' (not3d.aggregation attention, not3d.attention live), here" in printed
+    assert "'live_attention' (model.aggregation attention, not3d.attention live), here" in printed
     assert main([*options, *words]) == 0
 
 
 def test_the_form_is_chosen_by_one_key() -> None:
-    cfg = load_config("mars", ["not3d.aggregation", "live_attention"])
+    cfg = load_config("mars", ["model.aggregation", "live_attention"])
     with (
         pytest.raises(ConfigError, match=r"expected one of default, .*; set not3d.attention live"),
         opened(cfg, Command.TRAIN),
@@ -117,8 +117,8 @@ def test_the_form_is_chosen_by_one_key() -> None:
     ("words", "name"),
     [
         (["not3d.attention", "live"], "live_attention"),
-        (["not3d.attention", "live", "not3d.aggregation", "attention"], "live_attention"),
-        (["not3d.attention", "live", "not3d.aggregation", "mean"], "mean"),
+        (["not3d.attention", "live", "model.aggregation", "attention"], "live_attention"),
+        (["not3d.attention", "live", "model.aggregation", "mean"], "mean"),
         (["not3d.attention", "live", "model.name", "vkd_resnet50"], "mean"),
         (["not3d.attention", "paper"], "attention"),
     ],

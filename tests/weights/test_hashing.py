@@ -21,7 +21,7 @@ from nr3d.weights.hashing import sha256_of
 NAME = "nr3d_resnet18_ibn.mine"
 SMALL = [
     *("--config", "synthetic", "model.name", "nr3d_resnet18_ibn"),
-    *("not3d.aggregation", "attention", "test.precision", "float32"),
+    *("model.aggregation", "attention", "test.precision", "float32"),
     *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
 ]
 

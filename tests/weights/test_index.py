@@ -219,7 +219,7 @@ def test_what_belongs_to_weights_as_configuration_keys() -> None:
         "data.norm_mean": [0.5, 0.5, 0.5],
         "data.norm_std": [0.2, 0.2, 0.2],
         "test.dist_metric": "cosine",
-        "not3d.aggregation": "mean",
+        "model.aggregation": "mean",
     }
     assert WeightsEntry("nr3d_resnet50.a").changes() == {"model.name": "nr3d_resnet50"}
     vkd = entry_of("vkd_resnet50.mars")

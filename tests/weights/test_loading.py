@@ -268,7 +268,7 @@ def test_an_index_may_hold_weights_of_aggregations_that_are_not_registered_here(
     source = Source(path=str(tmp_path / "w.pth"))
     add(WeightsEntry("nr3d_resnet18_ibn.theirs", (source,), aggregation="of_others"))
     entry = nr3d.weights.find("nr3d_resnet18_ibn.theirs")
-    assert entry.changes()["not3d.aggregation"] == "of_others"
+    assert entry.changes()["model.aggregation"] == "of_others"
     with pytest.raises(WeightsError, match=r"field aggregation is 'a b', expected a name such as"):
         add(WeightsEntry("nr3d_resnet18_ibn.other", (source,), aggregation="a b"))
 

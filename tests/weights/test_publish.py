@@ -186,7 +186,7 @@ def test_a_training_checkpoint_is_tested_as_it_was_trained(run: Path) -> None:
         "data.norm_mean": 0,
         "data.norm_std": 0,
         "test.dist_metric": "euclidean",
-        "not3d.aggregation": "attention",
+        "model.aggregation": "attention",
         "not3d.attention": "paper",
     }
 

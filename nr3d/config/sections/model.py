@@ -32,6 +32,14 @@ KEYS = (
         "model",
     ),
     Key(
+        "model.aggregation",
+        "default",
+        Text(),
+        "aggregation of the features of a clip's frames; default: the network's own",
+        Scope.STEPS | Scope.FEATURES,
+        IMAGES,
+    ),
+    Key(
         "model.pretrained",
         True,
         FlagOrText(empty=True),

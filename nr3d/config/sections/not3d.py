@@ -1,22 +1,14 @@
-"""``not3d``: the method's own aggregation, sampling, schedule and losses."""
+"""``not3d``: the method's own attention, sampling, schedule and losses."""
 
 from __future__ import annotations
 
 from nr3d.config.aggregation import ATTENTION_FORMS
 from nr3d.config.scopes import IMAGES, Command, Key, Scope
-from nr3d.config.values import SHARE, WEIGHT, Choice, Number, Text, Whole
+from nr3d.config.values import SHARE, WEIGHT, Choice, Number, Whole
 
 _TRAIN = Command.TRAIN
 
 KEYS = (
-    Key(
-        "not3d.aggregation",
-        "default",
-        Text(),
-        "aggregation of the features of a clip's frames; default: the network's own",
-        Scope.STEPS | Scope.FEATURES,
-        IMAGES,
-    ),
     Key(
         "not3d.attention",
         "paper",

@@ -39,7 +39,7 @@ def register_aggregation(name: str) -> Callable[[_Class], _Class]:
       attention has stopped working, which trainings and tests report.
 
     Args:
-        name: the name, of letters, digits and underscores, as ``not3d.aggregation`` takes it.
+        name: the name, of letters, digits and underscores, as ``model.aggregation`` takes it.
 
     Raises:
         RegistrationError: if the name is invalid or taken, or the class already has another name.
