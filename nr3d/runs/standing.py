@@ -12,7 +12,7 @@ from nr3d import parallel
 from nr3d.config import KEYS, Command, Scope, as_mapping, differing, keys_that_change, leaves
 from nr3d.engine import LAST
 from nr3d.errors import ConfigError, DataError
-from nr3d.runs.configuration import changed
+from nr3d.runs.configuration import changed, settled
 from nr3d.runs.results import RESULT_FILE, read_result, require_figures
 
 logger = logging.getLogger(__name__)
@@ -72,4 +72,4 @@ def _other_settings(before: Any, cfg: CfgNode) -> list[str]:
     if same_file or cfg.transfer.config:
         # What is trained first has settings of its own, which are compared in its own folder.
         keys.remove(KEYS["model.load_weights"])
-    return differing(before, as_mapping(cfg), keys)
+    return differing(before, as_mapping(settled(cfg)), keys)

@@ -107,7 +107,7 @@ def test_a_key_is_known_by_its_former_name(tmp_path: Path) -> None:
     assert features_settings({"not3d": {"aggregation": "mean"}})["aggregation"] == "mean"
     twice = "not3d:\n  aggregation: mean\nmodel:\n  aggregation: attention\n"
     (tmp_path / "twice.yaml").write_text(twice)
-    with pytest.raises(ConfigError, match=r"model.aggregation stands twice in .*twice.yaml"):
+    with pytest.raises(ConfigError, match=r"'model.aggregation' stands twice in .*twice.yaml"):
         load_config(tmp_path / "twice.yaml")
 
 
