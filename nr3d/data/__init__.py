@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from nr3d.data.packs.writing import pack
     from nr3d.data.sampler import IdentityPassSampler, SeededSampler
     from nr3d.data.sampling import (
+        consecutive_frames,
         dense_clips,
         evenly,
         random_frames,
@@ -38,6 +39,7 @@ __all__ = [
     "TestTracklets",
     "Tracklet",
     "canonical_labels",
+    "consecutive_frames",
     "convert",
     "dense_clips",
     "evenly",
@@ -69,6 +71,7 @@ __getattr__, __dir__ = lazy(
         "pack": "packs.writing",
         "IdentityPassSampler": "sampler",
         "SeededSampler": "sampler",
+        "consecutive_frames": "sampling",
         "dense_clips": "sampling",
         "evenly": "sampling",
         "random_frames": "sampling",

@@ -96,9 +96,9 @@ class ClipDataManager(torchreid.data.VideoDataManager):  # type: ignore[misc]
         train_sampler: torchreid's name of the sampler.
         seq_len: T, number of frames of a clip. Paper: 4.
         sample_method: method that draws the frames of a training clip, ``restricted`` (paper),
-            ``restricted_rest`` (public code), ``random`` or ``evenly``.
-        test_sample_method: method that makes the clips of a test tracklet, ``dense`` (paper) or
-            ``evenly``.
+            ``restricted_rest`` (public code), ``random``, ``consecutive`` or ``evenly``.
+        test_sample_method: method that makes the clips of a test tracklet, ``dense`` (paper),
+            ``evenly`` or ``whole``.
         cache_frames: whether to keep the resized training frames in memory, for a dataset that
             fits; each loader process keeps those that it has read.
         crop_padding: number of pixels added at each side before the random crop. Paper: 10.

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+TEST_SAMPLE_METHODS = ("dense", "evenly", "whole")
+"""Methods that make the clips of a test tracklet."""
+
 
 def restricted_random(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
     """Draw one frame from each of ``seq_len`` equal chunks of a tracklet, in time order.
@@ -67,6 +70,22 @@ def random_frames(frames: int, seq_len: int, rng: np.random.Generator) -> list[i
     return sorted(int(index) for index in drawn)
 
 
+def consecutive_frames(frames: int, seq_len: int, rng: np.random.Generator) -> list[int]:
+    """Draw consecutive frames from a random place of a tracklet.
+
+    A tracklet that is shorter than the clip is repeated from its start. Arguments and result are
+    those of :func:`restricted_random`, except that the indices then start again.
+
+    Examples:
+        >>> consecutive_frames(8, 4, np.random.default_rng(0)), consecutive_frames(2, 4, None)
+        ([4, 5, 6, 7], [0, 1, 0, 1])
+    """
+    if frames <= seq_len:
+        return [index % frames for index in range(seq_len)]
+    start = int(rng.integers(frames - seq_len + 1))
+    return list(range(start, start + seq_len))
+
+
 def evenly(frames: int, seq_len: int) -> list[int]:
     """Return frames at equal steps, as torchreid's ``evenly`` does.
 
@@ -117,7 +136,8 @@ def clips_of_test(frames: int, seq_len: int, sample_method: str) -> list[list[in
     Args:
         frames: number of frames read of the tracklet, at least 1.
         seq_len: T, number of frames of a clip.
-        sample_method: ``'dense'`` (paper) for clips of all frames, ``'evenly'`` for a single clip.
+        sample_method: ``'dense'`` (paper) for clips of all frames, ``'evenly'`` for a single clip,
+            ``'whole'`` for a single clip of all frames.
 
     Examples:
         >>> clips_of_test(6, 4, "dense"), clips_of_test(3, 4, "evenly")
@@ -125,4 +145,6 @@ def clips_of_test(frames: int, seq_len: int, sample_method: str) -> list[list[in
     """
     if sample_method == "dense":
         return dense_clips(frames, seq_len)
+    if sample_method == "whole":
+        return [list(range(frames))]
     return [evenly(frames, seq_len)]

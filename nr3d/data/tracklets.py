@@ -14,7 +14,9 @@ from torch.utils.data import Dataset, default_collate
 
 from nr3d.data.frames import in_time_order, read_frame
 from nr3d.data.sampling import (
+    TEST_SAMPLE_METHODS,
     clips_of_test,
+    consecutive_frames,
     evenly,
     random_frames,
     restricted_random,
@@ -41,6 +43,7 @@ _DRAWS: dict[str, _ClipDraw] = {
     "restricted": restricted_random,
     "restricted_rest": restricted_with_rest,
     "random": random_frames,
+    "consecutive": consecutive_frames,
     "evenly": _draw_evenly,
 }
 
@@ -129,7 +132,7 @@ class ClipDataset(Tracklets, Dataset[TrackletItem]):
         transform: the augmentation.
         seq_len: T, number of frames of a clip. Paper: 4.
         sample_method: method that draws the frames of a clip, ``'restricted'`` (paper),
-            ``'restricted_rest'`` (public code), ``'random'`` or ``'evenly'``.
+            ``'restricted_rest'`` (public code), ``'random'``, ``'consecutive'`` or ``'evenly'``.
         bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` uses the other frames of the tracklet.
         cache_frames: whether to keep every frame that was read in memory, resized.
@@ -220,7 +223,8 @@ class TestTracklets(Tracklets):
         transform: the transform, without augmentation.
         seq_len: T, number of frames of a clip. Paper: 4.
         sample_method: method that makes the clips of a tracklet: ``'dense'`` (paper) puts every
-            frame in one clip, ``'evenly'`` makes a single clip.
+            frame in one clip, ``'evenly'`` makes a single clip of T frames, ``'whole'`` a single
+            clip of all frames.
         bad_frames: treatment of a frame that cannot be read: ``'error'`` raises an error,
             ``'skip'`` treats the tracklet as if it had only its other frames.
         max_clips: largest number of dense clips of a tracklet, whose later frames are then not
@@ -244,9 +248,9 @@ class TestTracklets(Tracklets):
         max_clips: int = 0,
     ) -> None:
         super().__init__(tracklets, transform, seq_len, bad_frames)
-        if sample_method not in ("dense", "evenly"):
+        if sample_method not in TEST_SAMPLE_METHODS:
             raise ValueError(
-                f"sample_method is {sample_method!r}, expected one of ['dense', 'evenly']"
+                f"sample_method is {sample_method!r}, expected one of {list(TEST_SAMPLE_METHODS)}"
             )
         if max_clips < 0:
             raise ValueError(f"max_clips is {max_clips}, expected 0 or more")
@@ -256,6 +260,8 @@ class TestTracklets(Tracklets):
     def positions(self, index: int) -> Sequence[int]:
         """Return the positions of the frames of a tracklet that are read, in time order."""
         frames = len(self.tracklets[index][0])
+        if self.sample_method == "whole":
+            return range(frames)
         if self.sample_method == "dense":
             return range(min(frames, self.max_clips * self.seq_len) if self.max_clips else frames)
         return sorted(set(evenly(frames, self.seq_len)))

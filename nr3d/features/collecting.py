@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,13 +146,16 @@ class FrameCollector(Collector):
         for count in counts:
             clips.append(torch.tensor(self.tracklets.clips(count)) + start)  # (n, T)
             start += count
-        places = torch.cat(clips).to(parts[0].device)  # (Σn, T)
-        of_clips = self.inference.of_clips(*(part[places] for part in parts))
-        pooled = torch.stack(
-            [self.pool(own) for own in torch.split(of_clips.features, [len(own) for own in clips])]
-        )
-        weights = _weights_of_frames(start, places, of_clips.weights)
-        return Complete(indices, [len(own) for own in clips], counts, pooled, weights)
+        pooled: list[Tensor] = [parts[0]] * len(clips)
+        weights = torch.zeros(start, device=parts[0].device)
+        for alike in _by_length(clips):
+            places = torch.cat([clips[row] for row in alike]).to(parts[0].device)  # (Σn, T)
+            of_clips = self.inference.of_clips(*(part[places] for part in parts))
+            weights += _weights_of_frames(start, places, of_clips.weights)
+            of_each = torch.split(of_clips.features, [len(clips[row]) for row in alike])
+            for row, own in zip(alike, of_each, strict=True):
+                pooled[row] = self.pool(own)
+        return Complete(indices, [len(own) for own in clips], counts, torch.stack(pooled), weights)
 
 
 @dataclass
@@ -232,8 +236,8 @@ class ClipCollector(Collector):
         return self._complete()
 
     def finish(self) -> Complete | None:
-        """Compute the last batch of clips, which need not be full."""
-        if self.waiting:
+        """Compute the last batches of clips, which need not be full."""
+        while self.waiting:
             self._compute()
         self._forget()
         return self._complete()
@@ -250,8 +254,10 @@ class ClipCollector(Collector):
         return self.clips_at_once(len(self.waiting[0].places))
 
     def _compute(self) -> None:
-        """Compute a batch of waiting clips."""
-        count = min(len(self.waiting), self._clips_at_once())
+        """Compute a batch of waiting clips, which have the length of the first."""
+        length, most = len(self.waiting[0].places), self._clips_at_once()
+        alike = itertools.takewhile(lambda clip: len(clip.places) == length, self.waiting)
+        count = len(list(itertools.islice(alike, most)))
         clips = [self.waiting.popleft() for _ in range(count)]
         places = torch.tensor(
             [[c.tracklet.start + p - self.first for p in c.places] for c in clips]
@@ -298,6 +304,14 @@ class ClipCollector(Collector):
             torch.stack([self.pool(torch.stack(own.features)) for own in tracklets]),
             torch.cat(weights),
         )
+
+
+def _by_length(clips: Sequence[Tensor]) -> Iterable[list[int]]:
+    """Return the positions of tracklets whose clips (n, T) have the same T, for each T."""
+    found: dict[int, list[int]] = {}
+    for row, own in enumerate(clips):
+        found.setdefault(own.shape[1], []).append(row)
+    return found.values()
 
 
 def _weights_of_frames(frames: int, places: Tensor, weights: Tensor) -> Tensor:

@@ -232,19 +232,19 @@ class Not3DLoss(Criterion):
         check_pid_range(pids, self.num_classes)
 
         id_term = self._id_term(logits.to(accumulation_dtype(logits)), pids)
-        metric_term = self._metric_term(features, pids)
+        metric, metric_terms = self._metric(features, pids)
         center_term = self.center(features, pids)
         erasing_attention_term = self.erasing_attention(attention_scores, erased)
 
         total = (
             self.id_weight * id_term
-            + self.ranked_list_weight * metric_term
+            + metric
             + self.center_weight * center_term
             + self.erasing_attention_weight * erasing_attention_term
         )
         terms = {
             "id": id_term.detach(),
-            self.metric_loss: metric_term.detach(),
+            **{name: term.detach() for name, term in metric_terms.items()},
             "center": center_term.detach(),
             "erasing_attention": erasing_attention_term.detach(),
         }
@@ -258,10 +258,16 @@ class Not3DLoss(Criterion):
         all_identities = F.log_softmax(logits, dim=1).sum(dim=1).mean()
         return (1 - epsilon) * own - epsilon / len(logits) * all_identities
 
-    def _metric_term(self, features: Tensor, pids: Tensor) -> Tensor:
-        if self.metric_loss == "ranked_list":
-            ranked: Tensor = self.ranked_list(features, pids)
-            return ranked
+    def _metric(self, features: Tensor, pids: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return the weighted metric loss of a batch, and its terms by name."""
+        term: Tensor = (
+            self.ranked_list(features, pids)
+            if self.metric_loss == "ranked_list"
+            else self._triplet_term(features, pids)
+        )
+        return self.ranked_list_weight * term, {self.metric_loss: term}
+
+    def _triplet_term(self, features: Tensor, pids: Tensor) -> Tensor:
         check_two_identities(pids)
         # Distances are differences of large squares and need the precision of the other terms.
         with without_autocast(features):

@@ -14,12 +14,15 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from nr3d.models.layers.ibn import IBN
 from nr3d.models.layers.synced_batch_norm import SyncedBatchNorm
-from nr3d.models.trunks import FrameTrunk
+from nr3d.models.trunks import CoSegmentationTrunk, FrameTrunk, M3DTrunk, NonLocalTrunk
 from nr3d.models.video_reid import VideoReID
 
 _FOLDABLE = (nn.BatchNorm2d, nn.SyncBatchNorm, SyncedBatchNorm)
 
-_OWNERS = (FrameTrunk, BasicBlock, Bottleneck)
+_OWNERS = (
+    *(FrameTrunk, M3DTrunk, CoSegmentationTrunk, NonLocalTrunk),
+    *(BasicBlock, Bottleneck),
+)
 """Modules in which ``bn1`` is known to follow ``conv1``, and so on."""
 
 _PAIRS = (("conv1", "bn1"), ("conv2", "bn2"), ("conv3", "bn3"))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nr3d.models.aggregations import ClipFeatures, build_aggregation, registry
 from nr3d.models.aggregations.clip_features import WholeMaps, has_stages, parts_of_clips
-from nr3d.models.layers.neck import BottleneckNorm
+from nr3d.models.heads import build_head
 from nr3d.models.trunks import FrameTrunk
 from nr3d.models.trunks.registry import is_frame_wise
 from nr3d.weights.entry import FEATURES, WeightsEntry
@@ -54,13 +54,18 @@ class VideoReID(nn.Module):
         aggregation: the name of an aggregation: ``'attention'`` (paper), ``'mean'``, or one that
             :func:`register_aggregation` added.
         feature: place where the feature is taken: ``'after'`` the neck (paper) or ``'before'`` it.
+        head: the name of the head, one of :data:`nr3d.models.HEADS`: ``'neck'`` (paper) or
+            ``'dropout'``.
         last_relu: False for a ResNet trunk whose last block is linear; see :class:`FrameTrunk`.
         trunk: a trunk to use instead of the ResNet, as described in :func:`register_trunk`.
 
     Attributes:
         backbone, aggregation, bottleneck, classifier: the four parts; any of them may be replaced
             by a module of the same shapes.
-        feature_dim: D, the size of a feature: 512 for depths 18 and 34, else 2048.
+        num_classes: K, the number of identities that the classifier tells apart.
+        channels: C, the number of channels of the trunk's maps.
+        feature_dim: D, the size of a feature: C (512 for depths 18 and 34, else 2048) unless the
+            aggregation says otherwise.
         feature: place where the feature is taken; loading weights made for the other place
             changes it.
         architecture: name of the architecture; None for a network built from its class.
@@ -76,8 +81,8 @@ class VideoReID(nn.Module):
           weights in place of the scores where the aggregation's ``erasing_on`` says so.
 
     Raises:
-        KeyError: if ``loss``, ``aggregation`` or ``feature`` is unknown; the message lists the
-            choices.
+        KeyError: if ``loss``, ``aggregation``, ``feature`` or ``head`` is unknown; the message
+            lists the choices.
         ValueError: if neither or both of ``depth`` and ``trunk`` are given, or an input does not
             have 4 or 5 dimensions and 3 channels.
 
@@ -98,6 +103,7 @@ class VideoReID(nn.Module):
         feature: str = "after",
         last_relu: bool = True,
         *,
+        head: str = "neck",
         trunk: nn.Module | None = None,
     ) -> None:
         if loss not in LOSSES:
@@ -115,11 +121,11 @@ class VideoReID(nn.Module):
         self.entry: WeightsEntry | None = None
         chosen: Any = FrameTrunk(depth, ibn, last_relu) if depth is not None else trunk
         self.backbone: nn.Module = chosen
-        self.feature_dim: int = chosen.channels
-        self.aggregation = build_aggregation(aggregation, self.feature_dim)
-        self.bottleneck = BottleneckNorm(self.feature_dim)
-        self.classifier = nn.Linear(self.feature_dim, num_classes, bias=False)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        self.channels: int = chosen.channels
+        self.aggregation = build_aggregation(aggregation, self.channels)
+        self.feature_dim: int = registry.feature_dim(self.aggregation, self.channels)
+        self.num_classes = num_classes
+        self.bottleneck, self.classifier = build_head(head, self.feature_dim, num_classes)
 
     @property
     def frame_wise(self) -> bool:
@@ -158,7 +164,7 @@ class VideoReID(nn.Module):
             >>> VideoReID(18).aggregation_with([])
             'mean'
         """
-        return registry.with_tensors(tensors, self.feature_dim)
+        return registry.with_tensors(tensors, self.channels)
 
     def layers_on_maps(self) -> list[nn.Module]:
         """Return the layers after the trunk that run in its precision in inference."""

@@ -151,6 +151,8 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
             use_gpu=cfg.use_gpu,
             aggregation=aggregation_in(cfg),
             attention_init=cfg.not3d.attention_init,
+            frames=cfg.video.seq_len,
+            frame_size=(cfg.data.height, cfg.data.width),
         )
     if cfg.model.load_weights and not (training and cfg.model.resume):
         load(model, cfg.model.load_weights, whole=not training)
@@ -244,7 +246,7 @@ def build_engine(
 def _build_criterion(cfg: CfgNode, model: VideoReID) -> Criterion:
     kind, values = CRITERIA[cfg.loss.name], dict(leaves(cfg))
     settings = {argument: values[key] for argument, key in kind.settings.items()}
-    return kind.configured(model.classifier.out_features, model.feature_dim, settings)
+    return kind.configured(model.num_classes, model.feature_dim, settings)
 
 
 def _build_scheduler(cfg: CfgNode, optimizer: torch.optim.Optimizer) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,8 +23,9 @@ class Layout:
     Args:
         name: the name of the layout in the index.
         of: the origin of files with this layout.
-        signature: keys that every file of this layout has, and no file of another layout has all
-            of. A key that ends in ``*`` stands for any key with that prefix; the first is complete.
+        signature: keys that every file of this layout has. A key that ends in ``*`` stands for any
+            key with that prefix; the first is complete. If a file has the keys of several
+            layouts, it has the one with the most.
         rules: patterns of complete keys, each with our name as :meth:`re.Match.expand` takes it.
         unused: patterns of complete keys that our models have no use for, each with what they are.
         trunk_only: True if files hold only a trunk, and no other part of a video model.
@@ -32,6 +33,8 @@ class Layout:
             with ReLUs would be a different network.
         aggregation: the name of the aggregation of these files' networks; None if their tensors
             tell.
+        arrange: function from a file's tensors by name to those that the rules speak of, where
+            ours are shaped or joined in another way.
     """
 
     name: str
@@ -42,6 +45,7 @@ class Layout:
     trunk_only: bool = False
     last_relu: bool = True
     aggregation: str | None = None
+    arrange: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] = dict
 
     def matches(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether a state dict has this layout."""
@@ -85,10 +89,8 @@ def register_layout(layout: Layout) -> None:
 
 def recognise(state: Mapping[str, Tensor]) -> Layout | None:
     """Return the layout of a state dict, or None if it is not among :data:`LAYOUTS`."""
-    for layout in LAYOUTS.values():
-        if layout.matches(state):
-            return layout
-    return None
+    matching = [layout for layout in LAYOUTS.values() if layout.matches(state)]
+    return max(matching, key=lambda layout: len(layout.signature), default=None)
 
 
 def network_in(

@@ -200,6 +200,7 @@ def load_content(
     state, outside = network_in(state, None if ours else own, path)
     layout = recognise(state) if ours else None
     _check_layout(layout, entry, state, own, path)
+    state = state if layout is None else layout.arrange(state)
 
     renamed, unused = _rename(state, layout, path)
     unused |= outside
@@ -208,6 +209,7 @@ def load_content(
     match = _match(model, layout, named_aggregation, renamed, own)
     keys = {name: key for key, name in renamed.items()}
     left = {key: match.why for key in own if match.leaves(key, keys)}
+    left |= _added(model, match, keys)
     unused |= {key: match.why for key, name in renamed.items() if match.leaves(name, own)}
     theirs = keys.get(_CLASSIFIER)
     if theirs is not None and theirs not in unused and _CLASSIFIER in own:
@@ -406,6 +408,19 @@ def aggregation_in(names: Iterable[str], layout: Layout, model: nn.Module) -> st
 def _in_aggregation(names: Iterable[str]) -> set[str]:
     """Return the names of the aggregation's tensors among a network's, without their prefix."""
     return {name.removeprefix(_AGGREGATION) for name in names if name.startswith(_AGGREGATION)}
+
+
+def _added(model: nn.Module, match: _Match, others: Container[str]) -> Mapping[str, str]:
+    """Return the tensors that a trunk has beside those of another network's, with the reason."""
+    added = getattr(getattr(model, "backbone", None), "added", None)
+    if added is None or not match.why:
+        return {}
+    why = f"the file's trunk has no {added}"
+    return {
+        key: why
+        for key in model.state_dict()
+        if key.startswith(f"backbone.{added}.") and key not in others
+    }
 
 
 def _name(key: str) -> str:

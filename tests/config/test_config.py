@@ -20,9 +20,13 @@ from nr3d.errors import ConfigError
 
 def test_shipped_configs() -> None:
     assert shipped_configs() == [
+        "cosam",
+        "gltr",
+        "group_confidence",
         "ilidsvid",
         "ilidsvid_from_mars",
         "ilidsvid_from_mars_ilidsvid",
+        "m3d",
         "mars",
         "mars_ilidsvid",
         "mars_paper",
@@ -30,7 +34,10 @@ def test_shipped_configs() -> None:
         "prid2011",
         "prid2011_from_mars",
         "prid2011_from_mars_ilidsvid",
+        "scan_self",
         "synthetic",
+        "vprt",
+        "vrstc_reid",
     ]
 
 
@@ -60,7 +67,7 @@ def test_the_papers_recipe(name: str) -> None:
 
 @pytest.mark.parametrize("name", shipped_configs())
 def test_the_attention_keeps_learning_unless_the_name_says_otherwise(name: str) -> None:
-    published = name in ("mars_paper", "mars_reference")
+    published = name in ("mars_paper", "mars_reference", "vprt")
     assert load_config(name).not3d.attention == ("paper" if published else "live")
 
 

@@ -12,12 +12,14 @@ from nr3d.data import (
     IdentityPassSampler,
     SeededSampler,
     TestTracklets,
+    consecutive_frames,
     dense_clips,
     evenly,
     random_frames,
     restricted_random,
     restricted_with_rest,
 )
+from nr3d.data.sampling import clips_of_test
 
 
 @pytest.mark.parametrize("frames", [1, 2, 3, 4, 5, 7, 8, 13, 100])
@@ -174,3 +176,19 @@ def test_evenly_and_random_are_torchreids(frames: int) -> None:
         assert clip == sorted(clip)
         assert len(clip) == 4
         assert len(set(clip)) == (4 if frames >= 4 else len(set(clip)))
+
+
+@pytest.mark.parametrize("frames", [1, 3, 4, 5, 20])
+def test_consecutive_frames_follow_each_other_from_anywhere(frames: int) -> None:
+    rng = np.random.default_rng(0)
+    starts = set()
+    for _ in range(200):
+        clip = consecutive_frames(frames, 4, rng)
+        starts.add(clip[0])
+        assert clip == [(clip[0] + step) % frames for step in range(4)]
+    assert starts == set(range(max(1, frames - 3)))
+
+
+def test_a_whole_tracklet_is_one_clip() -> None:
+    assert clips_of_test(5, 4, "whole") == [[0, 1, 2, 3, 4]]
+    assert clips_of_test(2, 4, "whole") == [[0, 1]]

@@ -78,7 +78,7 @@ def one_by_one(
 
 @pytest.mark.parametrize("name", ["small_frames", "small_clips", "small_halves"])
 @pytest.mark.parametrize("pooling", ["avg", "max"])
-@pytest.mark.parametrize("sample_method", ["dense", "evenly"])
+@pytest.mark.parametrize("sample_method", ["dense", "evenly", "whole"])
 @pytest.mark.parametrize("frames", [1, 7, 64])
 def test_each_tracklets_feature_is_that_of_its_clips_alone(
     tracklets: list[Any], name: str, pooling: str, sample_method: str, frames: int

@@ -51,7 +51,7 @@ class Size(Criterion):
 
 
 def test_the_losses_are_registered_with_keys_that_exist() -> None:
-    assert list(CRITERIA) == ["not3d", "softmax", "triplet"]
+    assert list(CRITERIA) == ["not3d", "softmax", "triplet", "vprt"]
     for name, kind in CRITERIA.items():
         assert kind.name == name
         assert set(kind.settings.values()) <= set(KEYS)

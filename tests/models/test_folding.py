@@ -27,7 +27,8 @@ def stir(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_folded_network_gives_the_same_features(name: str) -> None:
-    model = torchreid.models.build_model(name, 4, pretrained=False, use_gpu=False)
+    size = {"frames": 2, "frame_size": (64, 32)}
+    model = torchreid.models.build_model(name, 4, pretrained=False, use_gpu=False, **size)
     stir(model)
     before = {key: value.clone() for key, value in model.state_dict().items()}
     clips = torch.rand(1, 2, 3, 64, 32)

@@ -49,10 +49,15 @@ def test_the_papers_network_has_the_papers_size_part_by_part() -> None:
     assert sum(sizes.values()) == 76_173_377
 
 
+SIZES = {"gltr": 512, "m3d": 512, "scan_self": 128, "group_confidence": 1536}
+"""D of the networks for which it is not C."""
+
+
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("dims", [4, 5])
 def test_outputs_of_each_mode(name: str, dims: int) -> None:
-    width = WIDTH[ARCHITECTURES[name].trunk_options["depth"]]
+    family = name.rpartition("_resnet")[0]
+    width = SIZES.get(family, WIDTH[ARCHITECTURES[name].trunk_options["depth"]])
     shape = (3, 2, 3, 64, 32) if dims == 5 else (3, 3, 64, 32)
     clips, frames = torch.rand(shape), shape[1] if dims == 5 else 1
     expected = {
@@ -61,8 +66,12 @@ def test_outputs_of_each_mode(name: str, dims: int) -> None:
         "not3d": [(3, 7), (3, width), (3, frames)],
     }
     assert set(expected) == set(LOSSES)
-    model = build(name, num_classes=7)
+    model = build(name, num_classes=7, frames=2, frame_size=(64, 32))
     assert model.feature_dim == width
+    if family == "cosam" and dims == 4:
+        with pytest.raises(ValueError, match=r"clips have 1 frames .*, expected 2 frames"):
+            model(clips)
+        return
     for loss, shapes in expected.items():
         model.loss = loss
         model.train()

@@ -34,7 +34,7 @@ TRAINED = [
 ]
 
 NETWORKS = [
-    ("small_clips", "default", "attention"),
+    ("small_clips", "default", "live_attention"),
     ("small_halves", "greatest", "greatest"),
     ("small_clips", "gated", "gated"),
     ("small_frames", "greatest", "greatest"),
@@ -99,7 +99,7 @@ def test_a_network_from_outside_goes_through_every_command(
     manifest = read_yaml(tmp_path / f"{name}.yaml")[name]
     assert (manifest["aggregation"], manifest["layout"]) == (named, "nr3d")
     card = (tmp_path / f"{name}.md").read_text()
-    option = "" if aggregation == "default" else f', aggregation="{named}"'
+    option = f', aggregation="{named}"'
     assert f'build_model("{architecture}", pretrained="mine"{option})' in card
     no_weights("there")
     run("weights", "add", tmp_path / f"{name}.yaml")

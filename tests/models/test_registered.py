@@ -18,7 +18,6 @@ from nr3d.models import (
     TRUNKS,
     ClipFeatures,
     FrameTrunk,
-    LiveAttention,
     MeanAggregation,
     SpatialTemporalAttention,
     VideoReID,
@@ -33,17 +32,33 @@ from nr3d.weights import LAYOUTS, Layout, register_layout
 
 
 def test_the_parts_of_the_package_are_registered() -> None:
-    assert list(AGGREGATIONS.items()) == [
-        ("attention", SpatialTemporalAttention),
-        ("live_attention", LiveAttention),
-        ("mean", MeanAggregation),
-    ]
-    assert list(TRUNKS.items()) == [("resnet", FrameTrunk)]
-    assert set(LAYOUTS) == {"nr3d", "torchvision", "not3d", "vprt", "vkd"}
-    assert [name for name, each in ARCHITECTURES.items() if each.aggregation == "mean"] == [
-        "vkd_resnet50",
-        "vkd_resnet101",
-    ]
+    assert set(AGGREGATIONS) == {
+        *("attention", "live_attention", "mean"),
+        *("gltr", "temporal_pyramid", "scan_self", "group_confidence"),
+    }
+    assert AGGREGATIONS["attention"] is SpatialTemporalAttention
+    assert set(TRUNKS) == {
+        "resnet",
+        "resnet_m3d",
+        "resnet_co_segmentation",
+        "resnet_non_local",
+    }
+    assert TRUNKS["resnet"] is FrameTrunk
+    assert set(LAYOUTS) == {
+        *("nr3d", "torchvision", "not3d", "vprt", "vkd"),
+        *("gltr", "m3d", "cosam", "nvan"),
+    }
+    assert next(iter(ARCHITECTURES)) == "nr3d_resnet50_ibn"
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_every_network_has_a_recipe_of_its_own_kind(name: str) -> None:
+    if name.startswith("vkd_"):
+        assert not ARCHITECTURES[name].recipe  # its training distils networks, which nr3d does not
+        return
+    cfg = load_config(ARCHITECTURES[name].recipe)
+    configuration.check(cfg)
+    assert cfg.model.name.rpartition("_resnet")[0] == name.rpartition("_resnet")[0]
 
 
 def test_a_name_is_given_once_but_to_another_version_of_the_same_class() -> None:

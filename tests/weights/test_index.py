@@ -77,10 +77,16 @@ def test_the_shipped_entries_are_the_published_ones() -> None:
         "nr3d_resnet34_ibn": ("resnet34_ibn_a-94bc1577.pth", "94bc1577"),
         "nr3d_resnet50_ibn": ("resnet50_ibn_a-d9d0bb7b.pth", "d9d0bb7b"),
         "nr3d_resnet101_ibn": ("resnet101_ibn_a-59ea0ac6.pth", "59ea0ac6"),
-        "nr3d_resnet50": ("resnet50-0676ba61.pth", "0676ba61"),
-        "nr3d_resnet18": ("resnet18-f37072fd.pth", "f37072fd"),
-        "vkd_resnet50": ("resnet50-0676ba61.pth", "0676ba61"),
         "vkd_resnet101": ("resnet101-63fe2227.pth", "63fe2227"),
+        **{
+            f"{family}_resnet{depth}": (f"resnet{depth}-{digest}.pth", digest)
+            for family in (
+                *("nr3d", "vprt", "gltr", "m3d", "cosam"),
+                *("scan_self", "vrstc_reid", "group_confidence", "vkd"),
+            )
+            for depth, digest in ((50, "0676ba61"), (18, "f37072fd"))
+            if (family, depth) != ("vkd", 18)
+        },
     }
     assert set(urls) == set(ARCHITECTURES), "every model has a start"
     second = entries["nr3d_resnet50_ibn.imagenet"].sources[1]

@@ -103,6 +103,191 @@ class Authors(Attending):
         return self.bottleneck(self.attend(self.base(clips.flatten(0, 1)), len(clips)))
 
 
+class Gltr(nn.Module):
+    """GLTR's network as its code builds it: torchvision's names, and pictures of features."""
+
+    def __init__(self, identities: int) -> None:
+        super().__init__()
+        resnet = with_last_stride_1(torchvision.models.resnet50())
+        for name, child in list(resnet.named_children())[:-2]:
+            self.add_module(name, child)
+        self.feat = nn.Linear(2048, 128)
+        for step in (1, 2, 3):
+            picture = nn.Conv2d(1, 128, (3, 128), dilation=(step, 1), padding=(step, 0), bias=False)
+            self.add_module(f"feat{step}", picture)
+        self.build_head(identities)
+
+    def build_head(self, identities: int) -> None:
+        self.Nonlocal_block0 = nn.Module()
+        for name in ("g", "theta", "phi"):
+            self.Nonlocal_block0.add_module(name, nn.Conv1d(512, 256, 1))
+        self.Nonlocal_block0.W = nn.Sequential(nn.Conv1d(256, 512, 1), nn.BatchNorm1d(512))
+        self.feat_bn = nn.BatchNorm1d(512)
+        self.classifier = nn.Linear(512, identities)
+
+    def maps(self, clips: Tensor) -> Tensor:
+        x = self.maxpool(self.relu(self.bn1(self.conv1(clips.flatten(0, 1)))))
+        return self.layer4(self.layer3(self.layer2(self.layer1(x))))
+
+    def levels(self, clips: Tensor) -> list[Tensor]:
+        frames = self.feat(self.maps(clips).mean(dim=(2, 3))).view(*clips.shape[:2], 128)
+        pictures = [getattr(self, f"feat{step}")(frames[:, None])[..., 0] for step in (1, 2, 3)]
+        return [frames.transpose(1, 2), *pictures]  # (B, 128, T) each
+
+    def forward(self, clips: Tensor) -> Tensor:
+        x, block = torch.cat(self.levels(clips), dim=1), self.Nonlocal_block0
+        agreement = (block.theta(x).transpose(1, 2) @ block.phi(x)).softmax(dim=2)
+        taken = (agreement @ block.g(x).transpose(1, 2)).transpose(1, 2)
+        return (block.W(taken) + x).mean(dim=2)
+
+
+class M3dLayer(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        for step in (1, 2, 3):
+            size = {"kernel_size": (3, 1, 1), "padding": (step, 0, 0), "dilation": (step, 1, 1)}
+            self.add_module(f"conv{step}", nn.Conv3d(width, width, **size, bias=False))
+            self.add_module(f"bn{step}", nn.BatchNorm3d(width))
+
+    def forward(self, maps: Tensor, frames: int) -> Tensor:
+        clips = maps.unflatten(0, (-1, frames)).transpose(1, 2)
+        found = [
+            getattr(self, f"bn{step}")(getattr(self, f"conv{step}")(clips)).relu()
+            for step in (1, 2, 3)
+        ]
+        return maps + sum(found[1:], found[0]).transpose(1, 2).flatten(0, 1)
+
+
+class M3d(Gltr):
+    """M3D's: the layers over time inside the stem and the first blocks, and four norms."""
+
+    def build_head(self, identities: int) -> None:
+        self.conv1_t = M3dLayer(64)
+        for stage, width in ((1, 64), (2, 128), (3, 256), (4, 512)):
+            getattr(self, f"layer{stage}")[0].conv2_t = M3dLayer(width)
+        for number in ("", "1", "2", "3"):
+            self.add_module(f"feat_bn{number}", nn.BatchNorm1d(128))
+        self.classifier = nn.Linear(512, identities)
+
+    def maps(self, clips: Tensor) -> Tensor:
+        frames = clips.shape[1]
+        x = self.conv1_t(self.relu(self.bn1(self.conv1(clips.flatten(0, 1)))), frames)
+        x = self.maxpool(x)
+        for stage in (1, 2, 3, 4):
+            for number, block in enumerate(getattr(self, f"layer{stage}")):
+                out = block.relu(block.bn1(block.conv1(x)))
+                out = block.relu(block.bn2(block.conv2(out)))
+                out = block.conv2_t(out, frames) if number == 0 else out
+                out = block.bn3(block.conv3(out))
+                x = block.relu(out + (block.downsample(x) if block.downsample else x))
+        return x
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return torch.cat([level.mean(dim=2) for level in self.levels(clips)], dim=1)
+
+    def normed(self, features: Tensor) -> Tensor:
+        norms = (self.feat_bn, self.feat_bn1, self.feat_bn2, self.feat_bn3)
+        parts = zip(norms, features.split(128, dim=1), strict=True)
+        return torch.cat([norm(part) for norm, part in parts], dim=1)
+
+
+class Cosam(nn.Module):
+    """COSAM's: numbered stages, and the co-segmentation beside them."""
+
+    def __init__(self, identities: int, frames: int, sizes: tuple[int, int]) -> None:
+        super().__init__()
+        resnet = with_last_stride_1(torchvision.models.resnet50())
+        self.base = nn.Sequential(*list(resnet.children())[:-2])
+        places = (frames - 1) * sizes[0] * sizes[1]
+        modules: dict[str, nn.Module] = {}
+        for number, width in (("2", 1024), ("3", 2048)):
+            own = modules[number] = nn.Module()
+            own.dim_reduction = nn.Sequential(nn.Conv2d(width, 256, 1), nn.BatchNorm2d(256))
+            own.spatial_mask_summary = nn.Sequential(
+                *(nn.Conv2d(places, 64, 1), nn.BatchNorm2d(64), nn.ReLU(), nn.Conv2d(64, 1, 1))
+            )
+            own.channelwise_attention = nn.Sequential(
+                nn.Linear(width, 256), nn.Tanh(), nn.Linear(256, width), nn.Sigmoid()
+            )
+        self.attention_modules = nn.Module()
+        self.attention_modules.attention_modules = nn.ModuleDict(modules)
+        self.classifier = nn.Linear(2048, identities)
+
+    def attend(self, own: nn.Module, maps: Tensor, frames: int) -> Tensor:
+        found = own.dim_reduction(maps).relu().flatten(2)  # (B·T, 256, h·w)
+        found = (found - found.mean(1, keepdim=True)) / (found.std(1, keepdim=True) + 1e-4)
+        found = found.unflatten(0, (-1, frames))
+        alike = []
+        for clip in found:
+            for t in range(frames):
+                others = torch.cat([clip[s] for s in range(frames) if s != t], dim=1)
+                alike.append((others.T @ clip[t] / 256).view(-1, *maps.shape[2:]))
+        masked = maps * own.spatial_mask_summary(torch.stack(alike)).sigmoid()
+        gate = own.channelwise_attention(masked.mean(dim=(2, 3)))
+        gate = gate.unflatten(0, (-1, frames)).mean(dim=1).repeat_interleave(frames, dim=0)
+        return masked + masked * gate[:, :, None, None]
+
+    def forward(self, clips: Tensor) -> Tensor:
+        x, own = clips.flatten(0, 1), self.attention_modules.attention_modules
+        for number, stage in enumerate(self.base):
+            x = stage(x)
+            if number in (6, 7):
+                x = self.attend(own[str(number - 4)], x, clips.shape[1])
+        return x.mean(dim=(2, 3)).unflatten(0, clips.shape[:2]).mean(dim=1)
+
+
+class Nvan(nn.Module):
+    """NVAN's: a stem without ReLU, and lists of non-local blocks beside the stages."""
+
+    def __init__(self, identities: int) -> None:
+        super().__init__()
+        resnet = with_last_stride_1(torchvision.models.resnet50())
+        backbone = nn.Module()
+        for name, child in list(resnet.named_children())[:-2]:
+            backbone.add_module(name, child)
+        for stage, count, width in ((2, 2, 512), (3, 3, 1024)):
+            blocks = nn.ModuleList()
+            for _ in range(count):
+                block = nn.Module()
+                for name in ("g", "theta", "phi"):
+                    block.add_module(name, nn.Conv3d(width, width // 2, 1))
+                block.W = nn.Sequential(nn.Conv3d(width // 2, width, 1), nn.BatchNorm3d(width))
+                blocks.append(block)
+            backbone.add_module(f"NL_{stage}", blocks)
+        self.features = nn.Module()
+        self.features.backbone = backbone
+        self.bottleneck = nn.BatchNorm1d(2048)
+        self.classifier = nn.Linear(2048, identities, bias=False)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        trunk, frames = self.features.backbone, clips.shape[1]
+        x = trunk.maxpool(trunk.bn1(trunk.conv1(clips.flatten(0, 1))))
+        for stage in (1, 2, 3, 4):
+            blocks = list(getattr(trunk, f"layer{stage}"))
+            extra = list(getattr(trunk, f"NL_{stage}", []))
+            for number, block in enumerate(blocks):
+                x = block(x)
+                after = number - (len(blocks) - len(extra))
+                if after >= 0:
+                    y, own = x.unflatten(0, (-1, frames)).transpose(1, 2), extra[after]
+                    agreement = own.theta(y).flatten(2).transpose(1, 2) @ own.phi(y).flatten(2)
+                    taken = agreement.softmax(dim=2) @ own.g(y).flatten(2).transpose(1, 2)
+                    taken = taken.transpose(1, 2).reshape(len(y), -1, *y.shape[2:])
+                    x = (own.W(taken) + y).transpose(1, 2).flatten(0, 1)
+        pooled = x.mean(dim=(2, 3)).unflatten(0, clips.shape[:2]).mean(dim=1)
+        return self.bottleneck(pooled)
+
+
+def registered(name: str, **options: object) -> Callable[[], nn.Module]:
+    def build() -> nn.Module:
+        model: nn.Module = torchreid.models.build_model(
+            name, 5, "not3d", pretrained=False, **options
+        )
+        return model
+
+    return build
+
+
 Case = tuple[str, Callable[[], nn.Module], Callable[[], nn.Module]]
 
 
@@ -119,6 +304,14 @@ CASES: list[Case] = [
     ("vkd", lambda: Vkd(50, 5), vkd),
     ("vprt", lambda: Vprt(5), lambda: ours(18, ibn=False)),
     ("not3d", lambda: Authors(5), lambda: ours(18)),
+    ("gltr", lambda: Gltr(5), registered("gltr_resnet50")),
+    ("m3d", lambda: M3d(5), registered("m3d_resnet50")),
+    (
+        "cosam",
+        lambda: Cosam(5, 3, (4, 2)),
+        registered("cosam_resnet50", frames=3, frame_size=(64, 32)),
+    ),
+    ("nvan", lambda: Nvan(5), registered("vrstc_reid_resnet50")),
 ]
 
 
@@ -207,13 +400,23 @@ def test_an_imagenet_file_goes_into_the_trunk(depth: int, ibn: bool, tmp_path: P
 
 def test_signatures_tell_the_layouts_apart() -> None:
     for name, theirs, _ in CASES:
-        found = [
-            layout.name for layout in LAYOUTS.values() if layout.matches(theirs().state_dict())
-        ]
-        assert found == [name]
-    assert [x.name for x in LAYOUTS.values() if x.matches(ours(18).state_dict())] == ["nr3d"]
+        found = recognise(theirs().state_dict())
+        assert found is not None
+        assert found.name == name
+    assert recognise(ours(18).state_dict()) is LAYOUTS["nr3d"]
     assert recognise(torchvision.models.resnet18().state_dict()) is LAYOUTS["torchvision"]
     assert recognise({"other.weight": torch.zeros(1)}) is None
+
+
+def test_m3ds_four_norms_are_one(tmp_path: Path) -> None:
+    reference = shake(M3d(5))
+    for number, norm in enumerate((reference.feat_bn1, reference.feat_bn2)):
+        norm.running_mean.fill_(0.1 + number)
+    torch.save(reference.state_dict(), tmp_path / "chk")
+    model = registered("m3d_resnet50")().eval()
+    load(model, tmp_path / "chk", whole=True)
+    features = torch.rand(2, 512)
+    torch.testing.assert_close(model.bottleneck(features), reference.normed(features))
 
 
 def test_a_key_that_no_table_explains_is_an_error(tmp_path: Path) -> None:

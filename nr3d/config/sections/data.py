@@ -186,7 +186,7 @@ KEYS = (
     Key(
         "video.sample_method",
         "evenly",
-        Choice(choices=("restricted", "restricted_rest", "random", "evenly")),
+        Choice(choices=("restricted", "restricted_rest", "random", "consecutive", "evenly")),
         "choice of a training clip's frames",
         Scope.STEPS,
         Command.TRAIN,

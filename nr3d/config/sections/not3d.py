@@ -28,7 +28,7 @@ KEYS = (
     Key(
         "not3d.test_sample_method",
         "dense",
-        Choice(choices=("dense", "evenly")),
+        Choice(choices=("dense", "evenly", "whole")),
         "choice of the frames that a tracklet is tested by",
         Scope.FEATURES,
         IMAGES,

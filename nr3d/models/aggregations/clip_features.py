@@ -13,7 +13,8 @@ class ClipFeatures(NamedTuple):
     """The features of B clips of T frames, as an aggregation returns them."""
 
     features: Tensor
-    """(B, C), the weighted mean of the frames' pooled features."""
+    """(B, D): the weighted mean of the frames' pooled features where D = C, else what the
+    aggregation makes of them."""
     scores: Tensor
     """(B, T), the attention score of each frame before the softmax; at least 0 unless the
     erasing-attention loss is taken on the weights."""

@@ -27,6 +27,7 @@ def register_aggregation(name: str) -> Callable[[_Class], _Class]:
     The class is a module that takes the number of channels C at construction and maps
     (B, T, C, h, w) to :class:`ClipFeatures`. Optionally, it has:
 
+    - ``feature_dim``, D, the size of a clip feature if it is not C;
     - the two stages of :class:`TwoStages`; without them, frames wait for their clip as whole maps;
     - ``starts_from``, the names of other aggregations. A network may start from the whole weights
       of a network with one of these: not only the trunk, but also the neck, the classifier and the
@@ -99,6 +100,11 @@ def name_of(aggregation: nn.Module) -> str | None:
     """Return the name of an aggregation, or None if its own class is not registered."""
     name: str | None = vars(type(aggregation)).get(_NAME)
     return name
+
+
+def feature_dim(aggregation: nn.Module, channels: int) -> int:
+    """Return D, the size of the clip features of an aggregation of maps with C channels."""
+    return int(getattr(aggregation, "feature_dim", channels))
 
 
 def starts_from(aggregation: nn.Module) -> tuple[str, ...]:

@@ -1,6 +1,29 @@
 """Families of architectures: their metadata and the tensor names of their authors' code."""
 
-from nr3d.models.families import not3d, vkd
+from nr3d.models.families import not3d  # noqa: I001  the package's own networks come first
+from nr3d.models.families import (
+    attribute_driven,
+    cosam,
+    gltr,
+    m3d,
+    scan,
+    vkd,
+    vprt,
+    vrstc,
+)
 from nr3d.models.families.architecture import ARCHITECTURES, Architecture, register_architecture
 
-__all__ = ["ARCHITECTURES", "Architecture", "not3d", "register_architecture", "vkd"]
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "attribute_driven",
+    "cosam",
+    "gltr",
+    "m3d",
+    "not3d",
+    "register_architecture",
+    "scan",
+    "vkd",
+    "vprt",
+    "vrstc",
+]

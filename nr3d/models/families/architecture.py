@@ -9,10 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from nr3d.errors import RegistrationError
 from nr3d.models.aggregations import INITIALISATIONS, kaiming_
 from nr3d.models.registered import Registered
-from nr3d.models.trunks.registry import TRUNKS, tensors_of
+from nr3d.models.trunks.registry import TRUNKS, is_bound, tensors_of
 from nr3d.models.video_reid import MARS_IDENTITIES, VideoReID
 from nr3d.weights import load_pretrained
 
@@ -31,6 +33,9 @@ class Architecture:
         summary: one-line description for ``nr3d models``.
         size: the number of parameters with MARS's 625 identities and the default aggregation;
             None to count them.
+        head: the name of its head, one of :data:`nr3d.models.HEADS`.
+        recipe: the configuration that it is trained by: a shipped name, or a YAML file; empty if
+            there is none.
     """
 
     name: str
@@ -40,6 +45,8 @@ class Architecture:
     feature: str = "after"
     summary: str = ""
     size: int | None = None
+    head: str = "neck"
+    recipe: str = ""
 
     @functools.cached_property
     def parameters(self) -> int:
@@ -61,6 +68,8 @@ class Architecture:
         use_gpu: bool = True,
         aggregation: str | None = None,
         attention_init: str = "default",
+        frames: int | None = None,
+        frame_size: tuple[int, int] | None = None,
     ) -> VideoReID:
         """Build the network.
 
@@ -76,6 +85,10 @@ class Architecture:
             attention_init: initial values of the aggregation's layers: ``'default'``, PyTorch's
                 own, or ``'kaiming'``, as :func:`kaiming_` draws them. Weights that are loaded into
                 the aggregation replace them.
+            frames: T, the number of frames of a clip, for a trunk that is built for one. Default
+                is the architecture's own.
+            frame_size: the height and width of the frames, in pixels, for such a trunk. Default is
+                the architecture's own.
 
         Raises:
             KeyError: if ``loss``, ``aggregation`` or ``attention_init`` is unknown; the message
@@ -92,13 +105,23 @@ class Architecture:
             loss=loss,
             aggregation=self.aggregation if aggregation is None else aggregation,
             feature=self.feature,
-            trunk=TRUNKS.find(self.trunk)(**self.trunk_options),
+            head=self.head,
+            trunk=self._build_trunk(frames, frame_size),
         )
         model.architecture = self.name
         if attention_init == "kaiming":
             kaiming_(model.aggregation)
         load_pretrained(model, self.name, pretrained)
         return model
+
+    def _build_trunk(self, frames: int | None, frame_size: tuple[int, int] | None) -> nn.Module:
+        kind, options = TRUNKS.find(self.trunk), dict(self.trunk_options)
+        if is_bound(kind):
+            if frames is not None:
+                options["frames"] = frames
+            if frame_size is not None:
+                options["height"], options["width"] = frame_size
+        return kind(**options)
 
 
 ARCHITECTURES: Registered[Architecture] = Registered("architecture")
@@ -112,8 +135,10 @@ def register_architecture(
     *,
     aggregation: str = "attention",
     feature: str = "after",
+    head: str = "neck",
     summary: str = "",
     parameters: int | None = None,
+    recipe: str = "",
 ) -> Architecture:
     """Register a network, here and with torchreid's ``build_model``.
 
@@ -124,8 +149,10 @@ def register_architecture(
         aggregation: the name of its default aggregation, one of :data:`nr3d.models.AGGREGATIONS`.
         feature: place where its feature is taken: ``'after'`` the neck's normalisation or
             ``'before'``.
+        head: the name of its head, one of :data:`nr3d.models.HEADS`.
         summary: one-line description for ``nr3d models``.
         parameters: the number of parameters with MARS's 625 identities; counted if omitted.
+        recipe: the configuration that it is trained by: a shipped name, or a YAML file.
 
     Returns:
         Architecture: the registered architecture.
@@ -147,6 +174,8 @@ def register_architecture(
             "underscores."
         )
     options = dict(trunk_options or {})
-    architecture = Architecture(name, trunk, options, aggregation, feature, summary, parameters)
+    architecture = Architecture(
+        name, trunk, options, aggregation, feature, summary, parameters, head, recipe
+    )
     ARCHITECTURES.add(name, architecture)
     return architecture

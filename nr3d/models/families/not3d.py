@@ -25,12 +25,24 @@ for _name, _depth, _ibn, _parameters, _summary in (
         aggregation="attention",
         summary=_summary,
         parameters=_parameters,
+        recipe="mars",
     )
 
-_ATTENTION = (
+ATTENTION = (
     (r"attention_conv\.(.+)", r"aggregation.spatial.\1"),
     (r"attention_tconv\.(.+)", r"aggregation.temporal.\1"),
 )
+"""Names of the attention's layers in its authors' code."""
+
+SEQUENTIAL_TRUNK = (
+    (r"base\.0\.(.+)", r"backbone.conv1.\1"),
+    (r"base\.1\.(.+)", r"backbone.bn1.\1"),
+    (r"base\.4\.(.+)", r"backbone.layer1.\1"),
+    (r"base\.5\.(.+)", r"backbone.layer2.\1"),
+    (r"base\.6\.(.+)", r"backbone.layer3.\1"),
+    (r"base\.7\.(.+)", r"backbone.layer4.\1"),
+)
+"""Names of a ResNet's layers where they are numbered."""
 
 register_layout(
     Layout(
@@ -39,31 +51,10 @@ register_layout(
         ("base.conv1.weight",),
         (
             (r"base\.(.+)", r"backbone.\1"),
-            *_ATTENTION,
+            *ATTENTION,
             (r"((bottleneck|classifier)\..+)", r"\1"),
         ),
         ((r"class_\d+\..+", "a further classifier, for another training set"),),
-        aggregation="attention",
-    )
-)
-
-# The same network with a plain ResNet-50.
-register_layout(
-    Layout(
-        "vprt",
-        "the code of Video Person Re-ID: Fantastic Techniques",
-        ("base.0.weight", "base.4.0.conv1.weight"),
-        (
-            (r"base\.0\.(.+)", r"backbone.conv1.\1"),
-            (r"base\.1\.(.+)", r"backbone.bn1.\1"),
-            (r"base\.4\.(.+)", r"backbone.layer1.\1"),
-            (r"base\.5\.(.+)", r"backbone.layer2.\1"),
-            (r"base\.6\.(.+)", r"backbone.layer3.\1"),
-            (r"base\.7\.(.+)", r"backbone.layer4.\1"),
-            *_ATTENTION,
-            (r"classifier\.bn\.(.+)", r"bottleneck.\1"),
-            (r"classifier\.classifier\.(.+)", r"classifier.\1"),
-        ),
         aggregation="attention",
     )
 )

@@ -12,7 +12,8 @@ class BottleneckNorm(nn.BatchNorm1d):
     """Batch normalisation whose bias is not learnt; it is 0 unless weights were loaded into it.
 
     The bias is a parameter and is saved as one, but never receives a gradient, even though
-    torchreid's engines set ``requires_grad`` on every parameter at the start of each epoch.
+    torchreid's engines set ``requires_grad`` on every parameter at the start of each epoch. With
+    ``learn_bias`` it is learnt like any other.
 
     Reference:
         Luo et al. Bag of Tricks and A Strong Baseline for Deep Person Re-identification.
@@ -20,6 +21,7 @@ class BottleneckNorm(nn.BatchNorm1d):
 
     Args:
         channels: C, the size of the clip feature. Paper: 2048.
+        learn_bias: whether the bias is learnt. Paper: False.
 
     Attributes:
         across: whether to normalise by the batch of all processes of the run; see
@@ -38,18 +40,20 @@ class BottleneckNorm(nn.BatchNorm1d):
         torch.Size([4, 512])
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, learn_bias: bool = False) -> None:
         super().__init__(channels)
         self.across = False
+        self.learn_bias = learn_bias
         self.freeze()
 
     def freeze(self) -> None:
-        """Set ``requires_grad`` of the bias back to False, for code that reads it."""
-        self.bias.requires_grad_(False)
+        """Set ``requires_grad`` back to False for a bias that is not learnt."""
+        if not self.learn_bias:
+            self.bias.requires_grad_(False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Normalise clip features (B, C)."""
-        bias = self.bias.detach()
+        bias = self.bias if self.learn_bias else self.bias.detach()
         if self.training and self.across:
             return normalise_across(self, features, self.weight, bias)
         momentum = self.momentum

@@ -1,6 +1,18 @@
 """Trunks: from frames or whole clips to feature maps."""
 
+from nr3d.models.trunks.clip_trunk import ClipTrunk
+from nr3d.models.trunks.co_segmentation import CoSegmentationTrunk
+from nr3d.models.trunks.m3d import M3DTrunk
+from nr3d.models.trunks.non_local import NonLocalTrunk
 from nr3d.models.trunks.registry import TRUNKS, register_trunk
 from nr3d.models.trunks.resnet import FrameTrunk
 
-__all__ = ["TRUNKS", "FrameTrunk", "register_trunk"]
+__all__ = [
+    "TRUNKS",
+    "ClipTrunk",
+    "CoSegmentationTrunk",
+    "FrameTrunk",
+    "M3DTrunk",
+    "NonLocalTrunk",
+    "register_trunk",
+]

@@ -24,6 +24,10 @@ def register_trunk(name: str) -> Callable[[_Class], _Class]:
     - ``frame_wise``, optionally: True (default) if it maps frames (N, 3, H, W) to feature maps
       (N, C, h, w); False if it mixes the frames of a clip and maps clips (B, T, 3, H, W) to feature
       maps (B, T', C, h, w), or to whatever the aggregation takes;
+    - ``bound_to_input``, optionally: True if it is built for one clip length and frame size, with
+      the options ``frames``, ``height`` and ``width``;
+    - ``added``, optionally: the name of its part that weights of the plain trunk do not have. It
+      keeps its initial values when such weights are loaded;
     - ``tensors_by``, optionally: the names of the options that its tensors depend on. Trunks that
       agree on these can load each other's weights; other options change only the computation.
 
@@ -44,6 +48,11 @@ def register_trunk(name: str) -> Callable[[_Class], _Class]:
 def is_frame_wise(trunk: nn.Module) -> bool:
     """Return whether a trunk processes each frame independently, rather than whole clips."""
     return bool(getattr(trunk, "frame_wise", True))
+
+
+def is_bound(trunk: object) -> bool:
+    """Return whether a trunk, or a class of trunks, is built for one clip length and frame size."""
+    return bool(getattr(trunk, "bound_to_input", False))
 
 
 def tensors_of(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:

@@ -71,7 +71,7 @@ class FrameTrunk(ResNet):  # type: ignore[misc]
     """
 
     frame_wise = True
-    tensors_by = ("depth", "ibn")
+    tensors_by: tuple[str, ...] = ("depth", "ibn")
     """A linear last block has the same tensors as one with ReLUs."""
 
     def __init__(self, depth: int, ibn: bool = True, last_relu: bool = True) -> None:
