@@ -25,7 +25,7 @@ register_layout(
     Layout(
         "nr3d",
         "nr3d's own models",
-        ("bottleneck.running_mean", "backbone.*"),
+        ("bottleneck.running_mean|classifier.bias", "backbone.*"),
         ((r"((backbone|aggregation|bottleneck|classifier)\..+)", r"\1"),),
     )
 )

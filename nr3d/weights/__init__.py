@@ -13,7 +13,7 @@ from nr3d.weights.index import add, available, find, user_index
 if TYPE_CHECKING:
     from nr3d.weights.checkpoint import read_checkpoint, read_tensors, write_checkpoint
     from nr3d.weights.layouts import LAYOUTS, Layout, register_layout
-    from nr3d.weights.loading import LoadReport, load, load_pretrained
+    from nr3d.weights.loading import LoadReport, load, named_pretrained
     from nr3d.weights.manifest import entry_of, facts_in
     from nr3d.weights.publish import Exported, entry_of_file, export
     from nr3d.weights.states import check_numbers
@@ -38,7 +38,7 @@ __all__ = [
     "fetch",
     "find",
     "load",
-    "load_pretrained",
+    "named_pretrained",
     "read_checkpoint",
     "read_tensors",
     "register_layout",
@@ -61,7 +61,7 @@ __getattr__, __dir__ = lazy(
         "Layout": "layouts",
         "LoadReport": "loading",
         "load": "loading",
-        "load_pretrained": "loading",
+        "named_pretrained": "loading",
         "read_checkpoint": "checkpoint",
         "read_tensors": "checkpoint",
         "write_checkpoint": "checkpoint",

@@ -24,8 +24,9 @@ class Layout:
         name: the name of the layout in the index.
         of: the origin of files with this layout.
         signature: keys that every file of this layout has. A key that ends in ``*`` stands for any
-            key with that prefix; the first is complete. If a file has the keys of several
-            layouts, it has the one with the most.
+            key with that prefix, and one of several keys with ``|`` between them is enough; none
+            of the first may end in ``*``. If a file has the keys of several layouts, it has the
+            one with the most.
         rules: patterns of complete keys, each with our name as :meth:`re.Match.expand` takes it.
         unused: patterns of complete keys that our models have no use for, each with what they are.
         trunk_only: True if files hold only a trunk, and no other part of a video model.
@@ -50,8 +51,8 @@ class Layout:
     def matches(self, state: Mapping[str, Tensor]) -> bool:
         """Return whether a state dict has this layout."""
         return all(
-            any(key.startswith(sign[:-1]) for key in state) if sign.endswith("*") else sign in state
-            for sign in self.signature
+            any(_has(state, sign) for sign in alternatives.split("|"))
+            for alternatives in self.signature
         )
 
     def rename(self, key: str) -> str | None:
@@ -67,6 +68,13 @@ class Layout:
             if re.fullmatch(pattern, key):
                 return reason
         return None
+
+
+def _has(state: Mapping[str, Tensor], sign: str) -> bool:
+    """Return whether a state dict has a key, or one with a prefix that ends in ``*``."""
+    if sign.endswith("*"):
+        return any(key.startswith(sign[:-1]) for key in state)
+    return sign in state
 
 
 LAYOUTS: dict[str, Layout] = {}
@@ -113,7 +121,8 @@ def network_in(
     """
     if set(state) & set(own or ()) or (own is None and recognise(state) is not None):
         return dict(state), {}
-    anchors = [layout.signature[0] for layout in LAYOUTS.values()] if own is None else list(own)
+    signs = (layout.signature[0].split("|") for layout in LAYOUTS.values())
+    anchors = [key for keys in signs for key in keys] if own is None else list(own)
     found = held_as(state, anchors[:20])
     if len(found) > 1:
         raise WeightsError(

@@ -79,28 +79,31 @@ def _parts(keys: tuple[str, ...] | list[str]) -> str:
     return f"{named}{more} ({len(keys)} tensor{'s' if len(keys) != 1 else ''})"
 
 
-def load_pretrained(model: nn.Module, name: str, pretrained: bool | str | Path) -> None:
-    """Load the weights named by the argument ``pretrained`` of ``build_model``.
+def named_pretrained(name: str, pretrained: bool | str | Path) -> str | None:
+    """Return the weights that the argument ``pretrained`` of ``build_model`` names.
 
     Args:
-        model: a network with a ``backbone``.
         name: the registered name of the network.
         pretrained: ``False`` for none; ``True`` for the trunk's ImageNet weights; a tag such as
             ``'mars'``, a full name such as ``'vkd_resnet50.mars'``, or a path.
 
+    Returns:
+        str | None: a name in the index or the path of a file, as :func:`load` takes it; None for
+        none.
+
     Raises:
-        WeightsError: if the weights cannot be found, downloaded, verified or loaded.
+        WeightsError: if there is no such name; the message says how to get such weights.
     """
     if pretrained is False:
-        return
+        return None
     wanted = IMAGENET_TAG if pretrained is True else str(pretrained)
     if "/" not in wanted and "\\" not in wanted:
         entries = available()
         if f"{name}.{wanted}" in entries:
-            wanted = f"{name}.{wanted}"
-        elif "." not in wanted and not Path(wanted).is_file():
+            return f"{name}.{wanted}"
+        if "." not in wanted and not Path(wanted).is_file():
             raise WeightsError(_no_such_tag(name, wanted, entries))
-    load(model, wanted)
+    return wanted
 
 
 def _no_such_tag(name: str, tag: str, entries: Mapping[str, WeightsEntry]) -> str:

@@ -94,7 +94,7 @@ def export(
             f"{path} was trained as {theirs}, not as {known.architecture}: name it "
             f"{theirs}.{known.tag}."
         )
-    model, report, option = _rebuild(path, content, known.architecture, known.aggregation)
+    model, report, options = _rebuild(path, content, known.architecture, known)
     for file in (weights, manifest, card):
         if file.is_dir():
             raise WeightsError(f"{file} is a folder: choose another folder or name.")
@@ -120,7 +120,7 @@ def export(
         digest, size = sha256_of(of_weights), of_weights.stat().st_size
         entry = replace(entry, sha256=digest, size=size)
         with writing(card, of_card):
-            of_card.write_text(_card(entry, option), encoding="utf-8")
+            of_card.write_text(_card(entry, options), encoding="utf-8")
         with writing(manifest, of_manifest):
             text = _MANIFEST_HEADER + yaml_text({name: entry.to_mapping()})
             of_manifest.write_text(text, encoding="utf-8")
@@ -146,7 +146,7 @@ def entry_of_file(
     content = read_checkpoint(path)
     known = entry_in(content, path) or named
     architecture = name.split(".")[0]
-    model, report, _ = _rebuild(path, content, architecture, known.aggregation)
+    model, report, _ = _rebuild(path, content, architecture, known)
     classifier = model.state_dict().get("classifier.weight")
     # A trunk's file does not state the aggregation of the network that it starts.
     found = getattr(model, "aggregation_name", None) if report.whole else None
@@ -167,19 +167,19 @@ def entry_of_file(
 
 
 def _rebuild(
-    path: Path, content: Mapping[str, Any], architecture: str, aggregation: str | None
-) -> tuple[nn.Module, LoadReport, str | None]:
+    path: Path, content: Mapping[str, Any], architecture: str, known: WeightsEntry
+) -> tuple[nn.Module, LoadReport, dict[str, Any]]:
     """Build the network that a file was trained as, and load the file.
 
     Args:
         path: the file.
         content: the content of the file.
         architecture: the registered name of the network.
-        aggregation: the name of its aggregation, if the file states it.
+        known: what the file states of its use, such as the name of its aggregation.
 
     Returns:
-        tuple: the network, the load report, and the name of the aggregation that it had to be
-        built with; None if that is the network's default.
+        tuple: the network, the load report, and the options that it had to be built with, because
+        they are not the network's defaults.
     """
     if architecture not in registered_models():
         raise WeightsError(
@@ -198,20 +198,25 @@ def _rebuild(
         )
         return model
 
-    model, option = build(), None
+    options: dict[str, Any] = {}
+    model = build()
+    if getattr(getattr(model, "backbone", None), "bound_to_input", False):
+        of_file = {"frames": known.frames, "frame_size": known.input_size}
+        options = {name: value for name, value in of_file.items() if value is not None}
+        model = build(**options)
     mine = getattr(model, "aggregation_name", None)
     if mine is not None and layout is not None and whole:
-        theirs = aggregation or aggregation_in(names.values(), layout, model)
+        theirs = known.aggregation or aggregation_in(names.values(), layout, model)
         if theirs not in (None, mine):
-            option = theirs
+            options["aggregation"] = theirs
             try:
-                model = build(aggregation=theirs)
+                model = build(**options)
             except KeyError as error:
                 raise WeightsError(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
                     f"known here: {reason_of(error)}. Import the module that registers it first."
                 ) from error
-    return model, load_content(model, content, path, whole=whole), option
+    return model, load_content(model, content, path, whole=whole), options
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:
@@ -247,16 +252,16 @@ _MANIFEST_HEADER = (
 )
 
 
-def _card(entry: WeightsEntry, aggregation: str | None) -> str:
+def _card(entry: WeightsEntry, options: Mapping[str, Any]) -> str:
     """Return the model card: what the model is, how to use it, its results and its origin.
 
     Args:
         entry: the entry in the manifest.
-        aggregation: the aggregation to build the network with; None for its default.
+        options: the options to build the network with, beside its defaults.
     """
     arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'
-    if aggregation is not None:
-        arguments += f', aggregation="{aggregation}"'
+    for name, value in options.items():
+        arguments += f', {name}="{value}"' if isinstance(value, str) else f", {name}={value}"
 
     def said(value: object) -> str:
         return "not known" if value in (None, (), {}, "") else str(value)

@@ -91,7 +91,11 @@ def test_every_key_takes_or_refuses_any_value_by_one_line(name: str) -> None:
         ("sampler.train_sampler", "Random", "expected one of RandomIdentitySampler, Sequential"),
         ("data.transforms", "[random_flip, blur]", "transforms, each one of random_flip, random_"),
         ("data.bad_frames", "ignore", "data.bad_frames is 'ignore', expected one of error, skip"),
-        ("model.aggregation", "max", "is 'max', expected one of default, attention, group_confidence, mean"),
+        (
+            "model.aggregation",
+            "max",
+            "is 'max', expected one of default, attention, group_conf",
+        ),
         ("not3d.center_reduction", "sum", "expected one of mean, half_sum"),
         ("not3d.erase_attempts", "0", "not3d.erase_attempts is 0, expected at least 1"),
         ("not3d.max_test_clips", "-1", "not3d.max_test_clips is -1, expected 0 or more"),

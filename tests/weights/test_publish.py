@@ -55,7 +55,7 @@ def machine(
 def run(mars_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of one small training run."""
     folder = tmp_path_factory.mktemp("run") / "log"
-    words = ["train", "--config", "mars", "--root", str(mars_root), *SMALL]
+    words = ["train", "--config", "mars_paper", "--root", str(mars_root), *SMALL]
     assert main([*words, "data.save_dir", str(folder)]) == 0
     return folder
 

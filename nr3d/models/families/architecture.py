@@ -16,7 +16,7 @@ from nr3d.models.aggregations import INITIALISATIONS, kaiming_
 from nr3d.models.registered import Registered
 from nr3d.models.trunks.registry import TRUNKS, is_bound, tensors_of
 from nr3d.models.video_reid import MARS_IDENTITIES, VideoReID
-from nr3d.weights import load_pretrained
+from nr3d.weights import WeightsEntry, entry_of, load, named_pretrained
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,15 @@ class Architecture:
                 full name such as ``'vkd_resnet50.mars'`` or the path of a file to load those;
                 ``False`` for random initialisation.
             use_gpu: torchreid's argument; the network is always built on the CPU.
-            aggregation: the name of an aggregation. Default is the architecture's own.
+            aggregation: the name of an aggregation. Default is that of the weights, if they say
+                so, else the architecture's own.
             attention_init: initial values of the aggregation's layers: ``'default'``, PyTorch's
                 own, or ``'kaiming'``, as :func:`kaiming_` draws them. Weights that are loaded into
                 the aggregation replace them.
             frames: T, the number of frames of a clip, for a trunk that is built for one. Default
-                is the architecture's own.
+                is that of the weights, else the architecture's own.
             frame_size: the height and width of the frames, in pixels, for such a trunk. Default is
-                the architecture's own.
+                that of the weights, else the architecture's own.
 
         Raises:
             KeyError: if ``loss``, ``aggregation`` or ``attention_init`` is unknown; the message
@@ -100,6 +101,11 @@ class Architecture:
                 f"Unknown attention_init: {attention_init!r}. Must be one of "
                 f"{list(INITIALISATIONS)}"
             )
+        named = named_pretrained(self.name, pretrained)
+        stated = None if named is None else self._stated(named)
+        if stated is not None:
+            aggregation = aggregation or stated.aggregation
+            frames, frame_size = frames or stated.frames, frame_size or stated.input_size
         model = VideoReID(
             num_classes=num_classes,
             loss=loss,
@@ -111,8 +117,16 @@ class Architecture:
         model.architecture = self.name
         if attention_init == "kaiming":
             kaiming_(model.aggregation)
-        load_pretrained(model, self.name, pretrained)
+        if named is not None:
+            load(model, named)
         return model
+
+    def _stated(self, named: str) -> WeightsEntry | None:
+        """Return what weights state about themselves if they are of a network of this name."""
+        entry = entry_of(named)
+        if entry is None or entry.architecture != self.name or entry.frames is None:
+            return None  # an image network's training says nothing of clips
+        return entry
 
     def _build_trunk(self, frames: int | None, frame_size: tuple[int, int] | None) -> nn.Module:
         kind, options = TRUNKS.find(self.trunk), dict(self.trunk_options)

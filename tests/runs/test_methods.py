@@ -1,0 +1,82 @@
+"""Every published method, by its own recipe made small, through every command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nr3d.cli import main
+from nr3d.config import read_yaml
+from nr3d.engine import read_records
+from nr3d.features import FeatureStore
+from nr3d.models import ARCHITECTURES
+
+METHODS = [
+    *("vprt", "gltr", "m3d", "cosam", "scan_self", "vrstc_reid", "group_confidence"),
+]
+
+SMALL = [
+    *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
+    *("test.precision", "float32", "test.batch_size", "7"),
+]
+TRAINED = [
+    *("model.pretrained", "False", "train.batch_size", "8", "sampler.num_instances", "2"),
+    *("train.max_epoch", "2", "train.precision", "float32", "train.print_freq", "0"),
+]
+
+
+def run(*words: object) -> None:
+    assert main([str(word) for word in words]) == 0
+
+
+def figures_of(path: Path) -> dict[str, float]:
+    found: dict[str, Any] = json.loads(path.read_text())["results"]["mars"]
+    return {name: found[name] for name in ("rank-1", "mAP")}
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_goes_through_every_command(
+    method: str, mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = f"{method}_resnet18"
+    data = ["--config", ARCHITECTURES[name].recipe, "--root", mars_root]
+    network = ["model.name", name, *SMALL]
+    log, best = tmp_path / "log", tmp_path / "log" / "model-best.pth.tar"
+    train = ["train", *data, *network, *TRAINED]
+    run(*train, "data.save_dir", log)
+    state = torch.load(log / "model-last.pth.tar", weights_only=True)
+    assert state["facts"]["architecture"] == name
+
+    # A run that was stopped after its first epoch ends in the same weights.
+    parts = [*train, "data.save_dir", tmp_path / "parts", "train.print_freq", "1"]
+    run(*parts, "train.max_epoch", "1")
+    run(*parts, "model.resume", tmp_path / "parts" / "model-last.pth.tar")
+    again = torch.load(tmp_path / "parts" / "model-last.pth.tar", weights_only=True)
+    for key, value in state["state_dict"].items():
+        assert torch.equal(again["state_dict"][key], value), key
+
+    # Tested from its weights, and from a store, as the training tested it.
+    tests = [r for r in read_records(log) if r["kind"] == "test"]
+    store = tmp_path / "features.h5"
+    run("test", *data, "--weights", best, *SMALL, "--json", tmp_path / "test.json")
+    tested = figures_of(tmp_path / "test.json")
+    assert any(
+        tested == {key: pytest.approx(record[key], abs=1e-6) for key in tested} for record in tests
+    )
+    run("extract", *data, "--weights", best, "--out", store, *SMALL)
+    run("test", "--features", store, "--json", tmp_path / "store.json")
+    assert figures_of(tmp_path / "store.json") == pytest.approx(tested, abs=1e-6)
+    features = FeatureStore(store).load("query").features
+    assert features.shape == (8, ARCHITECTURES[name](2, pretrained=False).feature_dim)
+
+    # Published, with what its use needs.
+    run("weights", "export", best, "--name", f"{name}.mine", "--out", tmp_path)
+    manifest = read_yaml(tmp_path / f"{name}.mine.yaml")[f"{name}.mine"]
+    assert manifest["layout"] == "nr3d"
+    assert manifest["frames"] == 2
+    run("models")
+    assert name in capsys.readouterr().out
