@@ -13,6 +13,7 @@ PACKAGE = Path(nr3d.__file__).parent
 ORDER = [
     *("errors", "lazy", "host", "version", "files", "processes", "parallel", "registry", "config"),
     *("data", "weights", "models", "losses", "metrics", "features", "report", "engine", "runs"),
+    "zoo",
     *("checking", "synthetic", "cli"),
 ]
 """A room imports only from those named before it."""

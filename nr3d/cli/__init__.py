@@ -51,6 +51,11 @@ SUBCOMMANDS = {
     "table": Subcommand("lay out the results of finished runs, as Markdown and JSON"),
     "config": Subcommand("list the configuration keys, or print a whole configuration"),
     "models": Subcommand("list the models"),
+    "zoo": Subcommand(
+        "lay the published methods side by side; train and test them by the same rules",
+        works=True,
+        goes_on=True,
+    ),
     "weights": Subcommand("list, fetch, verify, add and export weights", goes_on=True),
     "data": Subcommand("check a dataset, make its splits, convert a plain tree of frames"),
     "pack": Subcommand(
