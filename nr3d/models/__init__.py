@@ -18,6 +18,7 @@ from nr3d.models.aggregations import (
 )
 from nr3d.models.families import ARCHITECTURES, Architecture, register_architecture
 from nr3d.models.folding import folded
+from nr3d.models.heads import HEADS, build_head, register_head
 from nr3d.models.layers.ibn import IBN
 from nr3d.models.layers.memory_format import channels_innermost
 from nr3d.models.layers.neck import BottleneckNorm
@@ -30,6 +31,7 @@ from nr3d.registry import register_models
 __all__ = [
     "AGGREGATIONS",
     "ARCHITECTURES",
+    "HEADS",
     "IBN",
     "INITIALISATIONS",
     "LOSSES",
@@ -46,12 +48,14 @@ __all__ = [
     "SyncedBatchNorm",
     "VideoReID",
     "build_aggregation",
+    "build_head",
     "channels_innermost",
     "folded",
     "kaiming_",
     "normalise",
     "register_aggregation",
     "register_architecture",
+    "register_head",
     "register_trunk",
     "synchronise_norms",
 ]

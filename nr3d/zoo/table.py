@@ -70,12 +70,24 @@ def as_markdown(rows: Sequence[Row], trained: Sequence[Trained] = ()) -> str:
         rows: the methods.
         trained: figures of trainings under the same rules.
     """
-    parts = []
-    for title, head, lines, below in _sections(rows, trained):
-        table = [head, ["---"] * len(head), *lines]
-        cells = "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in table)
-        parts.append(f"### {title}\n\n{cells}\n\n{below}")
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_in_markdown, _sections(rows, trained))) + "\n"
+
+
+def trained_as_markdown(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
+    """Return the table of the trainings alone, as Markdown.
+
+    Args:
+        rows: the methods, by the plans of the trainings.
+        trained: their figures.
+    """
+    return _in_markdown(_trained(rows, trained)) + "\n"
+
+
+def _in_markdown(section: Section) -> str:
+    title, head, lines, below = section
+    table = [head, ["---"] * len(head), *lines]
+    cells = "\n".join(f"| {' | '.join(map(_plain, line))} |" for line in table)
+    return f"### {title}\n\n{cells}\n\n{below}"
 
 
 def as_html(rows: Sequence[Row], trained: Sequence[Trained] = (), picture: str = "") -> str:
@@ -229,11 +241,11 @@ def _figures(reported: Iterable[Reported], dataset: str) -> str:
 
 
 def _trained(rows: Sequence[Row], trained: Sequence[Trained]) -> Section:
-    titles = {row.method.key: row.method.title for row in rows}
-    head = ["method", "dataset", "rank-1", "mAP", "seeds"]
+    known = {row.method.key: row for row in rows}
+    head = ["method", "network", "clip", "multiply-adds, G", "dataset", "rank-1", "mAP", "seeds"]
     lines = [
         [
-            titles.get(each.method, each.method),
+            *_of_network(known[each.method] if each.method in known else None, each.method),
             each.dataset + (f" ({each.tracklets})" if each.tracklets else ""),
             each.text(each.rank1),
             each.text(each.mAP),
@@ -250,6 +262,14 @@ def _trained(rows: Sequence[Row], trained: Sequence[Trained]) -> Section:
         "recipe."
     )
     return "Measured by one set of rules", head, lines, below
+
+
+def _of_network(row: Row | None, key: str) -> list[str]:
+    """Return a method's title, network, clip and multiply-adds; only its key if it is not known."""
+    if row is None:
+        return [key, "-", "-", "-"]
+    clip = f"{row.frames} × {row.height}×{row.width}"
+    return [row.method.title, row.network, clip, f"{row.costs.multiply_adds / 1e9:.2f}"]
 
 
 _PAGE = """<!DOCTYPE html>
