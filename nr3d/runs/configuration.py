@@ -10,7 +10,8 @@ from nr3d.config import KEYS, check_values
 from nr3d.config.aggregation import ATTENTION_FORMS, LIVE_ATTENTION, aggregation_of
 from nr3d.errors import ConfigError, shown
 from nr3d.losses import CRITERIA
-from nr3d.models import AGGREGATIONS, ARCHITECTURES
+from nr3d.models import AGGREGATIONS, architecture_of, find_architecture
+from nr3d.models.families import expected_instead_of
 
 
 def check(cfg: CfgNode) -> None:
@@ -24,9 +25,9 @@ def check(cfg: CfgNode) -> None:
             key, its value and what was expected.
     """
     check_values(cfg)
-    if cfg.model.name not in ARCHITECTURES:
+    if find_architecture(cfg.model.name) is None:
         raise ConfigError(
-            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+            f"model.name is {shown(cfg.model.name)}, {expected_instead_of(cfg.model.name)}"
         )
     aggregations = ("default", *(name for name in AGGREGATIONS if name != LIVE_ATTENTION))
     live = cfg.model.aggregation == LIVE_ATTENTION
@@ -64,7 +65,7 @@ def aggregation_in(cfg: CfgNode) -> str:
     """Return the name of the aggregation that a configuration selects."""
     chosen = cfg.model.aggregation
     if chosen == "default":
-        chosen = ARCHITECTURES[cfg.model.name].aggregation
+        chosen = architecture_of(cfg.model.name).aggregation
     return aggregation_of(chosen, cfg.not3d.attention)
 
 

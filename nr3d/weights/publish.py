@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,7 @@ from nr3d.data.datasets.parts import KINDS, NO_VIDEO
 from nr3d.errors import WeightsError, reason_of, shown, writing
 from nr3d.files.atomic import flush_to_disk, replacing, sole_writer
 from nr3d.files.home import expanded
-from nr3d.host import torchreid
-from nr3d.registry import registered_models
+from nr3d.registry import image_networks, registered_models, video_model
 from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.hashing import sha256_of
@@ -102,7 +102,7 @@ def export(
     entry = replace(
         known,
         layout="nr3d",
-        identities=len(model.state_dict()["classifier.weight"]),
+        identities=_identities(model, report),
         aggregation=known.aggregation or getattr(model, "aggregation_name", None),
         feature=known.feature or getattr(model, "feature", None),
         licence=licence,
@@ -147,7 +147,6 @@ def entry_of_file(
     known = entry_in(content, path) or named
     architecture = name.split(".")[0]
     model, report, _ = _rebuild(path, content, architecture, known.aggregation)
-    classifier = model.state_dict().get("classifier.weight")
     # A trunk's file does not state the aggregation of the network that it starts.
     found = getattr(model, "aggregation_name", None) if report.whole else None
     return replace(
@@ -158,12 +157,18 @@ def entry_of_file(
         size=path.stat().st_size,
         layout=report.layout,
         aggregation=known.aggregation or found,
-        identities=None if classifier is None or not report.whole else len(classifier),
+        identities=_identities(model, report) if report.whole else None,
         licence=licence or known.licence,
         origin=origin or known.origin,
         file=None,
         where="",
     )
+
+
+def _identities(model: nn.Module, report: LoadReport) -> int | None:
+    """Return the number of identities of a loaded classifier; None if the file has none."""
+    key = "classifier.weight"
+    return len(model.state_dict()[key]) if key in report.loaded else None
 
 
 def _rebuild(
@@ -185,6 +190,10 @@ def _rebuild(
         raise WeightsError(
             f"There is no model {architecture}: the name starts with one of `nr3d models`."
         )
+    try:
+        build = functools.partial(video_model(architecture), pretrained=False, use_gpu=False)
+    except KeyError as error:
+        raise WeightsError(f"{path} cannot be one of {architecture}: {error.args[0]}.") from error
     state, _ = network_in(tensors_of(content, path), None, path)
     layout = recognise(state)
     names = {key: (layout.rename(key) if layout else key) or key for key in state}
@@ -192,20 +201,14 @@ def _rebuild(
     identities = len(state[heads[0]]) if heads else 1
     whole = layout is None or not layout.trunk_only
 
-    def build(**options: Any) -> nn.Module:
-        model: nn.Module = torchreid.models.build_model(
-            architecture, identities, pretrained=False, use_gpu=False, **options
-        )
-        return model
-
-    model, option = build(), None
+    model, option = build(identities), None
     mine = getattr(model, "aggregation_name", None)
     if mine is not None and layout is not None and whole:
         theirs = aggregation or aggregation_in(names.values(), layout, model)
         if theirs not in (None, mine):
             option = theirs
             try:
-                model = build(aggregation=theirs)
+                model = build(identities, aggregation=theirs)
             except KeyError as error:
                 raise WeightsError(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
@@ -254,9 +257,10 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
         entry: the entry in the manifest.
         aggregation: the aggregation to build the network with; None for its default.
     """
-    arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'
+    options = {"pretrained": entry.tag}
     if aggregation is not None:
-        arguments += f', aggregation="{aggregation}"'
+        options["aggregation"] = aggregation
+    call = how_to_build(entry.architecture, **options)
 
     def said(value: object) -> str:
         return "not known" if value in (None, (), {}, "") else str(value)
@@ -275,9 +279,9 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
         "",
         "```python",
         "import nr3d",
-        "import torchreid",
+        *(["import torchreid"] if call.startswith("torchreid.") else []),
         "",
-        f"model = torchreid.models.build_model({arguments})",
+        f"model = {call}",
         "```",
         "",
         "| | |",
@@ -305,6 +309,21 @@ def _card(entry: WeightsEntry, aggregation: str | None) -> str:
     else:
         lines += _figures(entry.metrics)
     return "\n".join(lines) + "\n"
+
+
+def how_to_build(architecture: str, **options: str) -> str:
+    """Return the Python call that builds a network.
+
+    Examples:
+        >>> how_to_build("nr3d_resnet50", pretrained="mars")
+        'torchreid.models.build_model("nr3d_resnet50", pretrained="mars")'
+        >>> how_to_build("osnet_x1_0", pretrained="mars")
+        'nr3d.models.architecture_of("osnet_x1_0")(pretrained="mars")'
+    """
+    arguments = ", ".join(f'{name}="{value}"' for name, value in options.items())
+    if architecture in image_networks():  # by such a name, torchreid builds its own
+        return f'nr3d.models.architecture_of("{architecture}")({arguments})'
+    return f'torchreid.models.build_model("{architecture}", {arguments})'
 
 
 _ATTENTION = {
