@@ -131,10 +131,11 @@ class TorchreidTrunk(nn.Module):
 
     def _size_of_feature(self, size: tuple[int, int]) -> int:
         """Return the size of the network's feature, which is the same in both modes."""
-        in_training, in_eval = (
-            self._feature(size, _on_meta(dict(self.network.named_parameters())), training=training)
-            for training in (True, False)
-        )
+        parameters = _on_meta(dict(self.network.named_parameters()))
+        with torch.no_grad():
+            in_training, in_eval = (
+                self._feature(size, parameters, training=training) for training in (True, False)
+            )
         if in_training.shape != in_eval.shape:
             raise ValueError(
                 f"{self.name} cannot be a trunk: its feature has {in_training.shape[1]} numbers in "
