@@ -37,8 +37,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from people_baselines import Network, colour_histogram, mean_over_frames, raw_pixels
-from people_osnet import INPUT, osnet_from_onnx
+from people_baselines import Network, colour_histogram, raw_pixels
+from people_osnet import INPUT, video_osnet
 from people_report import METRICS, PROTOCOLS, tables
 from reporting import parser_of, write
 
@@ -136,8 +136,7 @@ def networks(args: argparse.Namespace) -> tuple[list[Network], list[str]]:
     if args.osnet is None:
         remarks.append("OSNet x0.25 is left out, since no --osnet was given.")
     else:
-        osnet, difference = osnet_from_onnx(args.osnet)
-        model = mean_over_frames(osnet, osnet.feature_dim)
+        model, difference = video_osnet(args.osnet)
         found.append(Network("OSNet x0.25, trained on MSMT17", model, INPUT))
         remarks.append(
             "OSNet x0.25 is torchreid's network with the weights of an ONNX file, whose own "

@@ -1,7 +1,14 @@
-"""OSNet x0.25 as torchreid's network, with the weights of an ONNX file."""
+"""Convert an ONNX file of OSNet x0.25 into weights of torchreid's network.
+
+    python benchmarks/people_osnet.py osnet_x0_25_msmt17.onnx osnet_x0_25_msmt17.pth
+
+Then `nr3d test --weights osnet_x0_25_msmt17.pth` and `nr3d extract` take the file, with
+model.name osnet_x0_25, data.height 256, data.width 128 and video.seq_len 1.
+"""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from nr3d.host import torchreid
+from nr3d.models import VideoReID, architecture_of
+from nr3d.weights.loading import load_content
 
 NAME = "osnet_x0_25"
 INPUT = (256, 128)
@@ -17,6 +26,21 @@ INPUT = (256, 128)
 
 TOLERANCE = 1e-3
 """Largest difference of a number of a feature, which rounding alone makes about 2e-5."""
+
+
+def video_osnet(path: Path) -> tuple[VideoReID, float]:
+    """Return OSNet x0.25 as a video model, with the weights of an ONNX file.
+
+    Args:
+        path: ONNX file, as for :func:`osnet_from_onnx`.
+
+    Returns:
+        tuple: the model in eval mode, and the difference that :func:`osnet_from_onnx` returns.
+    """
+    osnet, difference = osnet_from_onnx(path)
+    model = architecture_of(NAME)(1, pretrained=False).eval()
+    load_content(model, osnet.state_dict(), path, whole=True)
+    return model, difference
 
 
 def osnet_from_onnx(path: Path) -> tuple[nn.Module, float]:
@@ -125,3 +149,19 @@ def _fill(network: nn.Module, tensors: dict[str, Tensor], path: Path) -> None:
             )
         value.copy_(found)
     network.load_state_dict(state)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("onnx", type=Path, help="ONNX file of OSNet x0.25")
+    parser.add_argument("out", type=Path, help="file to write, for torch.save")
+    args = parser.parse_args()
+    osnet, difference = osnet_from_onnx(args.onnx)
+    torch.save(osnet.state_dict(), args.out)
+    print(f"{args.out}: its features differ from the ONNX file's by at most {difference:.1e}")
+
+
+if __name__ == "__main__":
+    main()

@@ -28,6 +28,9 @@ _REGISTERING = ("nr3d.models", "nr3d.losses", "nr3d.engine")
 """Packages that register what they bring when they are imported."""
 
 
+_FINDERS: dict[str, Callable[[str], Callable[..., Any]]] = {}
+
+
 def follow_torchreid() -> None:
     """Register nr3d in torchreid: now where torchreid is imported, otherwise when it will be.
 
@@ -68,6 +71,32 @@ def register_models(architectures: Mapping[str, Callable[..., Any]]) -> None:
 def registered_models() -> list[str]:
     """Return the names of all models that torchreid's ``build_model`` takes, sorted."""
     return sorted(getattr(host.torchreid.models, _FACTORY, {}))
+
+
+def image_networks() -> list[str]:
+    """Return the names of the models in torchreid's factory that are not nr3d's, in its order."""
+    factory = getattr(host.torchreid.models, _FACTORY, {})
+    return [name for name, made in factory.items() if not _is_ours(made)]
+
+
+def find_video_models_by(finder: Callable[[str], Callable[..., Any]]) -> None:
+    """Let :func:`video_model` find models by a function from their name to their factory."""
+    _FINDERS["video models"] = finder
+
+
+def video_model(name: str) -> Callable[..., Any]:
+    """Return the factory of a video model: one of nr3d's, or of an image network as one.
+
+    Packages below ``nr3d.models`` find models by it.
+
+    Args:
+        name: a name in torchreid's factory.
+
+    Raises:
+        KeyError: if there is none of that name; the message says why.
+    """
+    assert host.torchreid  # with which the models come
+    return _FINDERS["video models"](name)
 
 
 def registered_video_datasets() -> dict[str, Any]:

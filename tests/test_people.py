@@ -217,7 +217,7 @@ def exported(module, path, size):
 
 @pytest.mark.filterwarnings("ignore")
 def test_weights_of_an_exported_osnet_are_read(people, tmp_path):
-    from people_osnet import INPUT, osnet_from_onnx
+    from people_osnet import INPUT, osnet_from_onnx, video_osnet
 
     torch.manual_seed(0)
     source = torchreid.models.build_model("osnet_x0_25", 7, pretrained=False).eval()
@@ -234,6 +234,9 @@ def test_weights_of_an_exported_osnet_are_read(people, tmp_path):
         wanted = source(images)
         torch.testing.assert_close(network(images), wanted, rtol=1e-4, atol=1e-4)
     assert wanted.abs().max() > 0.1
+    model, _ = video_osnet(tmp_path / "osnet.onnx")
+    with torch.inference_mode():
+        torch.testing.assert_close(model(images[None]), network(images).mean(0, keepdim=True))
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -10,10 +11,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print one line per model."""
+    """Print one line per model, and the names of torchreid's image networks."""
     from nr3d.models import ARCHITECTURES
+    from nr3d.models.families import usable_image_networks
 
     print(f"{'name':<20} {'parameters':>12}  what it is")
     for architecture in ARCHITECTURES.values():
         print(f"{architecture.name:<20} {architecture.parameters:>12,}  {architecture.summary}")
     print("Parameters are with MARS's 625 identities and each model's own aggregation.")
+    print("Any image network of torchreid works as well, by default with the mean over the frames:")
+    print(textwrap.fill(", ".join(usable_image_networks()), 100, break_on_hyphens=False))

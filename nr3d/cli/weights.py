@@ -200,7 +200,8 @@ def _add(args: argparse.Namespace) -> None:
     for entry in entries:
         index = weights.add(entry, replace=args.replace)
         print(f"{entry.name}: in {index}")
-        print(f"Use it: build_model({entry.architecture!r}, pretrained={entry.tag!r})")
+        call = weights.how_to_build(entry.architecture, pretrained=entry.tag)
+        print("Use it:", call.replace('"', "'"))
 
 
 def _of_manifest(entry: WeightsEntry, manifest: Path, sources: tuple[Source, ...]) -> WeightsEntry:

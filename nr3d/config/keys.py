@@ -31,7 +31,7 @@ def keys_that_change(scope: Scope, command: Command) -> list[Key]:
 
     Examples:
         >>> [key.name for key in keys_that_change(Scope.STEPS, Command.TEST)][:2]
-        ['model.name', 'data.sources']
+        ['model.name', 'model.aggregation']
     """
     return [key for key in KEYS.values() if key.scope & scope and key.commands & command]
 

@@ -13,7 +13,7 @@ import torch
 
 from nr3d.config import KEYS
 from nr3d.data.sampling import clips_of_test
-from nr3d.models import AGGREGATIONS, ARCHITECTURES, AttentionHealth
+from nr3d.models import AGGREGATIONS, AttentionHealth, find_architecture
 from nr3d.models.aggregations.attention_health import are_flat
 from nr3d.models.aggregations.registry import attends
 
@@ -121,8 +121,9 @@ def attends_by(settings: Mapping[str, Any]) -> bool:
         False
     """
     name, network = str(settings.get("aggregation")), str(settings.get("model"))
-    if name == "default" and network in ARCHITECTURES:
-        name = ARCHITECTURES[network].aggregation
+    architecture = find_architecture(network)
+    if name == "default" and architecture is not None:
+        name = architecture.aggregation
     return name in AGGREGATIONS and attends(AGGREGATIONS[name])
 
 

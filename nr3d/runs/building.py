@@ -26,7 +26,7 @@ from nr3d.errors import ConfigError, Nr3dError, reason_of, shown
 from nr3d.features import InferenceOptions
 from nr3d.host import torchreid
 from nr3d.losses import CRITERIA, Criterion
-from nr3d.models import VideoReID
+from nr3d.models import VideoReID, architecture_of
 from nr3d.parallel import own_device, world
 from nr3d.runs.configuration import aggregation_in
 from nr3d.runs.stock import build_stock_datamanager, build_stock_engine, data_options
@@ -143,8 +143,7 @@ def build_model(cfg: CfgNode, num_classes: int, *, training: bool) -> VideoReID:
     """
     started = bool(cfg.model.resume or cfg.model.load_weights)
     with _as_config_error():
-        model: VideoReID = torchreid.models.build_model(
-            cfg.model.name,
+        model = architecture_of(cfg.model.name)(
             num_classes,
             loss=CRITERIA[cfg.loss.name].model_loss,
             pretrained=cfg.model.pretrained if training and not started else False,

@@ -10,7 +10,9 @@ from nr3d.config import KEYS, check_values
 from nr3d.config.aggregation import ATTENTION_FORMS, LIVE_ATTENTION, aggregation_of
 from nr3d.errors import ConfigError, shown
 from nr3d.losses import CRITERIA
-from nr3d.models import AGGREGATIONS, ARCHITECTURES
+from nr3d.models import AGGREGATIONS, TRUNKS, architecture_of, find_architecture
+from nr3d.models.families import expected_instead_of
+from nr3d.models.trunks.registry import built_for
 
 
 def check(cfg: CfgNode) -> None:
@@ -24,9 +26,10 @@ def check(cfg: CfgNode) -> None:
             key, its value and what was expected.
     """
     check_values(cfg)
-    if cfg.model.name not in ARCHITECTURES:
+    architecture = find_architecture(cfg.model.name)
+    if architecture is None:
         raise ConfigError(
-            f"model.name is {shown(cfg.model.name)}, expected one of {', '.join(ARCHITECTURES)}"
+            f"model.name is {shown(cfg.model.name)}, {expected_instead_of(cfg.model.name)}"
         )
     aggregations = ("default", *(name for name in AGGREGATIONS if name != LIVE_ATTENTION))
     live = cfg.model.aggregation == LIVE_ATTENTION
@@ -34,6 +37,12 @@ def check(cfg: CfgNode) -> None:
         raise ConfigError(
             f"model.aggregation is {shown(cfg.model.aggregation)}, expected one of "
             f"{', '.join(aggregations)}{'; set not3d.attention live' if live else ''}"
+        )
+    trunk = TRUNKS.find(architecture.trunk)
+    if cfg.not3d.test_sample_method == "whole" and "frames" in built_for(trunk):
+        raise ConfigError(
+            f"not3d.test_sample_method is 'whole' and {cfg.model.name} is built for clips of one "
+            "length, expected dense or evenly with it"
         )
     if cfg.not3d.epoch_over == "identities" and (
         cfg.sampler.train_sampler != "RandomIdentitySampler"
@@ -64,7 +73,7 @@ def aggregation_in(cfg: CfgNode) -> str:
     """Return the name of the aggregation that a configuration selects."""
     chosen = cfg.model.aggregation
     if chosen == "default":
-        chosen = ARCHITECTURES[cfg.model.name].aggregation
+        chosen = architecture_of(cfg.model.name).aggregation
     return aggregation_of(chosen, cfg.not3d.attention)
 
 

@@ -13,7 +13,7 @@ from nr3d.config import KEYS, Command, load_config, present_name
 from nr3d.data.datasets.splits import SPLIT_FILES
 from nr3d.engine import BEST
 from nr3d.errors import ConfigError
-from nr3d.models import ARCHITECTURES
+from nr3d.models import find_architecture
 from nr3d.processes import stopping
 from nr3d.processes.stopping import Interrupted
 from nr3d.runs.configuration import changed
@@ -69,7 +69,7 @@ def load_plan(name_or_path: str | Path, changes: Sequence[str] = ()) -> Plan:
             f"transfer.config is {cfg.transfer.config!r}, which is a transfer itself: train that "
             "one, and name its weights by model.load_weights."
         )
-    mine, theirs = (ARCHITECTURES.get(one.model.name) for one in (cfg, first))
+    mine, theirs = (find_architecture(one.model.name) for one in (cfg, first))
     if mine is not None and theirs is not None and not mine.has_trunk_of(theirs):
         raise ConfigError(
             f"model.name is {cfg.model.name!r}, and {first.model.name!r} in transfer.config "

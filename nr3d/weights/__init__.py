@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nr3d.weights.layouts import LAYOUTS, Layout, register_layout
     from nr3d.weights.loading import LoadReport, load, named_pretrained
     from nr3d.weights.manifest import entry_of, facts_in
-    from nr3d.weights.publish import Exported, entry_of_file, export
+    from nr3d.weights.publish import Exported, entry_of_file, export, how_to_build
     from nr3d.weights.states import check_numbers
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "facts_in",
     "fetch",
     "find",
+    "how_to_build",
     "load",
     "named_pretrained",
     "read_checkpoint",
@@ -55,6 +56,7 @@ __getattr__, __dir__ = lazy(
         "entry_of": "manifest",
         "entry_of_file": "publish",
         "export": "publish",
+        "how_to_build": "publish",
         "facts_in": "manifest",
         "register_layout": "layouts",
         "LAYOUTS": "layouts",

@@ -95,14 +95,24 @@ def register_layout(layout: Layout) -> None:
     LAYOUTS[layout.name] = layout
 
 
-def recognise(state: Mapping[str, Tensor]) -> Layout | None:
-    """Return the layout of a state dict, or None if it is not among :data:`LAYOUTS`."""
+def recognise(state: Mapping[str, Tensor], own: Layout | None = None) -> Layout | None:
+    """Return the layout of a state dict, or None if it is unknown.
+
+    Args:
+        state: tensors by name.
+        own: the layout that a model's trunk brings; it comes before :data:`LAYOUTS`.
+    """
+    if own is not None and own.matches(state):
+        return own
     matching = [layout for layout in LAYOUTS.values() if layout.matches(state)]
     return max(matching, key=lambda layout: len(layout.signature), default=None)
 
 
 def network_in(
-    state: Mapping[str, Tensor], own: Mapping[str, Tensor] | None, path: str | Path
+    state: Mapping[str, Tensor],
+    own: Mapping[str, Tensor] | None,
+    path: str | Path,
+    layout: Layout | None = None,
 ) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Extract a network from a larger state dict, such as Lightning's ``model.``.
 
@@ -110,6 +120,7 @@ def network_in(
         state: tensors by name.
         own: the state dict of the model to load, if it is not one of ours.
         path: the file, for messages.
+        layout: the layout that the model's trunk brings, if any.
 
     Returns:
         tuple: the network's tensors without their prefix, and the names of all other tensors, each
@@ -119,11 +130,12 @@ def network_in(
     Raises:
         WeightsError: if more than one network is found.
     """
-    if set(state) & set(own or ()) or (own is None and recognise(state) is not None):
+    if set(state) & set(own or ()) or (own is None and recognise(state, layout) is not None):
         return dict(state), {}
-    signs = (layout.signature[0].split("|") for layout in LAYOUTS.values())
-    anchors = [key for keys in signs for key in keys] if own is None else list(own)
-    found = held_as(state, anchors[:20])
+    known = [*LAYOUTS.values(), *([layout] if layout else [])]
+    signs = (each.signature[0].split("|") for each in known)
+    anchors = [key for keys in signs for key in keys] if own is None else list(own)[:20]
+    found = held_as(state, anchors)
     if len(found) > 1:
         raise WeightsError(
             f"{path} holds {len(found)} networks, as {', '.join(found[:4])}: save the state dict "

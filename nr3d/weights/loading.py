@@ -41,6 +41,7 @@ class LoadReport:
         entry: the index entry of the file; None for a path.
         differs: reason why the model's features differ from those of the file's network although
             all of its weights were loaded; empty if they do not differ.
+        needless: the model's parts that its features do not depend on.
     """
 
     path: Path
@@ -50,11 +51,12 @@ class LoadReport:
     unused: Mapping[str, str]
     entry: WeightsEntry | None = None
     differs: str = ""
+    needless: tuple[str, ...] = ("classifier",)
 
     @property
     def whole(self) -> bool:
-        """Whether the model computes the file's features: at most its classifier was not loaded."""
-        left = (key for key in self.left if not key.startswith("classifier."))
+        """Whether the model computes the file's features: only needless parts were not loaded."""
+        left = (key for key in self.left if key.split(".")[0] not in self.needless)
         return not self.differs and all(map(is_counter, left))
 
     def __str__(self) -> str:
@@ -200,9 +202,10 @@ def load_content(
     state = tensors_of(content, path)
     own = model.state_dict()
     ours = isinstance(getattr(model, "backbone", None), nn.Module)
-    state, outside = network_in(state, None if ours else own, path)
-    layout = recognise(state) if ours else None
-    _check_layout(layout, entry, state, own, path)
+    of_trunk: Layout | None = getattr(getattr(model, "backbone", None), "layout", None)
+    state, outside = network_in(state, None if ours else own, path, of_trunk)
+    layout = recognise(state, of_trunk) if ours else None
+    _check_layout(layout, entry, state, own, path, of_trunk)
     state = state if layout is None else layout.arrange(state)
 
     renamed, unused = _rename(state, layout, path)
@@ -232,7 +235,10 @@ def load_content(
 
     named = layout.name if layout else None
     differs = match.why if match.starts else ""
-    report = LoadReport(path, named, tuple(used), left, unused, entry, differs)
+    needless = _needless(model, said) if layout is not None and layout is of_trunk else ()
+    report = LoadReport(
+        path, named, tuple(used), left, unused, entry, differs, ("classifier", *needless)
+    )
     if whole and not report.whole:
         raise WeightsError(
             f"{path} does not give this model its features. {report} Build the network that it "
@@ -247,6 +253,17 @@ def load_content(
     if layout is not None and not (layout.aggregation or named_aggregation) and report.whole:
         _tell_form(model, path)
     return report
+
+
+def _needless(model: nn.Module, said: WeightsEntry | None) -> tuple[str, ...]:
+    """Return the parts after the trunk that a clip's feature does not depend on.
+
+    Files of the trunk's own network have none of them.
+    """
+    place = getattr(model, "feature", None)
+    if said is not None and said.feature is not None:
+        place = said.feature
+    return ("bottleneck",) if place == "before" else ()
 
 
 def _tell_form(model: nn.Module, path: Path) -> None:
@@ -285,6 +302,7 @@ def _check_layout(
     state: Mapping[str, Tensor],
     own: Mapping[str, Tensor],
     path: Path,
+    of_trunk: Layout | None,
 ) -> None:
     if entry is not None and entry.layout and layout and entry.layout != layout.name:
         raise WeightsError(
@@ -292,7 +310,8 @@ def _check_layout(
             f"{entry.layout}: correct the entry."
         )
     if layout is None and not set(state) & set(own):
-        known = "; ".join(f"{known.name} ({known.of})" for known in LAYOUTS.values())
+        layouts = [*LAYOUTS.values(), *([of_trunk] if of_trunk else [])]
+        known = "; ".join(f"{known.name} ({known.of})" for known in layouts)
         raise WeightsError(
             f"{path} has no key of this model and no known layout: its first keys are "
             f"{_some(list(state))}. Known layouts are {known}. Rename its keys to the model's."

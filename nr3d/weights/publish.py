@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,8 +17,7 @@ from nr3d.data.datasets.parts import KINDS, NO_VIDEO
 from nr3d.errors import WeightsError, reason_of, shown, writing
 from nr3d.files.atomic import flush_to_disk, replacing, sole_writer
 from nr3d.files.home import expanded
-from nr3d.host import torchreid
-from nr3d.registry import registered_models
+from nr3d.registry import image_networks, registered_models, video_model
 from nr3d.weights.checkpoint import existing, read_checkpoint
 from nr3d.weights.entry import Metric, Source, WeightsEntry
 from nr3d.weights.hashing import sha256_of
@@ -94,7 +94,7 @@ def export(
             f"{path} was trained as {theirs}, not as {known.architecture}: name it "
             f"{theirs}.{known.tag}."
         )
-    model, report, options = _rebuild(path, content, known.architecture, known)
+    model, report, option = _rebuild(path, content, known.architecture, known)
     for file in (weights, manifest, card):
         if file.is_dir():
             raise WeightsError(f"{file} is a folder: choose another folder or name.")
@@ -102,7 +102,7 @@ def export(
     entry = replace(
         known,
         layout="nr3d",
-        identities=len(model.state_dict()["classifier.weight"]),
+        identities=_identities(model, report),
         aggregation=known.aggregation or getattr(model, "aggregation_name", None),
         feature=known.feature or getattr(model, "feature", None),
         licence=licence,
@@ -120,7 +120,7 @@ def export(
         digest, size = sha256_of(of_weights), of_weights.stat().st_size
         entry = replace(entry, sha256=digest, size=size)
         with writing(card, of_card):
-            of_card.write_text(_card(entry, options), encoding="utf-8")
+            of_card.write_text(_card(entry, option), encoding="utf-8")
         with writing(manifest, of_manifest):
             text = _MANIFEST_HEADER + yaml_text({name: entry.to_mapping()})
             of_manifest.write_text(text, encoding="utf-8")
@@ -147,7 +147,6 @@ def entry_of_file(
     known = entry_in(content, path) or named
     architecture = name.split(".")[0]
     model, report, _ = _rebuild(path, content, architecture, known)
-    classifier = model.state_dict().get("classifier.weight")
     # A trunk's file does not state the aggregation of the network that it starts.
     found = getattr(model, "aggregation_name", None) if report.whole else None
     return replace(
@@ -158,7 +157,7 @@ def entry_of_file(
         size=path.stat().st_size,
         layout=report.layout,
         aggregation=known.aggregation or found,
-        identities=None if classifier is None or not report.whole else len(classifier),
+        identities=_identities(model, report) if report.whole else None,
         licence=licence or known.licence,
         origin=origin or known.origin,
         file=None,
@@ -166,9 +165,15 @@ def entry_of_file(
     )
 
 
+def _identities(model: nn.Module, report: LoadReport) -> int | None:
+    """Return the number of identities of a loaded classifier; None if the file has none."""
+    key = "classifier.weight"
+    return len(model.state_dict()[key]) if key in report.loaded else None
+
+
 def _rebuild(
     path: Path, content: Mapping[str, Any], architecture: str, known: WeightsEntry
-) -> tuple[nn.Module, LoadReport, dict[str, Any]]:
+) -> tuple[nn.Module, LoadReport, str | None]:
     """Build the network that a file was trained as, and load the file.
 
     Args:
@@ -178,13 +183,17 @@ def _rebuild(
         known: what the file states of its use, such as the name of its aggregation.
 
     Returns:
-        tuple: the network, the load report, and the options that it had to be built with, because
-        they are not the network's defaults.
+        tuple: the network, the load report, and the name of the aggregation that it had to be
+        built with; None if that is the network's default.
     """
     if architecture not in registered_models():
         raise WeightsError(
             f"There is no model {architecture}: the name starts with one of `nr3d models`."
         )
+    try:
+        build = functools.partial(video_model(architecture), pretrained=False, use_gpu=False)
+    except KeyError as error:
+        raise WeightsError(f"{path} cannot be one of {architecture}: {error.args[0]}.") from error
     state, _ = network_in(tensors_of(content, path), None, path)
     layout = recognise(state)
     names = {key: (layout.rename(key) if layout else key) or key for key in state}
@@ -192,31 +201,24 @@ def _rebuild(
     identities = len(state[heads[0]]) if heads else 1
     whole = layout is None or not layout.trunk_only
 
-    def build(**options: Any) -> nn.Module:
-        model: nn.Module = torchreid.models.build_model(
-            architecture, identities, pretrained=False, use_gpu=False, **options
-        )
-        return model
-
-    options: dict[str, Any] = {}
-    model = build()
-    if getattr(getattr(model, "backbone", None), "bound_to_input", False):
-        of_file = {"frames": known.frames, "frame_size": known.input_size}
-        options = {name: value for name, value in of_file.items() if value is not None}
-        model = build(**options)
+    model, option = build(identities), None
+    told: dict[str, Any] = {}
+    if getattr(getattr(model, "backbone", None), "built_for", ()):
+        told = {"frames": known.frames, "frame_size": known.input_size}
+        model = build(identities, **told)
     mine = getattr(model, "aggregation_name", None)
     if mine is not None and layout is not None and whole:
         theirs = known.aggregation or aggregation_in(names.values(), layout, model)
         if theirs not in (None, mine):
-            options["aggregation"] = theirs
+            option = theirs
             try:
-                model = build(**options)
+                model = build(identities, aggregation=theirs, **told)
             except KeyError as error:
                 raise WeightsError(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "
                     f"known here: {reason_of(error)}. Import the module that registers it first."
                 ) from error
-    return model, load_content(model, content, path, whole=whole), options
+    return model, load_content(model, content, path, whole=whole), option
 
 
 def _write_safetensors(model: nn.Module, entry: WeightsEntry, path: Path) -> None:
@@ -252,16 +254,17 @@ _MANIFEST_HEADER = (
 )
 
 
-def _card(entry: WeightsEntry, options: Mapping[str, Any]) -> str:
+def _card(entry: WeightsEntry, aggregation: str | None) -> str:
     """Return the model card: what the model is, how to use it, its results and its origin.
 
     Args:
         entry: the entry in the manifest.
-        options: the options to build the network with, beside its defaults.
+        aggregation: the aggregation to build the network with; None for its default.
     """
-    arguments = f'"{entry.architecture}", pretrained="{entry.tag}"'
-    for name, value in options.items():
-        arguments += f', {name}="{value}"' if isinstance(value, str) else f", {name}={value}"
+    options = {"pretrained": entry.tag}
+    if aggregation is not None:
+        options["aggregation"] = aggregation
+    call = how_to_build(entry.architecture, **options)
 
     def said(value: object) -> str:
         return "not known" if value in (None, (), {}, "") else str(value)
@@ -280,9 +283,9 @@ def _card(entry: WeightsEntry, options: Mapping[str, Any]) -> str:
         "",
         "```python",
         "import nr3d",
-        "import torchreid",
+        *(["import torchreid"] if call.startswith("torchreid.") else []),
         "",
-        f"model = torchreid.models.build_model({arguments})",
+        f"model = {call}",
         "```",
         "",
         "| | |",
@@ -310,6 +313,21 @@ def _card(entry: WeightsEntry, options: Mapping[str, Any]) -> str:
     else:
         lines += _figures(entry.metrics)
     return "\n".join(lines) + "\n"
+
+
+def how_to_build(architecture: str, **options: str) -> str:
+    """Return the Python call that builds a network.
+
+    Examples:
+        >>> how_to_build("nr3d_resnet50", pretrained="mars")
+        'torchreid.models.build_model("nr3d_resnet50", pretrained="mars")'
+        >>> how_to_build("osnet_x1_0", pretrained="mars")
+        'nr3d.models.architecture_of("osnet_x1_0")(pretrained="mars")'
+    """
+    arguments = ", ".join(f'{name}="{value}"' for name, value in options.items())
+    if architecture in image_networks():  # by such a name, torchreid builds its own
+        return f'nr3d.models.architecture_of("{architecture}")({arguments})'
+    return f'torchreid.models.build_model("{architecture}", {arguments})'
 
 
 _ATTENTION = {

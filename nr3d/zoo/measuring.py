@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from nr3d.features import Inference
 from nr3d.features.precision import Precision
-from nr3d.models import ARCHITECTURES, channels_innermost
+from nr3d.models import architecture_of, channels_innermost
 from nr3d.parallel import own_device
 
 _REPEATS = 3
@@ -102,7 +102,7 @@ def _infer(
 ) -> tuple[float, float | None, str]:
     torch.set_num_threads(threads)
     device, peak = own_device(use_gpu), _Peak()
-    inference = Inference(ARCHITECTURES[network](pretrained=False, **build), device)
+    inference = Inference(architecture_of(network)(pretrained=False, **build), device)
     clips = torch.rand(shape)
     inference.embed(clips)
     seconds = []
@@ -118,7 +118,7 @@ def _train(
 ) -> tuple[float, float | None, str]:
     torch.set_num_threads(threads)
     device, peak = own_device(use_gpu), _Peak()
-    model = ARCHITECTURES[network](pretrained=False, **build).to(device).train()
+    model = architecture_of(network)(pretrained=False, **build).to(device).train()
     channels_innermost(model)
     optimizer = torch.optim.Adam(model.parameters())
     precision = Precision("auto", device)

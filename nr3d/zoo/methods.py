@@ -10,7 +10,7 @@ from typing import Any
 
 from nr3d.config import load_config, read_yaml
 from nr3d.errors import ConfigError
-from nr3d.models import ARCHITECTURES, Architecture
+from nr3d.models import Architecture, architecture_of, find_architecture
 
 _FACTS = Path(__file__).with_name("methods.yaml")
 
@@ -67,7 +67,7 @@ class Method:
     @property
     def architecture(self) -> Architecture:
         """The registered network."""
-        return ARCHITECTURES.find(self.network)
+        return architecture_of(self.network)
 
     @functools.cached_property
     def recipe(self) -> Any:
@@ -89,8 +89,8 @@ def method_of(name: str) -> Method:
     """Return a method by its key, or by the name of any registered network.
 
     Args:
-        name: the key of a method, the name of its network or smaller network, or the name of a
-            network of one's own, of which nothing else is known.
+        name: the key of a method, the name of its network, or the name of any other network, of
+            which nothing else is known.
 
     Raises:
         ConfigError: if there is neither; the message lists the keys.
@@ -103,8 +103,9 @@ def method_of(name: str) -> Method:
     for method in known:
         if name in (method.key, method.network):
             return method
-    if name in ARCHITECTURES:
-        return Method(name, name, name, name, note=ARCHITECTURES[name].summary)
+    architecture = find_architecture(name)
+    if architecture is not None:
+        return Method(name, name, name, name, note=architecture.summary)
     raise ConfigError(
         f"There is no method {name!r}, expected one of {', '.join(m.key for m in known)}, or the "
         "name of a network from `nr3d models`"

@@ -9,7 +9,7 @@ from typing import Any
 
 from yacs.config import CfgNode
 
-from nr3d.models import ARCHITECTURES
+from nr3d.models import architecture_of
 from nr3d.runs.configuration import aggregation_in
 from nr3d.version import versions
 from nr3d.zoo.costs import Costs, costs_of
@@ -57,7 +57,7 @@ def rows_of(chosen: Sequence[Method], plans: Sequence[CfgNode] = ()) -> list[Row
     rows = []
     for method, cfg in zip(chosen, plans or [each.recipe for each in chosen], strict=True):
         size = (cfg.video.seq_len, cfg.data.height, cfg.data.width)
-        network = ARCHITECTURES.find(cfg.model.name)
+        network = architecture_of(cfg.model.name)
         costs = costs_of(network, *size, aggregation=aggregation_in(cfg), counts=method.counts)
         rows.append(Row(method, network.name, *size, costs))
     return rows

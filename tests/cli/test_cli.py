@@ -126,7 +126,7 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
             "train.optim is 'x', expected",
         ),
         (["--config", "mars", "--root", "{root}"], "has 8 identities: set train.batch_size"),
-        (["--config", "mars", "model.name", "osnet_x1_0"], "expected one of nr3d_resnet50_ibn"),
+        (["--config", "mars", "model.name", "osnet"], "expected one of nr3d_resnet50_ibn"),
         (["--config", "mars", "data.transforms", "blur"], "data.transforms is ['blur'], expected"),
         (["--config", "mars", "test.dist_metric", "l1"], "expected one of euclidean, cosine"),
         (["--config", "mars", "test.ranks", "[0]"], "expected ranks from 1 to 50"),
@@ -231,6 +231,9 @@ def test_models_lists_every_model(capsys: pytest.CaptureFixture[str]) -> None:
     for architecture in ARCHITECTURES.values():
         assert architecture.name in printed
         assert f"{architecture.parameters:,}" in printed
+    assert "Any image network of torchreid works as well" in printed
+    assert "osnet_x1_0" in printed
+    assert "hacnn" not in printed
 
 
 def test_the_console_command_is_the_module(tmp_path: Path) -> None:

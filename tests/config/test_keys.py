@@ -101,7 +101,12 @@ def test_every_key_takes_or_refuses_any_value_by_one_line(name: str) -> None:
         ("not3d.max_test_clips", "-1", "not3d.max_test_clips is -1, expected 0 or more"),
         ("not3d.erase_value", "mean", "is 'mean', expected one of zero, imagenet_mean"),
         ("not3d.attention_init", "he", "is 'he', expected one of default, kaiming"),
-        ("model.name", "resnet50", "model.name is 'resnet50', expected one of nr3d_resnet50_ibn"),
+        ("model.name", "resnet5", "model.name is 'resnet5', expected one of nr3d_resnet50_ibn"),
+        (
+            "model.name",
+            "hacnn",
+            "model.name is 'hacnn', which is none for video (it trains two",
+        ),
         ("adam.beta1", "1", "expected a number of at least 0 and less than 1"),
     ],
 )

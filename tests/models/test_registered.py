@@ -42,6 +42,7 @@ def test_the_parts_of_the_package_are_registered() -> None:
         "resnet_m3d",
         "resnet_co_segmentation",
         "resnet_non_local",
+        "torchreid",
     }
     assert TRUNKS["resnet"] is FrameTrunk
     assert set(LAYOUTS) == {

@@ -253,6 +253,22 @@ STEPS: list[tuple[dict[str, Any], Reads]] = [
         },
     ),
     (
+        {
+            "loss.name": "vprt",
+            "loss.osm_caa.sigma": 0.5,
+            "loss.osm_caa.alpha": 1.5,
+            "loss.osm_caa.negative_share": 0.25,
+            "loss.osm_caa.beta": 0.75,
+        },
+        {
+            "loss.name": lambda run: run.engine.criterion.name,
+            "loss.osm_caa.sigma": lambda run: run.engine.criterion.osm_caa.sigma,
+            "loss.osm_caa.alpha": lambda run: run.engine.criterion.osm_caa.alpha,
+            "loss.osm_caa.negative_share": lambda run: run.engine.criterion.osm_caa.negative_share,
+            "loss.osm_caa.beta": lambda run: run.engine.criterion.beta,
+        },
+    ),
+    (
         {"test.evaluator": "torchreid"},
         {"test.evaluator": lambda run: run.engine.test_options.evaluator},
     ),

@@ -96,8 +96,7 @@ class PyramidMean(_OnPyramid):
         Li et al. Multi-scale Temporal Cues Learning for Video Person Re-Identification. IEEE
         Transactions on Image Processing 29, 2020.
 
-    Args:
-        channels: C, the number of channels of the feature maps. Paper: 2048.
+    The argument is that of :class:`GlobalLocal`.
 
     Attributes:
         feature_dim: D, 512.

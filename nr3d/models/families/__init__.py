@@ -12,17 +12,27 @@ from nr3d.models.families import (
     vrstc,
 )
 from nr3d.models.families.architecture import ARCHITECTURES, Architecture, register_architecture
+from nr3d.models.families.image_networks import (
+    architecture_of,
+    expected_instead_of,
+    find_architecture,
+    usable_image_networks,
+)
 
 __all__ = [
     "ARCHITECTURES",
     "Architecture",
+    "architecture_of",
     "attribute_driven",
     "cosam",
+    "expected_instead_of",
+    "find_architecture",
     "gltr",
     "m3d",
     "not3d",
     "register_architecture",
     "scan",
+    "usable_image_networks",
     "vkd",
     "vprt",
     "vrstc",

@@ -14,7 +14,7 @@ from torch import nn
 from nr3d.errors import RegistrationError
 from nr3d.models.aggregations import INITIALISATIONS, kaiming_
 from nr3d.models.registered import Registered
-from nr3d.models.trunks.registry import TRUNKS, is_bound, tensors_of
+from nr3d.models.trunks.registry import TRUNKS, built_for, tensors_of
 from nr3d.models.video_reid import MARS_IDENTITIES, VideoReID
 from nr3d.weights import WeightsEntry, entry_of, load, named_pretrained
 
@@ -88,8 +88,8 @@ class Architecture:
                 the aggregation replace them.
             frames: T, the number of frames of a clip, for a trunk that is built for one. Default
                 is that of the weights, else the architecture's own.
-            frame_size: the height and width of the frames, in pixels, for such a trunk. Default is
-                that of the weights, else the architecture's own.
+            frame_size: the height and width of the frames, in pixels, for a trunk that is built
+                for them. Default is that of the weights, else the architecture's own.
 
         Raises:
             KeyError: if ``loss``, ``aggregation`` or ``attention_init`` is unknown; the message
@@ -129,13 +129,11 @@ class Architecture:
         return entry
 
     def _build_trunk(self, frames: int | None, frame_size: tuple[int, int] | None) -> nn.Module:
-        kind, options = TRUNKS.find(self.trunk), dict(self.trunk_options)
-        if is_bound(kind):
-            if frames is not None:
-                options["frames"] = frames
-            if frame_size is not None:
-                options["height"], options["width"] = frame_size
-        return kind(**options)
+        kind = TRUNKS.find(self.trunk)
+        height, width = frame_size or (None, None)
+        given = {"frames": frames, "height": height, "width": width}
+        told = {key: given[key] for key in built_for(kind) if given[key] is not None}
+        return kind(**{**self.trunk_options, **told})
 
 
 ARCHITECTURES: Registered[Architecture] = Registered("architecture")

@@ -6,6 +6,7 @@ from nr3d.models.trunks.m3d import M3DTrunk
 from nr3d.models.trunks.non_local import NonLocalTrunk
 from nr3d.models.trunks.registry import TRUNKS, register_trunk
 from nr3d.models.trunks.resnet import FrameTrunk
+from nr3d.models.trunks.torchreid_network import TorchreidTrunk
 
 __all__ = [
     "TRUNKS",
@@ -14,5 +15,6 @@ __all__ = [
     "FrameTrunk",
     "M3DTrunk",
     "NonLocalTrunk",
+    "TorchreidTrunk",
     "register_trunk",
 ]

@@ -37,7 +37,7 @@ class CoSegmentationTrunk(ClipTrunk):
     """
 
     tensors_by = ("depth", "ibn", "frames", "height", "width")
-    bound_to_input = True
+    built_for = ("frames", "height", "width")
 
     def __init__(
         self, depth: int, ibn: bool = False, frames: int = 4, height: int = 256, width: int = 128

@@ -52,6 +52,9 @@ class NonLocalTrunk(ClipTrunk):
 
     tensors_by = ("depth", "ibn")
 
+    def __init__(self, depth: int, ibn: bool = False, stem_relu: bool = True) -> None:
+        super().__init__(depth, ibn, stem_relu=stem_relu)
+
     def layers_over_time(self) -> Mapping[str, nn.Module]:
         """Return the non-local blocks, by the residual block that they follow."""
         found: dict[str, nn.Module] = {}

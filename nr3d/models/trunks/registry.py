@@ -24,8 +24,9 @@ def register_trunk(name: str) -> Callable[[_Class], _Class]:
     - ``frame_wise``, optionally: True (default) if it maps frames (N, 3, H, W) to feature maps
       (N, C, h, w); False if it mixes the frames of a clip and maps clips (B, T, 3, H, W) to feature
       maps (B, T', C, h, w), or to whatever the aggregation takes;
-    - ``bound_to_input``, optionally: True if it is built for one clip length and frame size, with
-      the options ``frames``, ``height`` and ``width``;
+    - ``built_for``, optionally: those of the options ``frames``, ``height`` and ``width`` that it
+      takes to be built for a clip length or a frame size;
+    - ``layout``, optionally: a :class:`nr3d.weights.Layout` of the files of its own network;
     - ``added``, optionally: the name of its part that weights of the plain trunk do not have. It
       keeps its initial values when such weights are loaded;
     - ``tensors_by``, optionally: the names of the options that its tensors depend on. Trunks that
@@ -50,9 +51,9 @@ def is_frame_wise(trunk: nn.Module) -> bool:
     return bool(getattr(trunk, "frame_wise", True))
 
 
-def is_bound(trunk: object) -> bool:
-    """Return whether a trunk, or a class of trunks, is built for one clip length and frame size."""
-    return bool(getattr(trunk, "bound_to_input", False))
+def built_for(trunk: object) -> tuple[str, ...]:
+    """Return the options by which a trunk, or a class of trunks, is built for its input."""
+    return tuple(getattr(trunk, "built_for", ()))
 
 
 def tensors_of(name: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
