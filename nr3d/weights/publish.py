@@ -180,7 +180,7 @@ def _rebuild(
         path: the file.
         content: the content of the file.
         architecture: the registered name of the network.
-        known: what the file states of its use, such as the name of its aggregation.
+        known: the facts that the file states of its use, such as the name of its aggregation.
 
     Returns:
         tuple: the network, the load report, and the name of the aggregation that it had to be

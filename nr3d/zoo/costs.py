@@ -77,7 +77,7 @@ def costs_of(
         width: W, the width of the frames, in pixels.
         identities: K, the number of identities of the classifier. Default is MARS's 625.
         aggregation: the name of an aggregation. Default is the architecture's own.
-        counts: what the estimate of the method's own code counts otherwise; see
+        counts: the artefact of the estimate for the method's own code; see
             :class:`nr3d.zoo.Method`.
 
     Examples:

@@ -27,7 +27,7 @@ class Reported:
         rank1: the reported rank-1, 0..1.
         mAP: the reported mAP, 0..1; None if it is not reported.
         protocol: the protocol of the evaluation, one of ``nr3d.metrics.PROTOCOLS``.
-        remark: what else there is to know of the figures; empty if nothing.
+        remark: a remark on how the figures came about; empty if there is none.
     """
 
     dataset: str
@@ -46,11 +46,11 @@ class Method:
         title: its name in tables.
         network: the registered name of its network.
         small: the registered name of a smaller network of the same kind, for small machines.
-        venue: where it was published; empty if nowhere.
-        note: what differs from the published method; empty if nothing.
-        weights: where its weights are, and under what terms.
-        counts: what the paper's estimate of its memory counts otherwise: ``'trunk'`` for the
-            trunk's output twice, ``'classifier'`` for a classifier with two outputs; empty.
+        venue: the conference or journal, with the year; empty if it was not published.
+        note: the differences from the published method; empty if there are none.
+        weights: the place and the terms of its weights.
+        counts: the artefact of the paper's estimate of its memory: ``'trunk'`` if the trunk's output
+            is counted twice, ``'classifier'`` for a classifier with two outputs; empty for none.
         reported: the figures that its authors report.
     """
 
