@@ -149,9 +149,9 @@ class _Counter:
             self.all_frames += output.numel()
 
     def _over_time(self, module: nn.Module, args: Any, output: Tensor) -> None:
-        """Count its three ReLUs and its sum, which are clips of five dimensions."""
-        self.one_frame += 4 * output.numel()
-        self.all_frames += 4 * output.numel()
+        """Count three convolutions and ReLUs and their sum, clips of five dimensions each."""
+        self.one_frame += 7 * output.numel()
+        self.all_frames += 7 * output.numel()
 
     def _trunk(self, module: nn.Module, args: Any, output: Tensor) -> None:
         self.trunk_map = output[0, 0].numel() if output.dim() == 5 else output[0].numel()

@@ -49,8 +49,9 @@ class Method:
         venue: the conference or journal, with the year; empty if it was not published.
         note: the differences from the published method; empty if there are none.
         weights: the place and the terms of its weights.
-        counts: the artefact of the paper's estimate of its memory: ``'trunk'`` if the trunk's output
-            is counted twice, ``'classifier'`` for a classifier with two outputs; empty for none.
+        counts: the artefact of the paper's estimate of its memory: ``'trunk'`` if the output of the
+            trunk is counted twice, ``'classifier'`` for a classifier with two outputs; empty for
+            none.
         reported: the figures that its authors report.
     """
 

@@ -320,3 +320,21 @@ def test_heads() -> None:
     assert not list(plain.bottleneck.parameters())
     with pytest.raises(KeyError, match=r"Unknown head: 'round'. Must be one of"):
         VideoReID(18, 5, head="round")
+
+
+@pytest.mark.parametrize("frames", [1, 2, 3, 4])
+def test_gradients_over_time_in_bfloat16(frames: int) -> None:
+    """On a CPU, those of torch's own 3-D convolution are not a number for two frames."""
+    layer, maps = DilatedOverTime(64).train(), torch.rand(8 * frames, 64, 16, 8)
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        layer.zero_grad()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype == torch.bfloat16):
+            output = layer(maps, frames)
+        output.float().square().sum().backward()
+        found.append([convolution.weight.grad.clone() for convolution in layer.convolutions])
+    for step, (exact, rounded) in enumerate(zip(*found, strict=True), start=1):
+        assert bool((exact[:, :, ::2] == 0).all()) == (step >= frames)
+        torch.testing.assert_close(
+            rounded, exact, rtol=0.1, atol=0.1 * float(exact.abs().max() or 1)
+        )

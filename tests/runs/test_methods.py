@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from nr3d.config import read_yaml
 from nr3d.engine import read_records
 from nr3d.features import FeatureStore
 from nr3d.models import ARCHITECTURES
+from tests.engine.test_processes import ENVIRONMENT, TWO
 
 METHODS = [
     *("vprt", "gltr", "m3d", "cosam", "scan_self", "vrstc_reid", "group_confidence"),
@@ -80,3 +83,32 @@ def test_a_method_goes_through_every_command(
     assert manifest["frames"] == 2
     run("models")
     assert name in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("method", ["gltr", "m3d", "cosam"])
+def test_a_method_trains_in_two_processes_and_in_bf16(
+    method: str, mars_root: Path, tmp_path: Path
+) -> None:
+    words = ["train", "--config", method, "--root", str(mars_root), "model.name"]
+    words += [f"{method}_resnet18", *SMALL, *TRAINED, "data.save_dir", str(tmp_path / "log")]
+    words += ["train.precision", "bf16", "train.sync_norms", "True", "train.max_epoch", "1"]
+    done = subprocess.run(
+        [sys.executable, *TWO, "-m", "nr3d", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=ENVIRONMENT,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("** Results **") == 1
+
+
+def test_a_network_for_clips_of_one_length_is_not_tested_on_whole_tracklets(
+    mars_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["train", "--config", "cosam", "--root", str(mars_root), *SMALL, *TRAINED]
+    words += ["data.save_dir", str(tmp_path / "log")]
+    assert main([*words, "not3d.test_sample_method", "whole"]) == 2
+    assert "cosam_resnet50 is built for clips of one length" in capsys.readouterr().err
+    assert main([*words, "video.seq_len", "1"]) == 2
+    assert "frames is 1, expected at least 2" in capsys.readouterr().err

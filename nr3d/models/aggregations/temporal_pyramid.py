@@ -49,7 +49,7 @@ class TemporalPyramid(nn.Module):
     def forward(self, frames: Tensor) -> list[Tensor]:
         """Return the levels of the pyramid."""
         over_time = frames.transpose(1, 2)  # (B, 128, T)
-        return [over_time, *(convolve(over_time) for convolve in self.convolutions)]
+        return [over_time, *(each(over_time) for each in self.convolutions)]
 
 
 class _OnPyramid(nn.Module):
