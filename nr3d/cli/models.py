@@ -15,9 +15,11 @@ def run(args: argparse.Namespace) -> None:
     from nr3d.models import ARCHITECTURES
     from nr3d.models.families import usable_image_networks
 
-    print(f"{'name':<20} {'parameters':>12}  what it is")
+    width = max(map(len, ARCHITECTURES))
+    print(f"{'name':<{width}} {'parameters':>12}  what it is")
     for architecture in ARCHITECTURES.values():
-        print(f"{architecture.name:<20} {architecture.parameters:>12,}  {architecture.summary}")
+        size = f"{architecture.parameters:,}"
+        print(f"{architecture.name:<{width}} {size:>12}  {architecture.summary}")
     print("Parameters are with MARS's 625 identities and each model's own aggregation.")
     print("Any image network of torchreid works as well, by default with the mean over the frames:")
     print(textwrap.fill(", ".join(usable_image_networks()), 100, break_on_hyphens=False))
