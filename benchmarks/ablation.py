@@ -41,7 +41,10 @@ LIVE = ["not3d.attention", "live"]
 VARIANTS: dict[str, tuple[str, list[str]]] = {
     "live": ("full recipe, live attention", LIVE),
     "paper": ("full recipe, attention as published", ["not3d.attention", "paper"]),
-    "mean": ("mean instead of attention", ["model.aggregation", "mean"]),
+    "mean": (
+        "mean instead of attention",
+        ["not3d.attention", "paper", "model.aggregation", "mean"],
+    ),
     "no_erasing_attention": (
         "live, no erasing-attention loss",
         [*LIVE, "not3d.erasing_attention_weight", "0.0"],

@@ -105,6 +105,7 @@ def named_pretrained(name: str, pretrained: bool | str | Path) -> str | None:
             return f"{name}.{wanted}"
         if "." not in wanted and not Path(wanted).is_file():
             raise WeightsError(_no_such_tag(name, wanted, entries))
+        _refuse_misnamed(wanted, entries)
     return wanted
 
 
@@ -291,9 +292,16 @@ def _locate(name_or_path: str | Path) -> tuple[WeightsEntry | None, Path]:
         entries = available()
         if text in entries:
             return entries[text], fetch(entries[text])
-        if not path.is_file() and text.split(".")[0] in {e.architecture for e in entries.values()}:
-            find(text)  # its error lists the known names
+        _refuse_misnamed(text, entries)
     return None, path
+
+
+def _refuse_misnamed(text: str, entries: Mapping[str, WeightsEntry]) -> None:
+    """Raise an error that lists the known names for one that looks like them but is not there."""
+    known = {entry.architecture for entry in entries.values()}
+    looks_so = "." in text and text.split(".")[0] in known
+    if looks_so and text not in entries and not expanded(text, WeightsError).is_file():
+        find(text)
 
 
 def _check_layout(

@@ -116,7 +116,7 @@ def test_resume_goes_on(trained: dict[str, Any], mars_root: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--config", "nothing"], "No configuration 'nothing': give one of ilidsvid, "),
+        (["--config", "nothing"], "No configuration 'nothing': give one of cosam, "),
         (["--config", "mars", "train.lrr", "1"], "Unknown key 'train.lrr'"),
         (["--config", "mars", "train.max_epoch", "few"], "'few', expected int"),
         (["--config", "mars", "--root", "/nowhere"], "There is no folder /nowhere"),

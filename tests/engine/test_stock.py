@@ -88,7 +88,8 @@ def test_the_command_trains_and_tests_as_torchreids_engine_by_hand(
     noisy_root: Path, tmp_path: Path, loss: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "run"
-    assert main(words(noisy_root, out, loss, loss__triplet__weight_x=0.5)) == 0
+    changes = {"loss__triplet__weight_x": 0.5, "not3d__attention": "paper"}
+    assert main(words(noisy_root, out, loss, **changes)) == 0
     printed = capsys.readouterr().out
     model, (rank1, mean_precision) = by_hand(noisy_root, tmp_path / "hand", loss)
     checkpoint = read_checkpoint(out / LAST)

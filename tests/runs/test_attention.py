@@ -26,8 +26,8 @@ from tests.attentions import saved
 
 SMALL = [
     *("--config", "synthetic", "model.name", "nr3d_resnet18_ibn"),
-    *("model.aggregation", "attention", "data.height", "32", "data.width", "16"),
-    *("data.workers", "0", "video.seq_len", "2", "test.precision", "float32"),
+    *("model.aggregation", "attention", "not3d.attention", "paper", "data.height", "32"),
+    *("data.width", "16", "data.workers", "0", "video.seq_len", "2", "test.precision", "float32"),
 ]
 TRAINING = [
     *("sampler.num_instances", "2", "train.batch_size", "16", "train.max_epoch", "1"),

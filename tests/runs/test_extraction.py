@@ -30,6 +30,7 @@ from tests.runs.killed_extraction import MOMENTS
 
 SMALL = [
     *("model.name", "nr3d_resnet18_ibn", "model.aggregation", "attention"),
+    *("not3d.attention", "paper"),
     *("data.height", "32", "data.width", "16", "data.workers", "0", "video.seq_len", "2"),
     *("test.batch_size", "7", "test.precision", "float32"),
 ]
