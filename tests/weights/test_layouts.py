@@ -398,6 +398,21 @@ def test_an_imagenet_file_goes_into_the_trunk(depth: int, ibn: bool, tmp_path: P
         load(model, tmp_path / "w.pth", whole=True)
 
 
+@pytest.mark.parametrize("name", ["m3d_resnet18", "cosam_resnet18", "vrstc_reid_resnet18"])
+def test_a_trunk_with_parts_of_its_own_starts_from_a_plain_one(name: str, tmp_path: Path) -> None:
+    source = torchvision.models.resnet18().state_dict()
+    torch.save(source, tmp_path / "w.pth")
+    model = registered(name)()
+    start = {key: value.clone() for key, value in model.state_dict().items()}
+    report = load(model, tmp_path / "w.pth")
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, source.get(key.removeprefix("backbone."), start[key])), key
+    added = [key for key in report.left if key.startswith("backbone.")]
+    assert added
+    assert {report.left[key] for key in added} == {"the file's trunk has no over_time"}
+    assert all(key.startswith("backbone.over_time.") for key in added)
+
+
 def test_signatures_tell_the_layouts_apart() -> None:
     for name, theirs, _ in CASES:
         found = recognise(theirs().state_dict())
