@@ -77,7 +77,10 @@ def run(args: argparse.Namespace) -> None:
     from dataclasses import replace
 
     from nr3d import zoo
+    from nr3d.zoo.plot import draw, figure_class
 
+    if args.plot is not None:
+        figure_class()  # before the hours of the trainings
     names = [name for name in args.methods.split(",") if name]
     chosen = [zoo.method_of(name) for name in names] or zoo.methods()
     trained: list[zoo.Trained] = []
@@ -101,8 +104,6 @@ def run(args: argparse.Namespace) -> None:
     print(text, end="")
     picture = ""
     if args.plot is not None:
-        from nr3d.zoo.plot import draw
-
         picture = draw(rows, trained)
         write_text(args.plot, picture)
     if args.markdown is not None:

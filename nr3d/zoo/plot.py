@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import Any
 
 from nr3d.errors import Nr3dError
 from nr3d.zoo.table import Row, trained_by_method
 from nr3d.zoo.trainings import Trained
 
 
-def draw(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
-    """Return a picture of mAP against multiply-adds of a clip, as SVG.
-
-    Args:
-        rows: the methods, whose costs are those of the networks that were trained.
-        trained: their figures; those on the first dataset are drawn, with their deviation.
+def figure_class() -> Any:
+    """Return Matplotlib's class of figures.
 
     Raises:
         Nr3dError: if Matplotlib is missing.
@@ -26,7 +23,20 @@ def draw(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
         raise Nr3dError(
             "The plot needs Matplotlib: pip install matplotlib, or leave out --plot."
         ) from None
-    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    return Figure
+
+
+def draw(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
+    """Return a picture of mAP against multiply-adds of a clip, as SVG.
+
+    Args:
+        rows: the methods, whose costs are those of the networks that were trained.
+        trained: their figures; those on the first dataset are drawn, with their range.
+
+    Raises:
+        Nr3dError: if Matplotlib is missing.
+    """
+    figure = figure_class()(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     found = trained_by_method(trained)
     for row in rows:

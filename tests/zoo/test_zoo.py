@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from nr3d.cli import main
 from nr3d.errors import ConfigError
 from nr3d.zoo import Trained, as_html, as_markdown, measure, method_of, plan_of, rows_of
+from nr3d.zoo.plot import draw
 
 TINY = [
     *("train.max_epoch", "1", "train.batch_size", "8", "sampler.num_instances", "2"),
@@ -116,3 +118,20 @@ def test_a_plan_is_the_common_configuration_with_the_methods_own_parts(tmp_path:
     with pytest.raises(ConfigError, match="has no smaller network"):
         method = method_of("gltr")
         plan_of(type(method)("x", "x", "gltr_resnet50"), 0, "synthetic", tmp_path, small=True)
+
+
+def test_the_plot_is_drawn_or_refused_before_the_trainings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    words = ["zoo", "--train", "synthetic", "--root", "nowhere", "--plot", str(tmp_path / "p.svg")]
+    assert main(words) == 2
+    assert "The plot needs Matplotlib: pip install matplotlib" in capsys.readouterr().err
+
+
+def test_the_plot_has_every_method() -> None:
+    pytest.importorskip("matplotlib")
+    rows = rows_of([method_of("gltr"), method_of("cosam")])
+    trained = [Trained(key, "mars", (0.5, 0.6), (0.3, 0.4), (0, 1)) for key in ("gltr", "cosam")]
+    page = draw(rows, trained)
+    assert page.count("<!-- GLTR -->") == page.count("<!-- COSAM -->") == 1
