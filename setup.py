@@ -32,7 +32,12 @@ setup(
     license="MIT",
     python_requires=">=3.10",
     packages=find_packages(include=["nr3d", "nr3d.*"]),
-    package_data={"nr3d": ["py.typed"], "nr3d.config": ["*.yaml"], "nr3d.weights": ["*.yaml"]},
+    package_data={
+        "nr3d": ["py.typed"],
+        "nr3d.config": ["*.yaml"],
+        "nr3d.weights": ["*.yaml"],
+        "nr3d.zoo": ["*.yaml"],
+    },
     entry_points={"console_scripts": ["nr3d = nr3d.cli:main"]},
     install_requires=[
         "filelock>=3.12",
