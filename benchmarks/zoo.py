@@ -39,9 +39,7 @@ def main() -> None:
     rules = ("synthetic", work / "runs", changes)
     small = {"small": True, "scale": args.scale}
     plans = [zoo.plan_of(method, args.seeds[0], *rules, **small) for method in chosen]
-    trained: list[zoo.Trained] = []
-    for so_far in zoo.train_all(chosen, args.seeds, *rules, **small):
-        trained = so_far
+    trained = zoo.train_all(chosen, args.seeds, *rules, **small)
     rows = zoo.rows_of(chosen, plans)
     figures = zoo.as_mapping(rows, trained)
     write(out, args.machine, zoo.trained_as_markdown(rows, trained).rstrip(), figures)

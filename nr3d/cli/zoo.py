@@ -91,10 +91,8 @@ def run(args: argparse.Namespace) -> None:
         rules = (args.train, args.out, [*root, *args.changes])
         seeds = _seeds(args.seeds)
         options = {"small": args.small, "scale": args.scale}
-        # All are checked before the hours that the first may take.
         plans = [zoo.plan_of(method, seeds[0], *rules, **options) for method in chosen]
-        for figures in zoo.train_all(chosen, seeds, *rules, **options):
-            trained = figures
+        trained = zoo.train_all(chosen, seeds, *rules, **options)
     rows = zoo.rows_of(chosen, plans)
     if args.measure:
         for number, row in enumerate(rows):

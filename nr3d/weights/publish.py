@@ -191,7 +191,13 @@ def _rebuild(
             f"There is no model {architecture}: the name starts with one of `nr3d models`."
         )
     try:
-        build = functools.partial(video_model(architecture), pretrained=False, use_gpu=False)
+        build = functools.partial(
+            video_model(architecture),
+            pretrained=False,
+            use_gpu=False,
+            frames=known.frames,
+            frame_size=known.input_size,
+        )
     except KeyError as error:
         raise WeightsError(f"{path} cannot be one of {architecture}: {error.args[0]}.") from error
     state, _ = network_in(tensors_of(content, path), None, path)
@@ -202,17 +208,13 @@ def _rebuild(
     whole = layout is None or not layout.trunk_only
 
     model, option = build(identities), None
-    told: dict[str, Any] = {}
-    if getattr(getattr(model, "backbone", None), "built_for", ()):
-        told = {"frames": known.frames, "frame_size": known.input_size}
-        model = build(identities, **told)
     mine = getattr(model, "aggregation_name", None)
     if mine is not None and layout is not None and whole:
         theirs = known.aggregation or aggregation_in(names.values(), layout, model)
         if theirs not in (None, mine):
             option = theirs
             try:
-                model = build(identities, aggregation=theirs, **told)
+                model = build(identities, aggregation=theirs)
             except KeyError as error:
                 raise WeightsError(
                     f"{path} is of a network that aggregates by {shown(theirs)}, which is not "

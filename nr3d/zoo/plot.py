@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nr3d.errors import Nr3dError
-from nr3d.zoo.table import Row, trained_by_method
+from nr3d.zoo.table import Row
 from nr3d.zoo.trainings import Trained
 
 
@@ -38,7 +38,9 @@ def draw(rows: Sequence[Row], trained: Sequence[Trained]) -> str:
     """
     figure = figure_class()(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
-    found = trained_by_method(trained)
+    found: dict[str, Trained] = {}
+    for each in trained:
+        found.setdefault(each.method, each)  # on the first dataset
     for row in rows:
         if row.method.key not in found:
             continue

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -40,6 +40,11 @@ class Row:
     width: int
     costs: Costs
     measured: Measured | None = None
+
+    @property
+    def clip(self) -> str:
+        """The clip length and frame size, in words."""
+        return f"{self.frames} × {self.height}×{self.width}"
 
 
 Section = tuple[str, list[str], list[list[str]], str]
@@ -161,7 +166,7 @@ def _costs(rows: Sequence[Row]) -> Section:
         [
             row.method.title,
             row.network,
-            f"{row.frames} × {row.height}×{row.width}",
+            row.clip,
             f"{row.costs.parameters_mib:.2f}",
             f"{row.costs.estimate_mib:.2f}",
             f"{row.costs.activations_mib:.1f}",
@@ -269,8 +274,7 @@ def _of_network(row: Row | None, key: str) -> list[str]:
     """Return a method's title, network, clip and multiply-adds; only its key if it is not known."""
     if row is None:
         return [key, "-", "-", "-"]
-    clip = f"{row.frames} × {row.height}×{row.width}"
-    return [row.method.title, row.network, clip, f"{row.costs.multiply_adds / 1e9:.2f}"]
+    return [row.method.title, row.network, row.clip, f"{row.costs.multiply_adds / 1e9:.2f}"]
 
 
 _PAGE = """<!DOCTYPE html>
@@ -284,11 +288,3 @@ p {{ color: #555; max-width: 60rem }}
 </style></head>
 <body><h1>Video re-identification: the methods side by side</h1>{body}</body></html>
 """
-
-
-def trained_by_method(trained: Sequence[Trained]) -> Mapping[str, Trained]:
-    """Return the figures on the first dataset, by method."""
-    first: dict[str, Trained] = {}
-    for each in trained:
-        first.setdefault(each.method, each)
-    return first

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from yacs.config import CfgNode
 
-from nr3d.config import load_config
+from nr3d.config import leaves, load_config
 from nr3d.errors import ConfigError
 from nr3d.runs.standing import standing
 from nr3d.runs.transfer import Plan, train_plan
@@ -90,13 +90,8 @@ def plan_of(
     if not network:
         raise ConfigError(f"{method.title} has no smaller network: leave out --small")
     recipe = method.recipe
-    words: list[str] = []
-    for key in _OF_METHOD:
-        section, _, name = key.rpartition(".")
-        node = recipe
-        for part in section.split("."):
-            node = node[part]
-        words += [key, str(node[name])]
+    values = dict(leaves(recipe))
+    words = [word for key in _OF_METHOD for word in (key, str(values[key]))]
     size = [
         max(16, round(side * scale / 16) * 16) for side in (recipe.data.height, recipe.data.width)
     ]
@@ -117,31 +112,35 @@ def train_all(
     *,
     small: bool = False,
     scale: float = 1.0,
-) -> Iterator[list[Trained]]:
+) -> list[Trained]:
     """Train and test every method with every seed, all methods of a seed before the next seed.
 
-    A finished run is not repeated, and an interrupted one is resumed, so that the same call goes
-    on where it stopped. The figures are those of the last epoch's weights.
+    All configurations are loaded before the hours that the first training may take. A finished run
+    is not repeated, and an interrupted one is resumed, so that the same call goes on where it
+    stopped. The figures are those of the last epoch's weights.
 
     Args:
         chosen: the methods.
         seeds: the seeds.
         config, out, changes, small, scale: as for :func:`plan_of`.
 
-    Yields:
-        list of Trained: the figures of all runs that are finished, after each run.
+    Returns:
+        list of Trained: the figures of every method on every dataset.
 
     Raises:
         Nr3dError: for every failure that the user can fix; the message says how.
     """
+    plans = [
+        (seed, method.key, plan_of(method, seed, config, out, changes, small=small, scale=scale))
+        for seed in seeds
+        for method in chosen
+    ]
     found: dict[tuple[str, str], list[tuple[int, float, float, str | None]]] = {}
-    for seed in seeds:
-        for method in chosen:
-            cfg = plan_of(method, seed, config, out, changes, small=small, scale=scale)
-            for dataset, result in _results(cfg):
-                row = (seed, result["rank-1"], result["mAP"], result.get("tracklets"))
-                found.setdefault((method.key, dataset), []).append(row)
-            yield [_over_seeds(key, dataset, rows) for (key, dataset), rows in found.items()]
+    for seed, key, cfg in plans:
+        for dataset, result in _results(cfg):
+            row = (seed, result["rank-1"], result["mAP"], result.get("tracklets"))
+            found.setdefault((key, dataset), []).append(row)
+    return [_over_seeds(key, dataset, rows) for (key, dataset), rows in found.items()]
 
 
 def _results(cfg: CfgNode) -> list[tuple[str, dict[str, Any]]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +36,7 @@ from nr3d.runs.building import build_model
 from nr3d.runs.configuration import aggregation_in, check
 from nr3d.runs.transfer import load_plan
 from nr3d.weights import read_tensors
+from tests.commands import figures_of, run
 from tests.engine.test_processes import ENVIRONMENT, command
 
 QUICK = {
@@ -246,15 +246,6 @@ TRAINED = [
     *("model.pretrained", "False", "train.batch_size", "8", "sampler.num_instances", "2"),
     *("train.precision", "float32"),
 ]
-
-
-def run(*words: object) -> None:
-    assert main([str(word) for word in words]) == 0
-
-
-def figures_of(path: Path) -> dict[str, float]:
-    found: dict[str, Any] = json.loads(path.read_text())["results"]["mars"]
-    return {name: found[name] for name in ("rank-1", "mAP")}
 
 
 def test_an_image_network_goes_through_every_command(

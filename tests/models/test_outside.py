@@ -7,19 +7,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 import nr3d
-from nr3d.cli import main
 from nr3d.config import read_yaml
 from nr3d.engine import read_records
 from nr3d.errors import WeightsError
 from nr3d.features import FeatureStore
 from nr3d.host import torchreid
 from nr3d.weights import entry_of, read_tensors
+from tests.commands import figures_of, run
 from tests.engine.test_processes import ENVIRONMENT, TWO
 
 pytestmark = pytest.mark.usefixtures("outside")
@@ -40,15 +39,6 @@ NETWORKS = [
     ("small_frames", "greatest", "greatest"),
     ("small_frames", "gated", "gated"),
 ]
-
-
-def run(*words: object) -> None:
-    assert main([str(word) for word in words]) == 0
-
-
-def figures_of(path: Path) -> dict[str, float]:
-    found: dict[str, Any] = json.loads(path.read_text())["results"]["mars"]
-    return {name: found[name] for name in ("rank-1", "mAP")}
 
 
 @pytest.mark.parametrize(("architecture", "aggregation", "named"), NETWORKS)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -16,6 +14,7 @@ from nr3d.config import read_yaml
 from nr3d.engine import read_records
 from nr3d.features import FeatureStore
 from nr3d.models import ARCHITECTURES
+from tests.commands import figures_of, run
 from tests.engine.test_processes import ENVIRONMENT, TWO
 
 METHODS = [
@@ -30,15 +29,6 @@ TRAINED = [
     *("model.pretrained", "False", "train.batch_size", "8", "sampler.num_instances", "2"),
     *("train.max_epoch", "2", "train.precision", "float32", "train.print_freq", "0"),
 ]
-
-
-def run(*words: object) -> None:
-    assert main([str(word) for word in words]) == 0
-
-
-def figures_of(path: Path) -> dict[str, float]:
-    found: dict[str, Any] = json.loads(path.read_text())["results"]["mars"]
-    return {name: found[name] for name in ("rank-1", "mAP")}
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -21,6 +21,16 @@ class ClipFeatures(NamedTuple):
     weights: Tensor
     """(B, T), the share of each frame in the clip feature; each row sums to 1."""
 
+    @classmethod
+    def of_equal_frames(cls, features: Tensor, frames: int) -> ClipFeatures:
+        """Return clip features (B, D) in which each of T frames counts the same."""
+        clips = len(features)
+        return cls(
+            features,
+            scores=features.new_zeros(clips, frames),
+            weights=features.new_full((clips, frames), 1 / frames),
+        )
+
     def over_frames(self, frames: int) -> ClipFeatures:
         """Return a copy whose scores and weights are per frame of the clips.
 

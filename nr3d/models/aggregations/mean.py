@@ -48,9 +48,4 @@ class MeanAggregation(nn.Module):
 
     def of_clips(self, pooled: Tensor) -> ClipFeatures:
         """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, C)."""
-        clips, frames = pooled.shape[:2]
-        return ClipFeatures(
-            features=pooled.mean(dim=1),  # (B, C)
-            scores=pooled.new_zeros(clips, frames),
-            weights=pooled.new_full((clips, frames), 1 / frames),
-        )
+        return ClipFeatures.of_equal_frames(pooled.mean(dim=1), pooled.shape[1])

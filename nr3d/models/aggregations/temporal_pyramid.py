@@ -73,12 +73,8 @@ class _OnPyramid(nn.Module):
 
     def of_clips(self, reduced: Tensor) -> ClipFeatures:
         """Aggregate the output of :meth:`of_frames`, arranged by clip: (B, T, 128)."""
-        clips, frames = reduced.shape[:2]
-        return ClipFeatures(
-            features=self.over_time(torch.cat(self.pyramid(reduced), dim=1)),  # (B, 512)
-            scores=reduced.new_zeros(clips, frames),
-            weights=reduced.new_full((clips, frames), 1 / frames),
-        )
+        features = self.over_time(torch.cat(self.pyramid(reduced), dim=1))  # (B, 512)
+        return ClipFeatures.of_equal_frames(features, reduced.shape[1])
 
     def over_time(self, levels: Tensor) -> Tensor:
         """Return features (B, 512) from the joined levels of the pyramid, (B, 512, T)."""

@@ -102,7 +102,8 @@ class Architecture:
                 f"{list(INITIALISATIONS)}"
             )
         named = named_pretrained(self.name, pretrained)
-        stated = None if named is None else self._stated(named)
+        given = aggregation is not None and frames is not None and frame_size is not None
+        stated = None if named is None or given else self._stated(named)  # reads the file
         if stated is not None:
             aggregation = aggregation or stated.aggregation
             frames, frame_size = frames or stated.frames, frame_size or stated.input_size
@@ -191,3 +192,27 @@ def register_architecture(
     )
     ARCHITECTURES.add(name, architecture)
     return architecture
+
+
+def register_depths(
+    family: str, trunk: str, summary: str, parameters: Mapping[int, int], **options: Any
+) -> None:
+    """Register the networks of a family, ``family_resnet50`` and so on.
+
+    Args:
+        family: the name of the family.
+        trunk: the name of their trunk, which takes the option ``depth``.
+        summary: one-line description, with ``{depth}`` for the depth.
+        parameters: the number of parameters with MARS's 625 identities, by depth.
+        **options: the options of :func:`register_architecture`; ``trunk_options`` beside the depth.
+    """
+    trunk_options = options.pop("trunk_options", {})
+    for depth, size in parameters.items():
+        register_architecture(
+            f"{family}_resnet{depth}",
+            trunk,
+            {"depth": depth, **trunk_options},
+            summary=summary.format(depth=depth),
+            parameters=size,
+            **options,
+        )

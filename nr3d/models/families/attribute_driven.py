@@ -10,14 +10,14 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 
-for _depth in (50, 18):
-    register_architecture(
-        f"group_confidence_resnet{_depth}",
-        "resnet",
-        {"depth": _depth, "ibn": False},
-        aggregation="group_confidence",
-        summary=f"groups with confidences on ResNet-{_depth}, no attribute labels",
-        recipe="group_confidence",
-    )
+register_depths(
+    "group_confidence",
+    "resnet",
+    "groups with confidences on ResNet-{depth}, no attribute labels",
+    {50: 27_619_910, 18: 12_929_094},
+    trunk_options={"ibn": False},
+    aggregation="group_confidence",
+    recipe="group_confidence",
+)

@@ -7,22 +7,20 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.models.families.not3d import SEQUENTIAL_TRUNK
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth in (50, 18):
-    register_architecture(
-        f"cosam_resnet{_depth}",
-        "resnet_co_segmentation",
-        {"depth": _depth},
-        aggregation="mean",
-        feature="before",
-        head="linear",
-        summary=f"COSAM: ResNet-{_depth} with co-segmentation, then the mean",
-        parameters=27_202_739 if _depth == 50 else None,
-        recipe="cosam",
-    )
+register_depths(
+    "cosam",
+    "resnet_co_segmentation",
+    "COSAM: ResNet-{depth} with co-segmentation, then the mean",
+    {50: 27_202_739, 18: 12_139_443},
+    aggregation="mean",
+    feature="before",
+    head="linear",
+    recipe="cosam",
+)
 
 _PLACES = ((2, "layer3_5"), (3, "layer4_2"))
 _PARTS = (

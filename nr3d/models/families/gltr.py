@@ -11,21 +11,20 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth in (50, 18):
-    register_architecture(
-        f"gltr_resnet{_depth}",
-        "resnet",
-        {"depth": _depth, "ibn": False},
-        aggregation="gltr",
-        feature="before",
-        head="dropout",
-        summary=f"GLTR: ResNet-{_depth}, temporal pyramid and self-attention",
-        parameters=24_766_001 if _depth == 50 else None,
-        recipe="gltr",
-    )
+register_depths(
+    "gltr",
+    "resnet",
+    "GLTR: ResNet-{depth}, temporal pyramid and self-attention",
+    {50: 24_766_001, 18: 12_237_873},
+    trunk_options={"ibn": False},
+    aggregation="gltr",
+    feature="before",
+    head="dropout",
+    recipe="gltr",
+)
 
 PYRAMID = (
     (r"feat\.(.+)", r"aggregation.pyramid.reduction.\1"),

@@ -12,22 +12,20 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.models.families.gltr import PYRAMID, over_time
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth in (50, 18):
-    register_architecture(
-        f"m3d_resnet{_depth}",
-        "resnet_m3d",
-        {"depth": _depth},
-        aggregation="temporal_pyramid",
-        feature="before",
-        head="dropout",
-        summary=f"M3D: ResNet-{_depth} with convolutions over time",
-        parameters=27_415_857 if _depth == 50 else None,
-        recipe="m3d",
-    )
+register_depths(
+    "m3d",
+    "resnet_m3d",
+    "M3D: ResNet-{depth} with convolutions over time",
+    {50: 27_415_857, 18: 14_887_729},
+    aggregation="temporal_pyramid",
+    feature="before",
+    head="dropout",
+    recipe="m3d",
+)
 
 _NORMS = ("feat_bn", "feat_bn1", "feat_bn2", "feat_bn3")
 

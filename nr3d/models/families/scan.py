@@ -10,15 +10,15 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 
-for _depth in (50, 18):
-    register_architecture(
-        f"scan_self_resnet{_depth}",
-        "resnet",
-        {"depth": _depth, "ibn": False},
-        aggregation="scan_self",
-        feature="before",
-        summary=f"SCAN's self attention on ResNet-{_depth}, no optical flow",
-        recipe="scan_self",
-    )
+register_depths(
+    "scan_self",
+    "resnet",
+    "SCAN's self attention on ResNet-{depth}, no optical flow",
+    {50: 24_113_344, 18: 11_388_608},
+    trunk_options={"ibn": False},
+    aggregation="scan_self",
+    feature="before",
+    recipe="scan_self",
+)

@@ -7,19 +7,18 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth, _parameters in ((50, 24_792_128), (101, 43_784_256)):
-    register_architecture(
-        f"vkd_resnet{_depth}",
-        "resnet",
-        {"depth": _depth, "ibn": False, "last_relu": False},
-        aggregation="mean",
-        feature="before",
-        summary=f"VKD's ResNet-{_depth}, mean over frames; has MARS weights",
-        parameters=_parameters,
-    )
+register_depths(
+    "vkd",
+    "resnet",
+    "VKD's ResNet-{depth}, mean over frames; has MARS weights",
+    {50: 24_792_128, 101: 43_784_256},
+    trunk_options={"ibn": False, "last_relu": False},
+    aggregation="mean",
+    feature="before",
+)
 
 register_layout(
     Layout(

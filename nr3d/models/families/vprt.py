@@ -7,20 +7,19 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.models.families.not3d import ATTENTION, SEQUENTIAL_TRUNK
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth, _parameters in ((50, 76_173_377), (18, 24_343_617)):
-    register_architecture(
-        f"vprt_resnet{_depth}",
-        "resnet",
-        {"depth": _depth, "ibn": False},
-        aggregation="attention",
-        summary=f"VPRT: ResNet-{_depth} with attention; its loss is vprt",
-        parameters=_parameters,
-        recipe="vprt",
-    )
+register_depths(
+    "vprt",
+    "resnet",
+    "VPRT: ResNet-{depth} with attention; its loss is vprt",
+    {50: 76_173_377, 18: 24_343_617},
+    trunk_options={"ibn": False},
+    aggregation="attention",
+    recipe="vprt",
+)
 
 register_layout(
     Layout(

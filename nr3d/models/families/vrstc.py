@@ -11,19 +11,18 @@ Reference:
 
 from __future__ import annotations
 
-from nr3d.models.families.architecture import register_architecture
+from nr3d.models.families.architecture import register_depths
 from nr3d.weights.layouts import Layout, register_layout
 
-for _depth in (50, 18):
-    register_architecture(
-        f"vrstc_reid_resnet{_depth}",
-        "resnet_non_local",
-        {"depth": _depth, "stem_relu": False},
-        aggregation="mean",
-        summary=f"VRSTC's re-ID half: ResNet-{_depth} with non-local blocks, no completion",
-        parameters=32_150_592 if _depth == 50 else None,
-        recipe="vrstc_reid",
-    )
+register_depths(
+    "vrstc_reid",
+    "resnet_non_local",
+    "VRSTC's re-ID half: ResNet-{depth} with non-local blocks, no completion",
+    {50: 32_150_592, 18: 11_828_672},
+    trunk_options={"stem_relu": False},
+    aggregation="mean",
+    recipe="vrstc_reid",
+)
 
 _PLACES = {"NL_2": ("layer2_2", "layer2_3"), "NL_3": ("layer3_3", "layer3_4", "layer3_5")}
 
